@@ -1,0 +1,60 @@
+import { fileURLToPath } from 'node:url';
+
+import { loadPackageDefinition } from '@grpc/grpc-js';
+import { loadSync, type MessageTypeDefinition } from '@grpc/proto-loader';
+
+import type { ProtoGrpcType as CometTypes } from './gen/comet.js';
+import type { ProtoGrpcType as DeliveryTypes } from './gen/delivery.js';
+import type { ProtoGrpcType as LogicTypes } from './gen/logic.js';
+import type { ProtoGrpcType as PushTypes } from './gen/push.js';
+import type { ProtoGrpcType as RecordTypes } from './gen/record.js';
+import type { ProtoGrpcType as SessionTypes } from './gen/session.js';
+
+/** The folder of the .proto files: at the repository's root, beside packages. */
+export const PROTO_DIR = fileURLToPath(new URL('../../../../protos', import.meta.url));
+
+/** The loader's options; scripts/generate-grpc-types.mjs generates the types with the same ones. */
+const LOADER_OPTIONS = {
+  keepCase: true,
+  longs: String,
+  enums: String,
+  defaults: true,
+  oneofs: true,
+  includeDirs: [PROTO_DIR],
+};
+
+/** Every proto of Halley, loaded once. */
+export const packageDefinition = loadSync(
+  [
+    'goim/protocol.proto',
+    'goim/comet.proto',
+    'goim/logic.proto',
+    'halley/push/v1/push.proto',
+    'halley/delivery/v1/record.proto',
+    'halley/delivery/v1/delivery.proto',
+    'halley/delivery/v1/session.proto',
+  ],
+  LOADER_OPTIONS,
+);
+
+type All = CometTypes & LogicTypes & PushTypes & RecordTypes & DeliveryTypes & SessionTypes;
+
+/** Service definitions and clients by package: `protos.goim.logic.Logic`, `protos.halley.push.v1.PushService`. */
+export const protos = loadPackageDefinition(packageDefinition) as unknown as All;
+
+/** Encodes and decodes one message type outside a call, as a record of the bus. */
+export interface Codec<Input extends object, Output extends object> {
+  encode(message: Input): Buffer;
+  /** Throws on what is no such message. */
+  decode(bytes: Uint8Array): Output;
+}
+
+/** The codec of a message type: `codec(protos.goim.logic.PushMsg)`. */
+export function codec<Input extends object, Output extends object>(
+  type: MessageTypeDefinition<Input, Output>,
+): Codec<Input, Output> {
+  return {
+    encode: (message) => type.serialize(message),
+    decode: (bytes) => type.deserialize(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)),
+  };
+}

@@ -1,0 +1,215 @@
+import { CloseCode } from './close-code.js';
+
+/** gRPC status names that errors map to. */
+export type GrpcStatusName =
+  | 'INVALID_ARGUMENT'
+  | 'UNAUTHENTICATED'
+  | 'PERMISSION_DENIED'
+  | 'NOT_FOUND'
+  | 'FAILED_PRECONDITION'
+  | 'RESOURCE_EXHAUSTED'
+  | 'UNAVAILABLE'
+  | 'DEADLINE_EXCEEDED'
+  | 'UNIMPLEMENTED'
+  | 'INTERNAL';
+
+/** How one error code is told: in words, over gRPC, over HTTP, and as a WebSocket close. */
+export interface ErrorEntry {
+  /** What happened and what to do, for docs/errors.md. */
+  readonly text: string;
+  readonly retryable: boolean;
+  readonly grpc: GrpcStatusName;
+  /** HTTP status of the `/v1` API; goim's endpoints have rules of their own (GOIM compatibility). */
+  readonly http: number;
+  readonly close: CloseCode;
+}
+
+/** Every error that Halley answers with. docs/errors.md is generated from this table. */
+export const ERRORS = {
+  bad_frame: entry(
+    'The frame is malformed: a length below the header, or another header length than 16. Fix the client.',
+    false,
+    'INVALID_ARGUMENT',
+    400,
+    CloseCode.BadFrame,
+  ),
+  frame_too_large: entry(
+    'The frame is larger than the limit for clients (session.maxBodyBytes, 4,096 bytes by default). Send less at once.',
+    false,
+    'INVALID_ARGUMENT',
+    413,
+    CloseCode.FrameTooLarge,
+  ),
+  bad_token: entry(
+    'The token is not valid. Get a new one.',
+    false,
+    'UNAUTHENTICATED',
+    401,
+    CloseCode.BadToken,
+  ),
+  token_expired: entry(
+    'The token has expired. Get a new one and connect again.',
+    false,
+    'UNAUTHENTICATED',
+    401,
+    CloseCode.TokenExpired,
+  ),
+  key_in_use: entry(
+    'The connection key belongs to a live connection of another user. Choose another key.',
+    false,
+    'FAILED_PRECONDITION',
+    409,
+    CloseCode.KeyInUse,
+  ),
+  room_not_granted: entry(
+    'The token does not grant this room.',
+    false,
+    'PERMISSION_DENIED',
+    403,
+    CloseCode.RoomNotGranted,
+  ),
+  unauthenticated: entry(
+    'No API key, or an unknown one. Send `authorization: Bearer KEY`.',
+    false,
+    'UNAUTHENTICATED',
+    401,
+    CloseCode.BadToken,
+  ),
+  permission_denied: entry(
+    'The API key lacks the scope that this call needs.',
+    false,
+    'PERMISSION_DENIED',
+    403,
+    CloseCode.BadToken,
+  ),
+  invalid_argument: entry(
+    'A field of the request is missing or malformed; the message names it. Fix the call.',
+    false,
+    'INVALID_ARGUMENT',
+    400,
+    CloseCode.BadFrame,
+  ),
+  body_too_large: entry(
+    'The body of the push is larger than push.maxBodyBytes (1 MiB by default).',
+    false,
+    'INVALID_ARGUMENT',
+    413,
+    CloseCode.FrameTooLarge,
+  ),
+  not_found: entry('There is nothing by that name.', false, 'NOT_FOUND', 404, CloseCode.InternalError),
+  overloaded: entry(
+    'More is being asked than the node can take. Repeat after the hint.',
+    true,
+    'RESOURCE_EXHAUSTED',
+    429,
+    CloseCode.TooManyConnections,
+  ),
+  deadline_exceeded: entry(
+    'The deadline of the call passed before the push was written: it will never appear.',
+    true,
+    'DEADLINE_EXCEEDED',
+    504,
+    CloseCode.Unavailable,
+  ),
+  bus_refused: entry(
+    'The bus refused the record (too few in-sync replicas, or the record is too large for it): it will never appear.',
+    true,
+    'UNAVAILABLE',
+    503,
+    CloseCode.Unavailable,
+  ),
+  bus_unknown: entry(
+    'The bus did not answer whether the record was written: it may appear. Repeat with the same id before sending the next.',
+    true,
+    'UNAVAILABLE',
+    503,
+    CloseCode.Unavailable,
+  ),
+  store_unavailable: entry(
+    'The route store could not be reached. Repeat.',
+    true,
+    'UNAVAILABLE',
+    503,
+    CloseCode.Unavailable,
+  ),
+  registry_unavailable: entry(
+    'The node registry could not be reached.',
+    true,
+    'UNAVAILABLE',
+    503,
+    CloseCode.Unavailable,
+  ),
+  no_node: entry(
+    'No node of the tier that is needed is registered. Start one, or wait for it.',
+    true,
+    'UNAVAILABLE',
+    503,
+    CloseCode.Unavailable,
+  ),
+  wrong_incarnation: entry(
+    'The call means an earlier or later start of this node.',
+    true,
+    'FAILED_PRECONDITION',
+    409,
+    CloseCode.Unavailable,
+  ),
+  bad_config: entry(
+    'The configuration is wrong; the message names the key, what is wrong and what would be right.',
+    false,
+    'FAILED_PRECONDITION',
+    500,
+    CloseCode.InternalError,
+  ),
+  internal: entry(
+    'A fault of Halley. The log has the cause.',
+    true,
+    'INTERNAL',
+    500,
+    CloseCode.InternalError,
+  ),
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+function entry(
+  text: string,
+  retryable: boolean,
+  grpc: GrpcStatusName,
+  http: number,
+  close: CloseCode,
+): ErrorEntry {
+  return { text, retryable, grpc, http, close };
+}
+
+export interface HalleyErrorOptions {
+  /** Kept for the log, never sent. */
+  readonly cause?: unknown;
+  /** When to repeat, in milliseconds. */
+  readonly retryAfterMs?: number;
+}
+
+/** The one error class: a code of {@link ERRORS} and a message that may be shown to the caller. */
+export class HalleyError extends Error {
+  readonly code: ErrorCode;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: ErrorCode, message?: string, options: HalleyErrorOptions = {}) {
+    super(message ?? ERRORS[code].text, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'HalleyError';
+    this.code = code;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+
+  get entry(): ErrorEntry {
+    return ERRORS[this.code];
+  }
+
+  get retryable(): boolean {
+    return this.entry.retryable;
+  }
+
+  /** Any thrown value as a HalleyError: what is not one becomes `internal` with it as the cause. */
+  static from(thrown: unknown): HalleyError {
+    return thrown instanceof HalleyError ? thrown : new HalleyError('internal', undefined, { cause: thrown });
+  }
+}

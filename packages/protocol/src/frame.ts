@@ -1,0 +1,98 @@
+import { Operation } from './operation.js';
+
+/** Bytes of the header: packLen int32, headerLen int16, ver int16, op int32, seq int32, all big-endian. */
+export const HEADER_BYTES = 16;
+/** The protocol version of goim. */
+export const VERSION_GOIM = 1;
+/** The largest body that a client may send by default, in bytes. */
+export const DEFAULT_MAX_CLIENT_BODY_BYTES = 4096;
+
+/** One frame of the protocol. */
+export interface Frame {
+  readonly ver: number;
+  readonly op: number;
+  readonly seq: number;
+  /** A view of the bytes that it was decoded from where that needs no copy: keep it only by copying. */
+  readonly body: Uint8Array;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/** A push as goim sends it: version 1, seq 0. */
+export function pushFrame(op: number, body: Uint8Array): Frame {
+  return { ver: VERSION_GOIM, op, seq: 0, body };
+}
+
+/** The reply to a request: its version and seq, another operation, and a body that is empty unless given. */
+export function replyFrame(request: Frame, op: number, body: Uint8Array = EMPTY): Frame {
+  return { ver: request.ver, op, seq: request.seq, body };
+}
+
+/** The bytes that a frame takes on the wire. */
+export function frameBytes(frame: Frame): number {
+  return HEADER_BYTES + frame.body.length;
+}
+
+/** Encodes one frame into a fresh buffer. */
+export function encodeFrame(frame: Frame): Uint8Array {
+  const out = new Uint8Array(frameBytes(frame));
+  writeFrame(out, 0, frame);
+  return out;
+}
+
+/** Encodes frames back to back into one fresh buffer: a TCP batch. */
+export function encodeFrames(frames: readonly Frame[]): Uint8Array {
+  let bytes = 0;
+  for (const frame of frames) bytes += frameBytes(frame);
+  const out = new Uint8Array(bytes);
+  let offset = 0;
+  for (const frame of frames) offset = writeFrame(out, offset, frame);
+  return out;
+}
+
+/** Wraps whole frames, glued, in one op 9 frame: a WebSocket push. */
+export function encodeRaw(frames: readonly Frame[]): Uint8Array {
+  let bytes = HEADER_BYTES;
+  for (const frame of frames) bytes += frameBytes(frame);
+  const out = new Uint8Array(bytes);
+  writeHeader(out, 0, bytes - HEADER_BYTES, VERSION_GOIM, Operation.Raw, 0);
+  let offset = HEADER_BYTES;
+  for (const frame of frames) offset = writeFrame(out, offset, frame);
+  return out;
+}
+
+/** Writes a frame at `offset` and answers the offset behind it. */
+export function writeFrame(out: Uint8Array, offset: number, frame: Frame): number {
+  writeHeader(out, offset, frame.body.length, frame.ver, frame.op, frame.seq);
+  out.set(frame.body, offset + HEADER_BYTES);
+  return offset + HEADER_BYTES + frame.body.length;
+}
+
+/** Writes a header at `offset` for a body of `bodyBytes`. */
+export function writeHeader(
+  out: Uint8Array,
+  offset: number,
+  bodyBytes: number,
+  ver: number,
+  op: number,
+  seq: number,
+): void {
+  writeInt32(out, offset, HEADER_BYTES + bodyBytes);
+  writeInt16(out, offset + 4, HEADER_BYTES);
+  writeInt16(out, offset + 6, ver);
+  writeInt32(out, offset + 8, op);
+  writeInt32(out, offset + 12, seq);
+}
+
+/** Writes a big-endian int32. */
+export function writeInt32(out: Uint8Array, offset: number, value: number): void {
+  out[offset] = value >>> 24;
+  out[offset + 1] = value >>> 16;
+  out[offset + 2] = value >>> 8;
+  out[offset + 3] = value;
+}
+
+function writeInt16(out: Uint8Array, offset: number, value: number): void {
+  out[offset] = value >>> 8;
+  out[offset + 1] = value;
+}
