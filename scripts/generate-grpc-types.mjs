@@ -28,13 +28,15 @@ if (!existsSync(stamp) || statSync(stamp).mtimeMs < newest) {
     [
       generator,
       // The same options as in packages/cluster/src/grpc/protos.ts.
-      ...['--keepCase', '--longs=String', '--enums=String', '--defaults', '--oneofs'],
-      ...[
-        '--grpcLib=@grpc/grpc-js',
-        '--importFileExtension=.js',
-        `--includeDirs=${protos}`,
-        `--outDir=${out}`,
-      ],
+      '--keepCase',
+      '--longs=String',
+      '--enums=String',
+      '--defaults',
+      '--oneofs',
+      '--grpcLib=@grpc/grpc-js',
+      '--importFileExtension=.js',
+      `--includeDirs=${protos}`,
+      `--outDir=${out}`,
       ...files,
     ],
     { cwd: protos, stdio: ['ignore', 'ignore', 'inherit'] },
