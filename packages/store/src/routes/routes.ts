@@ -67,7 +67,7 @@ export interface RouteAnswer {
  *
  * A route changes only by compare-and-set on its owner: an older owner changes nothing. Leases run on the store's
  * clock; a route whose lease has run out is not answered. All of a user's routes live in the shard of `u/{mid}`, a
- * room's in that of `r/{room}`. A directory key → mid outlives the route by `directoryTtlMs`.
+ * room's in that of `r/{room}`. Anonymous connections (mid 0) are found by key only. A directory key → mid outlives the route by `directoryTtlMs`.
  * Every method throws HalleyError `store_unavailable` when the store cannot be reached in time; nothing is queued or
  * sent again behind the caller's back.
  */

@@ -1,0 +1,22 @@
+-- Writes the route of one connection, replacing whatever owner there is, and answers the new owner sequence.
+-- KEYS[1] the user's routes: key -> owner \n node \n incarnation \n leaseUntilMs \n directoryAtMs
+-- ARGV    key, node, incarnation, counter (10 digits), leaseMs
+-- Answers {owner, the route displaced or ''}
+local time = redis.call('TIME')
+local us = time[1] * 1000000 + time[2]
+local now = math.floor(us / 1000)
+local old = redis.call('HGET', KEYS[1], ARGV[1])
+local displaced = ''
+if old then
+  -- Owners only grow, also when the store's clock was set back by a failover.
+  local oldUs = tonumber(string.sub(old, 1, 16))
+  if oldUs >= us then us = oldUs + 1 end
+  local owner, node, incarnation, lease = string.match(old, '^([^\n]*)\n([^\n]*)\n([^\n]*)\n(%d+)')
+  if tonumber(lease) > now then displaced = owner .. '\n' .. node .. '\n' .. incarnation end
+end
+local owner = string.format('%016.0f', us) .. '-' .. ARGV[3] .. '-' .. ARGV[4]
+local lease = string.format('%.0f', now + ARGV[5])
+redis.call('HSET', KEYS[1], ARGV[1],
+  owner .. '\n' .. ARGV[2] .. '\n' .. ARGV[3] .. '\n' .. lease .. '\n' .. string.format('%.0f', now))
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+return { owner, displaced }

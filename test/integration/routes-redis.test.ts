@@ -1,0 +1,74 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { ConnectionKey, NodeId, UserId } from '@halley/protocol/ids';
+import { silentLogger } from '@halley/service/log';
+import { startRedis, type RunningService } from '@halley/services/redis';
+import { routesConfig } from '@halley/store/routes/config';
+import { routesContract } from '@halley/store/routes/contract';
+import { RedisRoutes } from '@halley/store/routes/redis';
+import { Redis } from 'ioredis';
+
+const LEASE_MS = 1_500;
+
+function makeRoutes(url: string, keyPrefix = ''): RedisRoutes {
+  const config = routesConfig.parse({ url, keyPrefix, leaseMs: LEASE_MS });
+  return new RedisRoutes({ config, shards: 24, log: silentLogger() });
+}
+
+routesContract('Redis', async () => {
+  const url = `redis://${process.env['HALLEY_TEST_REDIS']}`;
+  const keyPrefix = `contract-${process.pid}:`;
+  const routes = makeRoutes(url, keyPrefix);
+  await routes.start();
+  return {
+    routes,
+    leaseMs: LEASE_MS,
+    pass: (ms) => sleep(ms),
+    empty: async () => {
+      const redis = new Redis(url);
+      const keys = await redis.keys(`${keyPrefix}*`);
+      if (keys.length > 0) await redis.del(keys);
+      redis.disconnect();
+    },
+  };
+});
+
+describe('routes on a Redis that goes away', () => {
+  let redis: RunningService;
+  let routes: RedisRoutes;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    routes = makeRoutes(`redis://${redis.address}`);
+    await routes.start();
+  });
+  afterAll(async () => {
+    await routes.stop();
+    await redis.stop();
+  });
+
+  test('fails at once instead of queueing, and serves again, empty, when it is back', async () => {
+    const mid = '1' as UserId;
+    const claim = {
+      mid,
+      key: 'k' as ConnectionKey,
+      at: { node: 'n:1' as NodeId, incarnation: 'i' },
+      counter: 1,
+    };
+    await routes.claim(claim);
+    await redis.kill();
+    await expect(routes.find({ users: [mid] })).rejects.toMatchObject({ code: 'store_unavailable' });
+    expect(routes.healthy()).toBe(false);
+    await redis.restart();
+    for (let i = 0; i < 100 && !routes.healthy(); i += 1) await sleep(50);
+    expect((await routes.find({ users: [mid] })).users.size).toBe(0);
+    await routes.claim({ ...claim, counter: 2 });
+    expect((await routes.find({ users: [mid] })).users.size).toBe(1);
+  });
+
+  test('a start without a Redis says where it looked', async () => {
+    const lost = makeRoutes('redis://user:secret@127.0.0.1:1');
+    await expect(lost.start()).rejects.toThrow(/no Redis answers at redis:\/\/127\.0\.0\.1:1/);
+  });
+});
