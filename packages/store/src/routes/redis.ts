@@ -91,7 +91,10 @@ export class RedisRoutes implements Routes {
             ...rooms.map((room) => this.#roomKey(room)),
           ],
           [
-            ...[at.node, at.incarnation, this.deps.config.leaseMs, this.deps.config.directoryTtlMs / 4],
+            at.node,
+            at.incarnation,
+            this.deps.config.leaseMs,
+            this.deps.config.directoryTtlMs / 4,
             sessions.length,
             ...sessions.flatMap(({ key, owner }) => [key, owner]),
           ],
