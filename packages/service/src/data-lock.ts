@@ -1,0 +1,129 @@
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+
+import { HalleyError } from '@halley/protocol/error';
+
+import { commandOf } from './port-holder.js';
+
+/** Who holds a data folder: a process, told apart from a later one with the same pid by when it started. */
+interface Holder {
+  readonly pid: number;
+  /** Start time in clock ticks since boot; absent where /proc does not tell. */
+  readonly startedAt?: string;
+}
+
+/** A held data folder. */
+export interface DataLock {
+  readonly folder: string;
+  /** Lets go of the folder. Idempotent. */
+  release(): Promise<void>;
+}
+
+/**
+ * Takes a data folder for this process alone, creating it when it is missing. The lock of a process that is gone is
+ * taken over; a live holder makes it throw `bad_config`, naming it and the remedy.
+ */
+export async function lockDataFolder(folder: string): Promise<DataLock> {
+  const path = resolve(folder);
+  const file = join(path, 'lock');
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    throw new HalleyError(
+      'bad_config',
+      `data folder ${path} cannot be made; choose another with --data-dir`,
+      {
+        cause: error,
+      },
+    );
+  }
+  const mine = JSON.stringify(await holderOf(process.pid));
+  for (let attempt = 0; attempt < 5; attempt += 1) {
+    if (await create(file, mine)) return { folder: path, release: () => release(file, mine) };
+    const text = await readFile(file, 'utf8').catch(() => undefined);
+    if (text === undefined) continue;
+    const holder = parseHolder(text);
+    if (holder && (await isAlive(holder))) throw await inUse(path, holder);
+    await removeStale(file, text);
+  }
+  throw new HalleyError(
+    'bad_config',
+    `data folder ${path}: its lock changes all the time; choose another with --data-dir`,
+  );
+}
+
+async function create(file: string, text: string): Promise<boolean> {
+  try {
+    const handle = await open(file, 'wx');
+    await handle.writeFile(text);
+    await handle.close();
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw new HalleyError('bad_config', `${file} cannot be written; choose another folder with --data-dir`, {
+      cause: error,
+    });
+  }
+}
+
+/** Moved aside first: of two processes that see the same stale lock, one wins the rename. */
+async function removeStale(file: string, seen: string): Promise<void> {
+  const aside = `${file}.stale-${process.pid}`;
+  try {
+    await rename(file, aside);
+  } catch {
+    return;
+  }
+  const moved = await readFile(aside, 'utf8').catch(() => seen);
+  // Somebody took it over between our look and the rename: give it back.
+  if (moved !== seen) await rename(aside, file);
+  else await rm(aside, { force: true });
+}
+
+async function release(file: string, mine: string): Promise<void> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  if (text === mine) await rm(file, { force: true });
+}
+
+async function inUse(folder: string, holder: Holder): Promise<HalleyError> {
+  return new HalleyError(
+    'bad_config',
+    `data folder ${folder} is in use by pid ${holder.pid} (${await commandOf(holder.pid)}); stop it, or choose another with --data-dir`,
+  );
+}
+
+async function holderOf(pid: number): Promise<Holder> {
+  const startedAt = await startTime(pid);
+  return startedAt === undefined ? { pid } : { pid, startedAt };
+}
+
+async function isAlive(holder: Holder): Promise<boolean> {
+  try {
+    process.kill(holder.pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+  }
+  const startedAt = await startTime(holder.pid);
+  return holder.startedAt === undefined || startedAt === undefined || startedAt === holder.startedAt;
+}
+
+/** Field 22 of /proc/PID/stat; the command in field 2 may hold spaces and brackets. */
+async function startTime(pid: number): Promise<string | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .at(19);
+}
+
+function parseHolder(text: string): Holder | undefined {
+  try {
+    const value = JSON.parse(text) as Partial<Holder>;
+    if (typeof value.pid !== 'number') return undefined;
+    return typeof value.startedAt === 'string'
+      ? { pid: value.pid, startedAt: value.startedAt }
+      : { pid: value.pid };
+  } catch {
+    return undefined;
+  }
+}

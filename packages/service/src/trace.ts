@@ -1,0 +1,26 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { randomBytes } from 'node:crypto';
+
+const storage = new AsyncLocalStorage<string | undefined>();
+
+const TRACEPARENT = /^[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** The W3C `traceparent` of the call in progress; undefined when there is none. */
+export function currentTrace(): string | undefined {
+  return storage.getStore();
+}
+
+/** Runs `run` with this trace as the current one, also in what it awaits. Without a trace, none is current there. */
+export function withTrace<Result>(traceparent: string | undefined, run: () => Result): Result {
+  return storage.run(traceparent, run);
+}
+
+/** A fresh, sampled `traceparent`. */
+export function newTrace(): string {
+  return `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-01`;
+}
+
+/** What came in from outside, when it is a valid `traceparent`. */
+export function parseTrace(text: string | undefined): string | undefined {
+  return text !== undefined && text.length === 55 && TRACEPARENT.test(text) ? text : undefined;
+}
