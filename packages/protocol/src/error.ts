@@ -54,6 +54,13 @@ export const ERRORS = {
     401,
     CloseCode.TokenExpired,
   ),
+  keys_unavailable: entry(
+    'The keys that tokens are checked with (JWKS) could not be fetched. Repeat.',
+    true,
+    'UNAVAILABLE',
+    503,
+    CloseCode.Unavailable,
+  ),
   key_in_use: entry(
     'The connection key belongs to a live connection of another user. Choose another key.',
     false,
