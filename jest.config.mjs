@@ -1,4 +1,7 @@
-/** Unit tests run beside their files without any service; everything in test/ runs on the real services. */
+/**
+ * unit: beside their files, without any service. protocol: what runs on the default start or on no process at all.
+ * services: everything else in test/, on the real services.
+ */
 const shared = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
@@ -26,8 +29,14 @@ export default {
     },
     {
       ...shared,
+      displayName: 'protocol',
+      testMatch: ['<rootDir>/test/{conformance,fuzz}/**/*.test.ts'],
+    },
+    {
+      ...shared,
       displayName: 'services',
       testMatch: ['<rootDir>/test/**/*.test.ts'],
+      testPathIgnorePatterns: ['<rootDir>/test/(conformance|fuzz)/', '/node_modules/'],
       globalSetup: '<rootDir>/test/setup/start-services.mjs',
       globalTeardown: '<rootDir>/test/setup/stop-services.mjs',
     },

@@ -153,6 +153,13 @@ export const ERRORS = {
     503,
     CloseCode.Unavailable,
   ),
+  unavailable: entry(
+    'The node that was called could not be reached, went away during the call, or did not answer in time: whether the call was carried out is not known. Repeat.',
+    true,
+    'UNAVAILABLE',
+    503,
+    CloseCode.Unavailable,
+  ),
   wrong_incarnation: entry(
     'The call means an earlier or later start of this node.',
     true,

@@ -92,6 +92,21 @@ export function writeInt32(out: Uint8Array, offset: number, value: number): void
   out[offset + 3] = value;
 }
 
+/** Reads a big-endian, signed int32. */
+export function readInt32(bytes: Uint8Array, offset: number): number {
+  return (
+    ((bytes[offset] as number) << 24) |
+    ((bytes[offset + 1] as number) << 16) |
+    ((bytes[offset + 2] as number) << 8) |
+    (bytes[offset + 3] as number)
+  );
+}
+
+/** Reads a big-endian, signed int16. */
+export function readInt16(bytes: Uint8Array, offset: number): number {
+  return (((bytes[offset] as number) << 24) >> 16) | (bytes[offset + 1] as number);
+}
+
 function writeInt16(out: Uint8Array, offset: number, value: number): void {
   out[offset] = value >>> 8;
   out[offset + 1] = value;
