@@ -49,6 +49,7 @@ interface JsonSchema {
   readonly exclusiveMinimum?: number;
   readonly exclusiveMaximum?: number;
   readonly minLength?: number;
+  readonly maxLength?: number;
   readonly default?: unknown;
 }
 
@@ -192,7 +193,7 @@ function choicesOf(json: JsonSchema): string[] | undefined {
 }
 
 function rangeOf(json: JsonSchema): string | undefined {
-  if (json.type === 'string') return json.minLength === 1 ? 'that is not empty' : undefined;
+  if (json.type === 'string') return lengthOf(json);
   const low = json.minimum ?? json.exclusiveMinimum;
   const high = json.maximum ?? json.exclusiveMaximum;
   const hasLow = low !== undefined && low > Number.MIN_SAFE_INTEGER;
@@ -201,6 +202,13 @@ function rangeOf(json: JsonSchema): string | undefined {
   if (hasLow) return json.minimum === undefined ? `above ${low}` : `of at least ${low}`;
   if (hasHigh) return json.maximum === undefined ? `below ${high}` : `of at most ${high}`;
   return undefined;
+}
+
+function lengthOf({ minLength, maxLength }: JsonSchema): string | undefined {
+  if (maxLength !== undefined)
+    return minLength ? `of ${minLength} to ${maxLength} characters` : `of at most ${maxLength} characters`;
+  if (minLength === 1) return 'that is not empty';
+  return minLength ? `of at least ${minLength} characters` : undefined;
 }
 
 function unwrap(schema: z.ZodType): z.ZodType {

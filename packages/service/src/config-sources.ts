@@ -88,7 +88,12 @@ export function readEnvironment(env: NodeJS.ProcessEnv, keys: readonly ConfigKey
   for (const key of keys) {
     for (const alias of key.envAliases) {
       const text = env[alias];
-      if (text) settings.push({ key, value: fromText(text, key), source: `environment ${alias}` });
+      if (text)
+        settings.push({
+          key,
+          value: given(text, key, `environment ${alias}:`),
+          source: `environment ${alias}`,
+        });
     }
   }
   for (const [name, text] of Object.entries(env)) {
@@ -98,7 +103,8 @@ export function readEnvironment(env: NodeJS.ProcessEnv, keys: readonly ConfigKey
       if (KUBERNETES_NAME.test(name) || KUBERNETES_VALUE.test(text ?? '')) continue;
       throw badConfig(`environment ${name}: there is no such setting${nearest(name, [...byName.keys()])}`);
     }
-    if (text) settings.push({ key, value: fromText(text, key), source: `environment ${name}` });
+    if (text)
+      settings.push({ key, value: given(text, key, `environment ${name}:`), source: `environment ${name}` });
   }
   return settings;
 }
@@ -129,7 +135,7 @@ export function readFlags(flags: readonly string[], keys: readonly ConfigKey[]):
       } else throw badConfig(`flag ${name} needs a value, as ${name}=VALUE`);
     }
     const before = settings.get(key)?.value;
-    const value = fromText(text, key);
+    const value = given(text, key, `flag ${name}:`);
     const both =
       Array.isArray(before) && Array.isArray(value)
         ? [...(before as unknown[]), ...(value as unknown[])]
@@ -148,6 +154,12 @@ export function badConfig(message: string, cause?: unknown): HalleyError {
 export function show(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+function given(text: string, key: ConfigKey, label: string): unknown {
+  const value = fromText(text, key);
+  checkInside(value, key.schema, key.path.slice(-1), label);
+  return value;
 }
 
 /** Text of the environment or a flag as the key's type; what does not convert stays text, and the schema refuses it. */

@@ -1,5 +1,7 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { HalleyError } from '@halley/protocol/error';
 
@@ -37,14 +39,13 @@ export async function lockDataFolder(folder: string): Promise<DataLock> {
       },
     );
   }
-  const mine = JSON.stringify(await holderOf(process.pid));
-  for (let attempt = 0; attempt < 5; attempt += 1) {
-    if (await create(file, mine)) return { folder: path, release: () => release(file, mine) };
-    const text = await readFile(file, 'utf8').catch(() => undefined);
-    if (text === undefined) continue;
-    const holder = parseHolder(text);
+  const mine = JSON.stringify({ ...(await holderOf(process.pid)), token: randomUUID() });
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    if (await claim(file, mine)) return { folder: path, release: () => release(file, mine) };
+    const holder = await readHolder(file);
     if (holder && (await isAlive(holder))) throw await inUse(path, holder);
-    await removeStale(file, text);
+    if (await takeOver(file, mine)) return { folder: path, release: () => release(file, mine) };
+    await sleep(20);
   }
   throw new HalleyError(
     'bad_config',
@@ -52,32 +53,43 @@ export async function lockDataFolder(folder: string): Promise<DataLock> {
   );
 }
 
-async function create(file: string, text: string): Promise<boolean> {
+/** Creates the lock with its whole text at once; false when there is one. */
+async function claim(file: string, text: string): Promise<boolean> {
+  const draft = `${file}.${randomUUID()}`;
   try {
-    const handle = await open(file, 'wx');
-    await handle.writeFile(text);
-    await handle.close();
+    await writeFile(draft, text);
+    await link(draft, file);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw new HalleyError('bad_config', `${file} cannot be written; choose another folder with --data-dir`, {
       cause: error,
     });
+  } finally {
+    await rm(draft, { force: true });
   }
 }
 
-/** Moved aside first: of two processes that see the same stale lock, one wins the rename. */
-async function removeStale(file: string, seen: string): Promise<void> {
-  const aside = `${file}.stale-${process.pid}`;
-  try {
-    await rename(file, aside);
-  } catch {
-    return;
+/** Replaces the lock of a dead process. A second lock around this keeps one from replacing what another has just taken. */
+async function takeOver(file: string, mine: string): Promise<boolean> {
+  const guard = `${file}.takeover`;
+  if (!(await claim(guard, mine))) {
+    const other = await readHolder(guard);
+    if (!other || !(await isAlive(other))) await rm(guard, { force: true });
+    return false;
   }
-  const moved = await readFile(aside, 'utf8').catch(() => seen);
-  // Somebody took it over between our look and the rename: give it back.
-  if (moved !== seen) await rename(aside, file);
-  else await rm(aside, { force: true });
+  try {
+    const holder = await readHolder(file);
+    if (holder && (await isAlive(holder))) return false;
+    await rm(file, { force: true });
+    return await claim(file, mine);
+  } finally {
+    await rm(guard, { force: true });
+  }
+}
+
+async function readHolder(file: string): Promise<Holder | undefined> {
+  return parseHolder(await readFile(file, 'utf8').catch(() => ''));
 }
 
 async function release(file: string, mine: string): Promise<void> {

@@ -1,3 +1,5 @@
+import { isNativeError } from 'node:util/types';
+
 import { HalleyError } from '@halley/protocol/error';
 
 import { cannotBind, portTaken } from './port-holder.js';
@@ -6,10 +8,10 @@ import { cannotBind, portTaken } from './port-holder.js';
 export async function explainStartFailure(error: unknown): Promise<string> {
   const told = (await bindFailure(error)) ?? error;
   if (told instanceof HalleyError) {
-    const cause = told.code === 'internal' && told.cause instanceof Error ? `: ${told.cause.message}` : '';
+    const cause = told.code === 'internal' && isNativeError(told.cause) ? `: ${told.cause.message}` : '';
     return oneLine(`${told.message}${cause}`);
   }
-  return oneLine(told instanceof Error ? told.message || told.name : String(told));
+  return oneLine(isNativeError(told) ? told.message || told.name : String(told));
 }
 
 /** What `listen` of Node or of gRPC says about a port that cannot be bound. */
@@ -27,7 +29,7 @@ async function bindFailure(error: unknown): Promise<HalleyError | undefined> {
 function messages(error: unknown): string[] {
   const texts: string[] = [];
   let current: unknown = error;
-  for (let depth = 0; current instanceof Error && depth < 5; depth += 1) {
+  for (let depth = 0; isNativeError(current) && depth < 5; depth += 1) {
     texts.push(current.message);
     current = current.cause;
   }

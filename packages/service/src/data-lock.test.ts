@@ -1,0 +1,64 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+
+import { lockDataFolder } from './data-lock.js';
+
+let parent = '';
+beforeEach(async () => {
+  parent = await mkdtemp(join(tmpdir(), 'lock-'));
+});
+afterEach(() => rm(parent, { recursive: true }));
+
+test('a folder is made when it is missing and belongs to one at a time', async () => {
+  const folder = join(parent, 'a', 'b');
+  const lock = await lockDataFolder(folder);
+  expect(lock.folder).toBe(folder);
+  await expect(lockDataFolder(folder)).rejects.toMatchObject({
+    code: 'bad_config',
+    message: expect.stringMatching(
+      new RegExp(
+        `^data folder ${folder} is in use by pid ${process.pid} \\(.+\\); stop it, or choose another with --data-dir$`,
+      ),
+    ),
+  });
+  await lock.release();
+  const next = await lockDataFolder(folder);
+  await next.release();
+});
+
+test('the lock of a process that is gone is taken over', async () => {
+  await writeFile(join(parent, 'lock'), JSON.stringify({ pid: 2 ** 22 + 1 }));
+  const lock = await lockDataFolder(parent);
+  expect(JSON.parse(await readFile(join(parent, 'lock'), 'utf8'))).toMatchObject({ pid: process.pid });
+  await lock.release();
+});
+
+test('a pid that another process has got since is no holder', async () => {
+  await writeFile(join(parent, 'lock'), JSON.stringify({ pid: process.pid, startedAt: 'earlier' }));
+  const lock = await lockDataFolder(parent);
+  expect(lock.folder).toBe(parent);
+  await lock.release();
+});
+
+test('a lock that is not readable as one is taken over', async () => {
+  await writeFile(join(parent, 'lock'), 'nonsense');
+  const lock = await lockDataFolder(parent);
+  expect(lock.folder).toBe(parent);
+  await lock.release();
+});
+
+test('of many that start at once, one gets the folder', async () => {
+  await writeFile(join(parent, 'lock'), JSON.stringify({ pid: 2 ** 22 + 1 }));
+  const results = await Promise.allSettled(Array.from({ length: 8 }, () => lockDataFolder(parent)));
+  expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+});
+
+test('releasing leaves the lock of a later holder alone', async () => {
+  const lock = await lockDataFolder(parent);
+  await writeFile(join(parent, 'lock'), 'of another');
+  await lock.release();
+  expect(await readFile(join(parent, 'lock'), 'utf8')).toBe('of another');
+});
