@@ -1,0 +1,9 @@
+import { errorsPage } from './errors-page.mjs';
+
+/**
+ * The pages that are generated from the built product: path from the repository's root → text.
+ * A page is added here; `npm run docs` writes it, and a unit test finds a stale one.
+ */
+export function pages() {
+  return new Map([['docs/errors.md', errorsPage()]]);
+}
