@@ -2,12 +2,9 @@ import { z } from 'zod';
 
 /** Configuration of the node registry, section `registry`. */
 export const registryConfig = z.strictObject({
-  adapter: z
-    .enum(['zookeeper', 'embedded'])
-    .default('zookeeper')
-    .meta({
-      description: 'Where nodes find each other: ZooKeeper, or in the process (`halley start` only).',
-    }),
+  adapter: z.enum(['zookeeper', 'embedded']).default('zookeeper').meta({
+    description: 'Where nodes find each other: ZooKeeper, or in the process (`halley start` only).',
+  }),
   servers: z
     .array(z.string().min(1))
     .min(1)

@@ -38,7 +38,7 @@ export class EmbeddedHub {
 
   /** Removes all that a process wrote, as the end of its session does. */
   endSession(owner: EmbeddedRegistry): void {
-    for (const entry of [...this.#entries.values()]) {
+    for (const entry of this.#entries.values()) {
       if (entry.owner === owner) this.remove(entry.record);
     }
   }
@@ -49,7 +49,7 @@ export class EmbeddedHub {
   }
 
   #tell(tier: Tier): void {
-    for (const watcher of [...this.#watchers]) watcher(tier);
+    for (const watcher of this.#watchers) watcher(tier);
   }
 }
 

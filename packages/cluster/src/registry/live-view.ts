@@ -50,8 +50,7 @@ export class LiveView implements TierView {
   }
 
   #tell(change: ViewChange): void {
-    for (const listener of [...this.#listeners]) {
-      if (!this.#listeners.has(listener)) continue;
+    for (const listener of this.#listeners) {
       try {
         listener(change);
       } catch (error) {
