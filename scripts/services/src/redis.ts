@@ -1,0 +1,25 @@
+import path from 'node:path';
+import { fetchDebs } from './fetch-debs.js';
+import { DEBS } from './pins.js';
+import { probe } from './probe.js';
+import { startOnPort, type RunningService, type StartOptions } from './running-service.js';
+
+/** Starts Redis without persistence: a restart empties it. About 12 MB of memory. */
+export async function startRedis(options: StartOptions = {}): Promise<RunningService> {
+  const root = await fetchDebs(DEBS.redis, options.progress);
+  return startOnPort('redis', options, async (dir, port) => {
+    return {
+      name: 'Redis',
+      file: path.join(root, 'usr/bin/redis-server'),
+      args: [
+        ...['--port', String(port), '--bind', '127.0.0.1'],
+        ...['--save', '', '--appendonly', 'no', '--dir', dir],
+      ],
+      cwd: dir,
+      env: { ...process.env, LD_LIBRARY_PATH: path.join(root, 'usr/lib/x86_64-linux-gnu') },
+      logFile: path.join(dir, 'redis.log'),
+      ports: [port],
+      ready: () => probe(port, 'PING\r\n', (answer) => answer.includes('+PONG')),
+    };
+  });
+}
