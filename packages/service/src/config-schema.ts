@@ -19,7 +19,10 @@ export interface ConfigKey {
   /** The default as it would stand in YAML; absent when there is none. */
   readonly defaultText: string | undefined;
   readonly unit: string | undefined;
+  /** What is accepted, as `0 to 65535`. */
   readonly range: string | undefined;
+  /** What is sensible, from `meta.range`. */
+  readonly sane: string | undefined;
   readonly description: string;
   /** Never printed. */
   readonly secret: boolean;
@@ -58,17 +61,24 @@ export function describeConfig(schema: z.ZodObject): ConfigKey[] {
   return walk(schema, []);
 }
 
-/** The same keys, all optional and without defaults: what the sources say and no more. */
-export function withoutDefaults(schema: z.ZodObject): z.ZodObject {
+/**
+ * The same keys, all optional and without defaults: what the sources say and no more. Without `aliases`, keys are set by
+ * their own names only, for a schema that stands below another as a section.
+ */
+export function withoutDefaults(schema: z.ZodObject, { aliases = true } = {}): z.ZodObject {
   const shape: Record<string, z.ZodType> = {};
   for (const [name, child] of Object.entries(schema.shape)) {
     const object = asObject(child as z.ZodType);
     if (object) {
-      shape[name] = withoutDefaults(object).optional();
+      shape[name] = withoutDefaults(object, { aliases }).optional();
     } else {
       shape[name] = unwrap(child as z.ZodType)
         .optional()
-        .meta({ ...metaOf(child as z.ZodType), default: defaultOf(child as z.ZodType) });
+        .meta({
+          ...metaOf(child as z.ZodType),
+          default: defaultOf(child as z.ZodType),
+          ...(aliases ? {} : { env: [], flag: [] }),
+        });
     }
   }
   return z.object(shape);
@@ -150,7 +160,8 @@ function leaf(schema: z.ZodType, path: readonly string[]): ConfigKey {
     type,
     defaultText: fallback === undefined ? undefined : JSON.stringify(fallback),
     unit: meta.unit,
-    range: meta.range ?? rangeOf(json),
+    range: rangeOf(json),
+    sane: meta.range,
     description: meta.description ?? '',
     secret: meta.secret === true,
     schema,

@@ -18,6 +18,7 @@ export interface Setting {
 /** HALLEY_* variables that are no keys of the configuration; docs/config.md lists them. */
 export const RESERVED_ENVIRONMENT: Readonly<Record<string, string>> = {
   HALLEY_CONFIG: 'The configuration file, when `--config` does not name one.',
+  HALLEY_API_KEY: 'The API key of `halley push` and `halley nodes`, when `--api-key` does not give one.',
   HALLEY_NATIVE: 'For tests: `1` uses what is installed instead of fetching services.',
   HALLEY_CACHE:
     'Where `npm run cluster` and the tests keep the services that they fetch; `~/.cache/halley` by default.',

@@ -18,7 +18,7 @@ export interface RunOptions {
   readonly stopDeadlineMs?: number;
   /** Ports that the service will bind: tried first, so that a taken one ends the start at once. */
   readonly ports?: readonly PortClaim[];
-  /** Called when the service has started, to say where it is. */
+  /** Called when the service has started, to wait for others and to say where it is; a part of the start. */
   readonly onStarted?: () => void | Promise<void>;
   /** Default: this process. */
   readonly process?: RunningProcess;
@@ -69,7 +69,6 @@ export async function runService(service: Service, options: RunOptions): Promise
     // A signal during the start ends it; a failure that comes of that is not told.
     await Promise.race([started, signalled]);
     if (stopping) started.catch(() => undefined);
-    else await options.onStarted?.();
     await signalled;
     await stopInTime(service, stopDeadlineMs, log);
     host.exit(0);
@@ -85,6 +84,7 @@ export async function runService(service: Service, options: RunOptions): Promise
 async function start(service: Service, options: RunOptions): Promise<void> {
   if (options.ports) await requireFreePorts(options.ports);
   await service.start();
+  await options.onStarted?.();
 }
 
 async function stopInTime(service: Service, deadlineMs: number, log: Logger): Promise<void> {

@@ -1,0 +1,32 @@
+import { Command } from 'commander';
+
+import { registerNodes } from './commands/nodes.js';
+import { registerPush } from './commands/push.js';
+import { registerStart } from './commands/start.js';
+import { registerTail } from './commands/tail.js';
+import { registerTier } from './commands/tier.js';
+import { VERSION } from './version.js';
+
+/** The `halley` command with all its subcommands. */
+export function createProgram(): Command {
+  const program = new Command('halley')
+    .description('Halley: a goim-compatible, multi-tier push cluster.')
+    .version(VERSION, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this')
+    .helpCommand(false)
+    .showHelpAfterError('(halley --help lists the commands)')
+    .enablePositionalOptions()
+    .exitOverride()
+    .addHelpText('after', '\nhalley COMMAND --help says more about each. The first steps are in README.md.');
+
+  program.commandsGroup('Run it:');
+  registerStart(program);
+  registerTier(program, 'comet');
+  registerTier(program, 'logic');
+  registerTier(program, 'job');
+  program.commandsGroup('Use it:');
+  registerPush(program);
+  registerTail(program);
+  registerNodes(program);
+  return program;
+}

@@ -1,0 +1,91 @@
+import { EmbeddedRegistry } from '@halley/cluster/registry/embedded';
+import { createCometApp } from '@halley/comet/app';
+import { cometConfig } from '@halley/comet/config';
+import { createJobApp } from '@halley/job/app';
+import { jobConfig } from '@halley/job/config';
+import { createLogicApp } from '@halley/logic/app';
+import { logicConfig } from '@halley/logic/config';
+import { configHelp, splitArguments } from '@halley/service/command-line';
+import { describeConfig } from '@halley/service/config';
+import { systemClock } from '@halley/service/clock';
+import { type DataLock, lockDataFolder } from '@halley/service/data-lock';
+import { type Service, ServiceGroup } from '@halley/service/lifecycle';
+import { createLogger } from '@halley/service/log';
+import { runService } from '@halley/service/run';
+import { EmbeddedBus } from '@halley/store/bus/embedded';
+import { EmbeddedRoutes } from '@halley/store/routes/embedded';
+
+import { complain, print } from '../terminal.js';
+import { banner } from './banner.js';
+import { portsOf } from './ports.js';
+import { loadStartConfig, printStartConfig, type StartConfig, startSchema } from './start-config.js';
+import { untilReady } from './until-ready.js';
+
+/** The schemas of the tiers, which `halley start` reads as one. */
+export const tierSchemas = { comet: cometConfig, logic: logicConfig, job: jobConfig };
+
+const SUMMARY = `Runs comet, logic and job in one process, with nothing installed: embedded registry, routes and bus.
+One configuration serves all: a key is for every tier that has it, --comet.KEY, --logic.KEY and --job.KEY for one.`;
+
+/** `halley start`: options → configuration → the three tiers → run. */
+export async function start(argv: readonly string[]): Promise<void> {
+  const { mode, file, flags } = splitArguments(argv);
+  if (mode === 'help') {
+    const keys = describeConfig(startSchema(tierSchemas));
+    print(configHelp('halley start', SUMMARY, keys));
+    return;
+  }
+  let config: StartConfig<typeof tierSchemas>;
+  try {
+    config = loadStartConfig(tierSchemas, {
+      file: file ?? (process.env['HALLEY_CONFIG'] || undefined),
+      env: process.env,
+      flags,
+    });
+  } catch (error) {
+    await complain(error);
+    process.exitCode = 1;
+    return;
+  }
+  if (mode === 'check') return print('The configuration is right.');
+  if (mode === 'print') return print(printStartConfig(tierSchemas, config));
+  await run(config);
+}
+
+async function run({ dataDir, tiers }: StartConfig<typeof tierSchemas>): Promise<void> {
+  const log = createLogger({ ...tiers.logic.log });
+  const bus = new EmbeddedBus({ dataDir, partitions: tiers.logic.bus.partitions, log, clock: systemClock });
+  const registry = new EmbeddedRegistry({ log });
+  const routes = new EmbeddedRoutes({ leaseMs: tiers.logic.routes.leaseMs });
+  const shared = { registry, log };
+  const logic = createLogicApp(tiers.logic, { ...shared, bus, routes });
+  const comet = createCometApp(tiers.comet, shared);
+  const job = createJobApp(tiers.job, { ...shared, bus, routes });
+  const lock = new DataFolder(dataDir);
+  const all = new ServiceGroup('halley', [lock, bus, routes, registry, logic, comet, job], log);
+  await runService(all, {
+    log,
+    ports: [...portsOf('comet', tiers.comet), ...portsOf('logic', tiers.logic), ...portsOf('job', tiers.job)],
+    onStarted: async () => {
+      await untilReady([logic, comet, job], 15_000);
+      for (const line of banner({ comet: comet.node, logic: logic.node, job: job.node }, dataDir))
+        print(line);
+    },
+  });
+}
+
+/** The lock of the data folder, held from before the bus opens its file until after it has closed it. */
+class DataFolder implements Service {
+  readonly name = 'data folder';
+  #lock: DataLock | undefined;
+
+  constructor(private readonly folder: string) {}
+
+  async start(): Promise<void> {
+    this.#lock = await lockDataFolder(this.folder);
+  }
+
+  async stop(_deadlineMs: number): Promise<void> {
+    await this.#lock?.release();
+  }
+}
