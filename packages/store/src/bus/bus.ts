@@ -59,7 +59,10 @@ export interface ConsumeOptions {
    * an error is retried, never stepped over.
    */
   onBatch(batch: ReadBatch): Promise<void>;
-  /** Partitions newly owned, before their first batch. */
+  /**
+   * Partitions newly owned, before their first batch; they are read from what the group committed. A rebalance may
+   * revoke and assign again partitions that stay: what was read and not committed then comes again, and a pause ends.
+   */
   onAssigned?(partitions: readonly TopicPartition[]): void;
   /** Partitions no longer owned (or possibly not: a session that ran out). Work on them may go on; commits fail. */
   onRevoked?(partitions: readonly TopicPartition[]): void;
@@ -77,7 +80,10 @@ export interface BusConsumer {
    * owned (it then does nothing). Trouble with the bus is retried inside, never thrown.
    */
   commit(topic: string, partition: number, offset: number): Promise<void>;
-  /** Reads on from `offset`; batches already handed over are not taken back. */
+  /**
+   * Reads on from `offset`, which is at most the end; batches already handed over are not taken back. From within the
+   * handler, the next batch starts there.
+   */
   seek(topic: string, partition: number, offset: number): void;
   /** Hands over no more batches of this partition until resumed. */
   pause(partitions: readonly TopicPartition[]): void;
@@ -100,7 +106,10 @@ export interface BusConsumer {
  */
 export interface Bus extends Service {
   produce(topic: string, records: readonly BusRecord[], options?: ProduceOptions): Promise<Written[]>;
-  /** Joins a consumer group; resolves when it was assigned partitions (perhaps none). */
+  /**
+   * Joins a consumer group; resolves when it was assigned partitions (perhaps none), which may take as long as the bus
+   * is away. `onAssigned` comes before, the first batch after.
+   */
   consume(options: ConsumeOptions): Promise<BusConsumer>;
   /** Frozen in the configuration; `start` creates missing topics and refuses another count. */
   partitions(topic: string): number;

@@ -1,11 +1,13 @@
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
+import type { Metrics } from '@halley/service/metrics';
 import { HalleyError } from '@halley/protocol/error';
 import { openEmbeddedDatabase, type EmbeddedDatabase } from '../embedded-database.js';
 import type { Bus, BusConsumer, BusRecord, ConsumeOptions, ProduceOptions, Written } from './bus.js';
 import { EmbeddedGroup } from './embedded-group.js';
 import { EmbeddedLog, type EmbeddedRetention } from './embedded-log.js';
 import { EmbeddedMember } from './embedded-member.js';
+import { busMetrics, type BusMetrics } from './metrics.js';
 import { partitionOfKey } from './partitioner.js';
 import { ProduceQueue, type LaneBatch } from './produce-queue.js';
 
@@ -16,6 +18,7 @@ export interface EmbeddedBusDeps {
   readonly partitions: number;
   readonly log: Logger;
   readonly clock: Clock;
+  readonly metrics?: Metrics;
   /** Bytes that may wait for the disk. Default 64 MiB. */
   readonly maxQueuedBytes?: number;
   /** Default: committed records for 10 minutes, any for 7 days, 1,000,000 of a topic. */
@@ -42,6 +45,7 @@ export class EmbeddedBus implements Bus {
   readonly #groups = new Map<string, EmbeddedGroup>();
   readonly #members = new Set<EmbeddedMember>();
   readonly #queue: ProduceQueue;
+  readonly #metrics: BusMetrics;
   readonly #inFlight = new Set<Promise<void>>();
   #database: EmbeddedDatabase | undefined;
   #storage: EmbeddedLog | undefined;
@@ -50,12 +54,14 @@ export class EmbeddedBus implements Bus {
   #failed = false;
 
   constructor(private readonly deps: EmbeddedBusDeps) {
+    this.#metrics = busMetrics(deps.metrics);
     this.#queue = new ProduceQueue({
       clock: deps.clock,
       maxQueuedBytes: deps.maxQueuedBytes ?? 64 * 1_048_576,
       maxBatchBytes: MAX_BATCH_BYTES,
       maxWaitMs: MAX_WAIT_MS,
       lingerMs: 0,
+      onQueuedBytes: (bytes) => this.#metrics.queuedBytes(bytes),
       send: (batches) => {
         for (const batch of batches) {
           const written = this.#write(batch).finally(() => this.#inFlight.delete(written));
@@ -117,6 +123,7 @@ export class EmbeddedBus implements Bus {
       options,
       storage,
       log: this.deps.log,
+      onConsumed: (topic, records, bytes) => this.#metrics.consumed(topic, records, bytes),
       leave: (leaving) => {
         this.#members.delete(leaving);
         joined.leave(leaving);
@@ -124,6 +131,7 @@ export class EmbeddedBus implements Bus {
     });
     this.#members.add(member);
     joined.join(member);
+    this.#metrics.rebalanced(options.group);
     return member;
   }
 
@@ -153,15 +161,24 @@ export class EmbeddedBus implements Bus {
 
   async #write(batch: LaneBatch): Promise<void> {
     const { partition, topic } = batch;
+    const { clock, log } = this.deps;
+    const sinceMs = clock.monotonicMs();
+    const count = (outcome: string): void => {
+      const seconds = (clock.monotonicMs() - sinceMs) / 1_000;
+      this.#metrics.produced(topic, outcome, batch.records.length, batch.bytes, seconds);
+    };
     try {
-      const base = await this.#open.append(topic, partition, batch.records, this.deps.clock.now());
+      const base = await this.#open.append(topic, partition, batch.records, clock.now());
       this.#failed = false;
+      count('ok');
       batch.done(base);
       for (const group of this.#groups.values()) group.wake({ topic, partition });
     } catch (error) {
       this.#failed = true;
-      this.deps.log.error({ err: error, topic, partition }, 'records could not be written');
-      batch.fail(HalleyError.from(error));
+      const failure = HalleyError.from(error);
+      log.error({ err: error, topic, partition }, 'records could not be written');
+      count(failure.code);
+      batch.fail(failure);
     }
   }
 

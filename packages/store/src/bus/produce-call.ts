@@ -18,6 +18,7 @@ export class Call {
 
   constructor(
     records: number,
+    readonly sinceMs: number,
     private readonly deadlineMs: number | undefined,
     private readonly waitUntilMs: number,
     private readonly resolve: (written: Written[]) => void,

@@ -10,6 +10,8 @@ export interface LaneBatch {
   readonly partition: number;
   readonly records: readonly BusRecord[];
   readonly bytes: number;
+  /** When its oldest record came (Clock.monotonicMs). */
+  readonly sinceMs: number;
   /** Everything is durable, at `baseOffset` and the following offsets. */
   done(baseOffset: number): void;
   fail(error: HalleyError): void;
@@ -27,6 +29,8 @@ export interface ProduceQueueDeps {
   readonly lingerMs: number;
   /** Takes the batches of every lane that is free. */
   send(batches: readonly LaneBatch[]): void;
+  /** Whether a free lane has to wait nevertheless; `retry` asks again. */
+  blocked?(topic: string, partition: number): boolean;
   /** Told whenever the bytes in the queue change. */
   onQueuedBytes?(bytes: number): void;
 }
@@ -73,7 +77,14 @@ export class ProduceQueue {
     }
     this.#addBytes(bytes);
     return new Promise((resolve, reject) => {
-      const call = new Call(records.length, options.deadlineMs, now + this.deps.maxWaitMs, resolve, reject);
+      const call = new Call(
+        records.length,
+        now,
+        options.deadlineMs,
+        now + this.deps.maxWaitMs,
+        resolve,
+        reject,
+      );
       this.#divide(topic, records, call);
       this.#scheduleFlush();
       this.#scheduleSweep();
@@ -87,6 +98,11 @@ export class ProduceQueue {
     for (const lane of this.#lanes.values()) {
       this.#drop(lane, () => new HalleyError('bus_refused', 'The bus is stopping.'));
     }
+  }
+
+  /** Asks again for lanes that were blocked. */
+  retry(): void {
+    this.#scheduleFlush();
   }
 
   #divide(topic: string, records: readonly (BusRecord & { readonly partition: number })[], call: Call): void {
@@ -132,10 +148,11 @@ export class ProduceQueue {
   #flush(): void {
     const batches: LaneBatch[] = [];
     for (const lane of this.#ready) {
+      if (this.deps.blocked?.(lane.topic, lane.partition)) continue;
+      this.#ready.delete(lane);
       const batch = this.#take(lane);
       if (batch) batches.push(batch);
     }
-    this.#ready.clear();
     if (batches.length > 0) this.deps.send(batches);
   }
 
@@ -175,6 +192,7 @@ export class ProduceQueue {
       topic,
       partition,
       bytes,
+      sinceMs: parts[0]!.call.sinceMs,
       records: parts.length === 1 ? parts[0]!.records : parts.flatMap((part) => part.records),
       done: (baseOffset) => {
         let offset = baseOffset;
