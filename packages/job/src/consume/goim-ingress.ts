@@ -1,0 +1,159 @@
+import { codec, protos } from '@halley/cluster/grpc/protos';
+import type { PushMsg__Output } from '@halley/cluster/grpc/gen/goim/logic/PushMsg';
+import { HalleyError } from '@halley/protocol/error';
+import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
+import { Backoff } from '@halley/service/backoff';
+import type { Clock } from '@halley/service/clock';
+import type { Logger } from '@halley/service/log';
+import { type Bus, type BusRecord, type ReadBatch, type ReadRecord, Topic } from '@halley/store/bus/bus';
+import type { Routes } from '@halley/store/routes/routes';
+import { shardOf, streamOf } from '@halley/store/shard';
+
+import type { JobMetrics } from '../metrics.js';
+import type { DeadLetters } from './dead-letter.js';
+import { BadRecord, recordCodec } from './push-record.js';
+
+/** Names the record of goim's topic that a push was taken from, so that a repeated write is found. */
+export const INGRESS_HEADER = 'halley-goim';
+
+const pushMsgCodec = codec(protos.goim.logic.PushMsg);
+
+export interface GoimIngressDeps {
+  readonly bus: Pick<Bus, 'produce' | 'partitions'>;
+  readonly routes: Pick<Routes, 'owners'>;
+  readonly deadLetters: Pick<DeadLetters, 'write'>;
+  /** How many comets there are: goim's speed is that of the cluster, ours of each comet. */
+  comets(): number;
+  readonly metrics: JobMetrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * Takes in what goim's producers wrote: each message becomes a push of halley-push, in order, under the id
+ * `goim:{partition}:{offset}`. A message is left behind only when its push is durable or it was put aside.
+ */
+export class GoimIngress {
+  constructor(private readonly deps: GoimIngressDeps) {}
+
+  /** Resolves with true when the whole batch is in halley-push (or halley-dead); false when the signal aborted first. */
+  async take(batch: ReadBatch, signal: AbortSignal): Promise<boolean> {
+    this.deps.metrics.records.inc({ topic: batch.topic }, batch.records.length);
+    const messages: { readonly read: ReadRecord; readonly message: PushMsg__Output }[] = [];
+    for (const read of batch.records) {
+      const message = decodeMessage(read.value);
+      if (!(message instanceof BadRecord)) messages.push({ read, message });
+      else if (!(await this.deps.deadLetters.write(batch, read, message, signal))) return false;
+    }
+    const owners = await this.#owners(
+      messages.flatMap(({ message }) => (message.type === 'PUSH' ? message.keys : [])) as ConnectionKey[],
+      signal,
+    );
+    if (!owners) return false;
+    const records = messages.flatMap(({ read, message }) => this.#records(batch, read, message, owners));
+    return this.#produce(records, signal);
+  }
+
+  /** One record for each partition that the message's targets are in. */
+  #records(
+    { partition }: ReadBatch,
+    read: ReadRecord,
+    message: PushMsg__Output,
+    owners: ReadonlyMap<ConnectionKey, UserId>,
+  ): BusRecord[] {
+    const { bus, clock } = this.deps;
+    const push = {
+      id: `goim:${partition}:${read.offset}`,
+      operation: message.operation,
+      body: message.msg,
+      accepted_at_ms: read.timestampMs > 0 ? read.timestampMs : clock.now(),
+      caller: 'goim',
+    };
+    const record = (stream: string, shard: number, fields: object): BusRecord => ({
+      partition: shard,
+      key: stream,
+      value: recordCodec.encode({ pushes: [{ ...push, ...fields }] }),
+      headers: { [INGRESS_HEADER]: `${partition}:${read.offset}:${read.timestampMs}` },
+    });
+    const shards = bus.partitions(Topic.Push);
+    if (message.type === 'ROOM') {
+      const stream = streamOf.room(message.room as RoomId);
+      return [record(stream, shardOf(stream, shards), { class: 'CLASS_EPHEMERAL', rooms: [message.room] })];
+    }
+    if (message.type === 'BROADCAST') {
+      const speed =
+        message.speed <= 0 ? 0 : Math.max(1, Math.floor(message.speed / (this.deps.comets() || 1)));
+      const stream = streamOf.everyone;
+      return [record(stream, shardOf(stream, shards), { class: 'CLASS_EPHEMERAL', everyone: true, speed })];
+    }
+    const byShard = new Map<number, { readonly stream: string; readonly keys: ConnectionKey[] }>();
+    for (const key of message.keys as ConnectionKey[]) {
+      const mid = owners.get(key);
+      // Anonymous connections share the mid 0, and so no stream.
+      const stream = mid === undefined || mid === '0' ? streamOf.key(key) : streamOf.user(mid);
+      const shard = shardOf(stream, shards);
+      const group = byShard.get(shard);
+      if (group) group.keys.push(key);
+      else byShard.set(shard, { stream, keys: [key] });
+    }
+    return [...byShard].map(([shard, { stream, keys }]) =>
+      record(stream, shard, { class: 'CLASS_DURABLE', keys }),
+    );
+  }
+
+  /** Whose stream a key's push belongs to decides its order, so that is waited for; undefined when aborted. */
+  async #owners(
+    keys: readonly ConnectionKey[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<ConnectionKey, UserId> | undefined> {
+    if (keys.length === 0) return new Map();
+    const backoff = new Backoff({ baseMs: 100, maxMs: 1_000 });
+    while (!signal.aborted) {
+      try {
+        return await this.deps.routes.owners([...new Set(keys)]);
+      } catch (error) {
+        this.deps.metrics.routeFailures.inc();
+        this.deps.log.warn({ err: error }, 'owners of keys cannot be read, waiting');
+        await backoff.wait(signal);
+      }
+    }
+    return undefined;
+  }
+
+  /** Writes all, again under the same ids when it failed: a write that was only not answered is found by its header. */
+  async #produce(records: readonly BusRecord[], signal: AbortSignal): Promise<boolean> {
+    if (records.length === 0) return true;
+    const backoff = new Backoff({ baseMs: 50, maxMs: 2_000 });
+    while (!signal.aborted) {
+      try {
+        await this.deps.bus.produce(Topic.Push, records);
+        return true;
+      } catch (error) {
+        const { code } = HalleyError.from(error);
+        this.deps.metrics.produceFailures.inc({ topic: Topic.Push, code });
+        this.deps.log.warn({ err: error, records: records.length }, "goim's pushes not written, repeating");
+        await backoff.wait(signal);
+      }
+    }
+    return false;
+  }
+}
+
+function decodeMessage(value: Uint8Array): PushMsg__Output | BadRecord {
+  let message: PushMsg__Output;
+  try {
+    message = pushMsgCodec.decode(value);
+  } catch (error) {
+    return new BadRecord('undecodable', { cause: error });
+  }
+  switch (message.type) {
+    case 'PUSH':
+      return message.keys.length > 0 ? message : new BadRecord('no_target');
+    case 'ROOM':
+      return message.room === '' ? new BadRecord('no_target') : message;
+    case 'BROADCAST':
+      return message;
+    default:
+      return new BadRecord('unknown_type');
+  }
+}

@@ -1,0 +1,45 @@
+import { codec, protos } from '@halley/cluster/grpc/protos';
+import type { Push__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/Push';
+import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
+
+/** The value of a record of halley-push. */
+export const recordCodec = codec(protos.halley.delivery.v1.Record);
+
+/** A record holds at most this many pushes: a position is offset × 1,024 + index. */
+export const MAX_PUSHES_PER_RECORD = 1_024;
+
+/** A push as read from the bus, its targets by kind. */
+export interface Push extends Omit<Push__Output, 'users' | 'keys' | 'rooms'> {
+  readonly users: readonly UserId[];
+  readonly keys: readonly ConnectionKey[];
+  readonly rooms: readonly RoomId[];
+}
+
+/** Why a record is refused for good: a dead letter's reason. */
+export class BadRecord extends Error {
+  constructor(
+    readonly reason: 'undecodable' | 'empty' | 'too_many_pushes' | 'no_target' | 'unknown_type',
+    options?: ErrorOptions,
+  ) {
+    super(`bad record: ${reason}`, options);
+  }
+}
+
+/** Decodes a record's pushes, in order. Throws {@link BadRecord}. */
+export function decodePushes(value: Uint8Array): readonly Push[] {
+  let pushes: readonly Push__Output[];
+  try {
+    ({ pushes } = recordCodec.decode(value));
+  } catch (error) {
+    throw new BadRecord('undecodable', { cause: error });
+  }
+  if (pushes.length === 0) throw new BadRecord('empty');
+  if (pushes.length > MAX_PUSHES_PER_RECORD) throw new BadRecord('too_many_pushes');
+  // The wire knows no kinds of ids.
+  return pushes as readonly unknown[] as readonly Push[];
+}
+
+/** The position of a push in its partition. */
+export function positionOf(offset: number, index: number): number {
+  return offset * MAX_PUSHES_PER_RECORD + index;
+}

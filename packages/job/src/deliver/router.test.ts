@@ -1,0 +1,89 @@
+import { describe, expect, test } from '@jest/globals';
+import type { ConnectionKey, NodeId, NodeRef, RoomId, UserId } from '@halley/protocol/ids';
+import type { Route, RouteAnswer } from '@halley/store/routes/routes';
+
+import { queryFor, routePush, type PushTargets } from './router.js';
+
+const user = (mid: string) => mid as UserId;
+const key = (name: string) => name as ConnectionKey;
+const room = (name: string) => name as RoomId;
+const ref = (node: string, incarnation = 'i1'): NodeRef => ({ node: node as NodeId, incarnation });
+const route = (mid: string, name: string, at: NodeRef): Route => ({
+  mid: user(mid),
+  key: key(name),
+  at,
+  owner: '',
+  connectedAtMs: 0,
+});
+const push = (targets: Partial<PushTargets>): PushTargets => ({
+  users: [],
+  keys: [],
+  rooms: [],
+  everyone: false,
+  ...targets,
+});
+
+/** Comets c1 and c2, in their incarnation i1. */
+const comets = {
+  find: ({ node, incarnation }: NodeRef) => (incarnation === 'i1' && node !== 'c9' ? node : undefined),
+  everyone: () => ['c1', 'c2'] as NodeId[],
+};
+const answer: RouteAnswer = {
+  users: new Map([[user('1'), [route('1', 'a', ref('c1')), route('1', 'b', ref('c2'))]]]),
+  keys: new Map([
+    [key('a'), route('1', 'a', ref('c1'))],
+    [key('old'), route('2', 'old', ref('c1', 'i0'))],
+  ]),
+  rooms: new Map([[room('live://1'), [ref('c2'), ref('c9')]]]),
+};
+
+describe('routing a push', () => {
+  test('a user with connections on two comets is sent to both, each with its own', () => {
+    const { to, missing } = routePush(push({ users: [user('1')] }), answer, comets);
+    expect(to).toEqual([
+      { comet: 'c1', keys: ['a'], rooms: [], everyone: false },
+      { comet: 'c2', keys: ['b'], rooms: [], everyone: false },
+    ]);
+    expect(missing).toEqual([]);
+  });
+
+  test('a connection named as user and as key, or twice, gets it once', () => {
+    const { to } = routePush(
+      push({ users: [user('1'), user('1')], keys: [key('a'), key('a')] }),
+      answer,
+      comets,
+    );
+    expect(to.map(({ keys }) => keys)).toEqual([['a'], ['b']]);
+  });
+
+  test('a room goes only to the comets that have members, and an unknown comet is reported', () => {
+    const { to, missing } = routePush(push({ rooms: [room('live://1'), room('live://1')] }), answer, comets);
+    expect(to).toEqual([{ comet: 'c2', keys: [], rooms: ['live://1'], everyone: false }]);
+    expect(missing).toEqual([ref('c9')]);
+  });
+
+  test('a route of an earlier incarnation reaches nobody', () => {
+    const { to, missing } = routePush(push({ keys: [key('old')] }), answer, comets);
+    expect(to).toEqual([]);
+    expect(missing).toEqual([ref('c1', 'i0')]);
+  });
+
+  test('everyone goes to every comet once, together with what else is asked of it', () => {
+    const { to } = routePush(push({ everyone: true, keys: [key('a')] }), answer, comets);
+    expect(to).toEqual([
+      { comet: 'c1', keys: ['a'], rooms: [], everyone: true },
+      { comet: 'c2', keys: [], rooms: [], everyone: true },
+    ]);
+  });
+
+  test('one query names each target of many pushes once; none is made for everyone alone', () => {
+    expect(
+      queryFor([
+        push({ users: [user('1')] }),
+        push({ users: [user('1'), user('2')], rooms: [room('r')] }),
+        push({ keys: [key('a')] }),
+      ]),
+    ).toEqual({ users: ['1', '2'], keys: ['a'], rooms: ['r'] });
+    expect(queryFor([push({ everyone: true })])).toBeUndefined();
+  });
+});
