@@ -1,0 +1,135 @@
+import { DURATION_BUCKETS, type Metrics } from '@halley/service/metrics';
+
+/** Why frames were not sent to somebody who should have had them. */
+export type DropReason =
+  | 'backlog'
+  | 'room_slow'
+  | 'everyone_slow'
+  | 'user_slow'
+  | 'expired'
+  | 'duplicate'
+  | 'not_here'
+  | 'fault';
+
+/** Kinds of frames out. */
+export type SentKind = 'reply' | 'user' | 'room' | 'everyone';
+
+/** Kinds of frames in. */
+export type ReceivedKind = 'heartbeat' | 'auth' | 'change_room' | 'subscribe' | 'business' | 'early';
+
+/** What a comet counts. */
+export class CometMetrics {
+  readonly #sent;
+  readonly #received;
+  readonly #dropped;
+  readonly #connections;
+  readonly #accepted;
+  readonly #refused;
+  readonly #handshakes;
+  readonly #closed;
+  readonly #fanout;
+  readonly #acks;
+  readonly #logic;
+
+  constructor(private readonly metrics: Metrics) {
+    this.#sent = metrics.counter('halley_comet_messages_out_total', 'Frames sent, by kind.', ['kind']);
+    this.#received = metrics.counter('halley_comet_messages_in_total', 'Frames received, by kind.', ['kind']);
+    this.#dropped = metrics.counter(
+      'halley_comet_messages_dropped_total',
+      'Frames that a connection was not sent, by reason; for duplicate, expired and not_here: deliveries.',
+      ['reason'],
+    );
+    this.#connections = metrics.gauge('halley_comet_connections', 'Open connections.', ['transport']);
+    this.#accepted = metrics.counter('halley_comet_connections_total', 'Connections accepted.', [
+      'transport',
+    ]);
+    this.#refused = metrics.counter('halley_comet_connections_refused_total', 'Connections refused.', [
+      'reason',
+    ]);
+    this.#handshakes = metrics.counter('halley_comet_handshakes_total', 'Handshakes, by how they ended.', [
+      'result',
+    ]);
+    this.#closed = metrics.counter('halley_comet_closes_total', 'Connections closed by us, by close code.', [
+      'code',
+    ]);
+    this.#fanout = metrics.histogram(
+      'halley_comet_fanout_seconds',
+      'Time of one turn of the fan-out to rooms and everyone.',
+      DURATION_BUCKETS,
+    );
+    this.#acks = metrics.counter('halley_comet_deliveries_total', 'Deliveries received from job.');
+    this.#logic = metrics.histogram(
+      'halley_comet_logic_seconds',
+      'Time of calls to logic, by method.',
+      DURATION_BUCKETS,
+      ['method'],
+    );
+  }
+
+  /** Levels that are asked for on each scrape. */
+  observe(levels: {
+    readonly authenticated: () => number;
+    readonly addresses: () => number;
+    readonly rooms: () => number;
+    readonly bufferedBytes: () => number;
+    readonly busyOutboxes: () => number;
+    readonly backlogBytes: () => number;
+  }): void {
+    const gauge = (name: string, help: string, read: () => number): void => {
+      this.metrics.gauge(name, help, [], (level) => level.set(read()));
+    };
+    gauge('halley_comet_authenticated_connections', 'Authenticated connections.', levels.authenticated);
+    gauge('halley_comet_client_addresses', 'Distinct client addresses.', levels.addresses);
+    gauge('halley_comet_rooms', 'Rooms with members here.', levels.rooms);
+    gauge('halley_comet_buffered_bytes', 'Bytes waiting in outboxes.', levels.bufferedBytes);
+    gauge('halley_comet_busy_outboxes', 'Connections for which bytes wait.', levels.busyOutboxes);
+    gauge('halley_comet_fanout_backlog_bytes', 'Bytes of pushes not fanned out yet.', levels.backlogBytes);
+  }
+
+  sent(kind: SentKind, frames: number): void {
+    if (frames > 0) this.#sent.inc({ kind }, frames);
+  }
+
+  received(kind: ReceivedKind): void {
+    this.#received.inc({ kind });
+  }
+
+  dropped(reason: DropReason, frames: number): void {
+    if (frames > 0) this.#dropped.inc({ reason }, frames);
+  }
+
+  opened(transport: string): void {
+    this.#connections.inc({ transport });
+    this.#accepted.inc({ transport });
+  }
+
+  ended(transport: string): void {
+    this.#connections.dec({ transport });
+  }
+
+  refused(reason: string): void {
+    this.#refused.inc({ reason });
+  }
+
+  handshake(result: string): void {
+    this.#handshakes.inc({ result });
+  }
+
+  closed(code: number): void {
+    this.#closed.inc({ code: String(code) });
+  }
+
+  fannedOut(roomFrames: number, everyoneFrames: number, seconds: number): void {
+    this.sent('room', roomFrames);
+    this.sent('everyone', everyoneFrames);
+    this.#fanout.observe(seconds);
+  }
+
+  deliveries(count: number): void {
+    this.#acks.inc(count);
+  }
+
+  logicCall(method: string, seconds: number): void {
+    this.#logic.observe({ method }, seconds);
+  }
+}

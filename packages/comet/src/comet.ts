@@ -1,0 +1,270 @@
+import type { Socket } from 'node:net';
+import type { TlsOptions } from 'node:tls';
+
+import { CloseCode } from '@halley/protocol/close-code';
+import type { Clock } from '@halley/service/clock';
+import { type Service, ServiceGroup } from '@halley/service/lifecycle';
+import type { Logger } from '@halley/service/log';
+import type { Metrics } from '@halley/service/metrics';
+
+import { CometMetrics } from './comet-metrics.js';
+import { Deliverer } from './delivery/deliverer.js';
+import { Fanout } from './delivery/fanout.js';
+import { Outbox, OutboxLedger, type OutboxLimits } from './delivery/outbox.js';
+import { RoomTable } from './delivery/room-table.js';
+import type { LogicLink } from './logic-link.js';
+import { Renewal, type RenewalOptions } from './renewal.js';
+import { RoomDirectory } from './room-directory.js';
+import { AcceptSets } from './session/accepts.js';
+import { Deadlines } from './session/deadlines.js';
+import { Releases } from './session/releases.js';
+import { Session, type SessionDeps, type SessionLimits } from './session/session.js';
+import { SessionTable } from './session/session-table.js';
+import { Acceptor, type Client } from './transport/acceptor.js';
+import { TrustedProxies } from './transport/client-address.js';
+import { ConnectionCounter, type ConnectionLimits } from './transport/limits.js';
+import { Listener } from './transport/listener.js';
+import { tcpServer, TcpTransport } from './transport/tcp.js';
+import { webSocketServer, WebSocketTransport } from './transport/websocket.js';
+
+/** The parts of the configuration that the connections need. */
+export interface CometOptions {
+  readonly host: string;
+  /** Ports; 0 is any free one. `tls` and `wss` are served when a certificate is given. */
+  readonly ports: {
+    readonly tcp: number;
+    readonly ws: number;
+    readonly tls: number;
+    readonly wss: number;
+  };
+  readonly tls?: TlsOptions;
+  readonly keepAliveMs: number;
+  readonly maxBodyBytes: number;
+  readonly maxMessageBytes: number;
+  readonly maxMessageParts: number;
+  readonly session: SessionLimits;
+  readonly outbox: OutboxLimits;
+  readonly limits: ConnectionLimits;
+  readonly trustedProxies: readonly string[];
+  readonly allowsOrigin: (origin: string) => boolean;
+  readonly leaveRoomAfterMs: number;
+  readonly renewal: RenewalOptions;
+}
+
+export interface CometDeps {
+  readonly logic: LogicLink;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** How often outboxes that hold something are looked at. */
+const SWEEP_MS = 250;
+
+/** The connections of one comet and what is sent to them: everything but gRPC and the registry. */
+export class Comet implements Service {
+  readonly name = 'comet';
+  readonly metrics: CometMetrics;
+  readonly table = new SessionTable();
+  readonly rooms = new RoomTable();
+  readonly ledger: OutboxLedger;
+  readonly counter: ConnectionCounter;
+  readonly fanout: Fanout;
+  readonly deliverer: Deliverer;
+  readonly renewal: Renewal;
+  readonly releases: Releases;
+  readonly directory: RoomDirectory;
+  readonly #deadlines: Deadlines;
+  readonly #sessionDeps: SessionDeps;
+  readonly #acceptor: Acceptor;
+  readonly #proxies: TrustedProxies;
+  /** Every connection, authenticated or not, to be closed at the end. */
+  readonly #sessions = new Set<Session>();
+  readonly #listeners: { readonly [Kind in keyof CometOptions['ports']]?: Listener };
+  readonly #services: ServiceGroup;
+  #sweeper: NodeJS.Timeout | undefined;
+  #counter = 0;
+
+  constructor(
+    private readonly options: CometOptions,
+    private readonly deps: CometDeps,
+  ) {
+    const { logic, clock, log } = deps;
+    const metrics = new CometMetrics(deps.metrics);
+    this.metrics = metrics;
+    this.ledger = new OutboxLedger(options.outbox);
+    this.counter = new ConnectionCounter(options.limits);
+    this.fanout = new Fanout(metrics);
+    this.#deadlines = new Deadlines({ clock, log });
+    this.releases = new Releases({ logic, log });
+    this.directory = new RoomDirectory({
+      logic,
+      deadlines: this.#deadlines,
+      clock,
+      log,
+      leaveAfterMs: options.leaveRoomAfterMs,
+    });
+    const { table, rooms, fanout, directory, releases } = this;
+    this.deliverer = new Deliverer({ table, rooms, fanout, metrics, clock, log });
+    this.renewal = new Renewal(options.renewal, {
+      logic,
+      table,
+      rooms,
+      directory,
+      clock,
+      log,
+      onLeaseLost: () => this.closeAll(CloseCode.LeaseLost, 'The node paused for too long.'),
+    });
+    this.#sessionDeps = {
+      logic,
+      table,
+      rooms,
+      directory,
+      deadlines: this.#deadlines,
+      releases,
+      accepts: new AcceptSets(),
+      metrics,
+      clock,
+      log,
+      limits: options.session,
+      nextCounter: () => {
+        this.#counter += 1;
+        return this.#counter;
+      },
+    };
+    this.#proxies = new TrustedProxies(options.trustedProxies);
+    this.#acceptor = new Acceptor({
+      counter: this.counter,
+      proxies: this.#proxies,
+      deadlines: this.#deadlines,
+      clock,
+      metrics,
+      handshakeTimeoutMs: options.session.handshakeTimeoutMs,
+    });
+    this.#listeners = this.#makeListeners();
+    this.#services = new ServiceGroup(
+      'comet',
+      [this.#deadlines, ...Object.values(this.#listeners), this.renewal],
+      log,
+    );
+    metrics.observe({
+      authenticated: () => table.size,
+      addresses: () => this.counter.addresses,
+      rooms: () => rooms.size,
+      bufferedBytes: () => this.ledger.totalBytes,
+      busyOutboxes: () => this.ledger.busy,
+      backlogBytes: () => fanout.backlogBytes,
+    });
+  }
+
+  /** The ports that were bound; TLS ones only when they are served. */
+  get boundPorts(): { tcp: number; ws: number; tls?: number; wss?: number } {
+    const { tcp, ws, tls, wss } = this.#listeners;
+    return {
+      tcp: tcp?.boundPort ?? 0,
+      ws: ws?.boundPort ?? 0,
+      ...(tls ? { tls: tls.boundPort } : {}),
+      ...(wss ? { wss: wss.boundPort } : {}),
+    };
+  }
+
+  /** Connections and distinct addresses now. */
+  get load(): { connections: number; ips: number } {
+    return { connections: this.table.size, ips: this.counter.addresses };
+  }
+
+  async start(): Promise<void> {
+    await this.#services.start();
+    this.#sweeper = setInterval(() => this.ledger.sweep(), SWEEP_MS);
+  }
+
+  /** Takes no new connections, and tells those there are to go elsewhere, spread evenly over a time. */
+  async drain(spreadMs: number): Promise<void> {
+    for (const listener of Object.values(this.#listeners)) listener.close();
+    const startedMs = this.deps.clock.monotonicMs();
+    const sessions = [...this.#sessions];
+    const total = sessions.length;
+    const stepMs = 50;
+    for (let closed = 0; closed < total;) {
+      const passed = this.deps.clock.monotonicMs() - startedMs + stepMs;
+      const due = spreadMs <= 0 ? total : Math.min(total, Math.ceil((total * passed) / spreadMs));
+      for (; closed < due; closed += 1) sessions[closed]?.close(CloseCode.Draining, 'The node is stopping.');
+      if (closed < total) await new Promise((resolve) => setTimeout(resolve, stepMs));
+    }
+    this.closeAll(CloseCode.Draining, 'The node is stopping.');
+  }
+
+  /** Tells every connection to go, at once. */
+  closeAll(code: CloseCode, reason: string): void {
+    for (const session of [...this.#sessions]) session.close(code, reason);
+  }
+
+  async stop(deadlineMs: number): Promise<void> {
+    clearInterval(this.#sweeper);
+    this.closeAll(CloseCode.Draining, 'The node is stopping.');
+    this.fanout.stop();
+    await this.#services.stop(deadlineMs);
+  }
+
+  #makeListeners(): { [Kind in keyof CometOptions['ports']]?: Listener } {
+    const { host, ports, tls, keepAliveMs, session } = this.options;
+    const clientOf = (socket: Socket): Client | undefined => this.#acceptor.clientOf(socket);
+    const tcp = {
+      clientOf,
+      onConnection: (socket: Socket, client: Client) => this.#onTcp(socket, client),
+    };
+    const websocket: Parameters<typeof webSocketServer>[1] = {
+      clientOf,
+      forwardedFor: (peer, header) => this.#proxies.forwardedFor(peer, header),
+      onRefused: (reason) => this.metrics.refused(reason),
+      onConnection: (ws, socket, { cookie }, client) => {
+        const transport = new WebSocketTransport(ws, client.address, cookie, this.options.maxBodyBytes);
+        this.#open(transport, new Outbox(socket, this.ledger), client);
+      },
+    };
+    const webSocketOptions = {
+      keepAliveMs,
+      handshakeTimeoutMs: session.handshakeTimeoutMs,
+      closeTimeoutMs: session.closeTimeoutMs,
+      maxMessageBytes: this.options.maxMessageBytes,
+      maxMessageParts: this.options.maxMessageParts,
+      allowsOrigin: this.options.allowsOrigin,
+    };
+    const listener = (kind: keyof CometOptions['ports'], server: ConstructorParameters<typeof Listener>[0]) =>
+      new Listener(server, this.#acceptor, { use: `comet ${kind}`, host, port: ports[kind] });
+    return {
+      tcp: listener('tcp', tcpServer({ keepAliveMs }, tcp)),
+      ws: listener('ws', webSocketServer(webSocketOptions, websocket)),
+      ...(tls
+        ? {
+            tls: listener('tls', tcpServer({ keepAliveMs }, tcp, tls)),
+            wss: listener('wss', webSocketServer(webSocketOptions, websocket, tls)),
+          }
+        : {}),
+    };
+  }
+
+  #onTcp(socket: Socket, client: Client): void {
+    const transport = new TcpTransport(socket, client.address, this.options.maxBodyBytes);
+    this.#open(transport, new Outbox(socket, this.ledger), client);
+  }
+
+  #open(transport: TcpTransport | WebSocketTransport, outbox: Outbox, client: Client): void {
+    const session = new Session(transport, outbox, this.#sessionDeps, client.acceptedAtMs, this.#gone);
+    this.#sessions.add(session);
+    this.metrics.opened(transport.variant);
+    const entered = this.counter.tryEnter(client.address);
+    session.entered = entered;
+    transport.attach(session);
+    if (!entered) {
+      this.metrics.refused('address_full');
+      session.close(CloseCode.TooManyConnections, 'Too many connections of this address.');
+    }
+  }
+
+  readonly #gone = (session: Session): void => {
+    this.#sessions.delete(session);
+    this.metrics.ended(session.variant);
+    if (session.entered) this.counter.leave(session.transport.clientIp);
+  };
+}

@@ -1,0 +1,101 @@
+import type { ConnectionKey, RoomId } from '@halley/protocol/ids';
+import type { Clock } from '@halley/service/clock';
+import type { Logger } from '@halley/service/log';
+
+import type { CometMetrics } from '../comet-metrics.js';
+import type { SessionTable } from '../session/session-table.js';
+import type { Fanout } from './fanout.js';
+import { HighWater } from './high-water.js';
+import { type Encoded, encodePushes, type Outgoing, outgoing } from './outgoing.js';
+import type { RoomTable } from './room-table.js';
+
+export interface DelivererDeps {
+  readonly table: SessionTable;
+  readonly rooms: RoomTable;
+  readonly fanout: Fanout;
+  readonly metrics: CometMetrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Where a delivery stands on the bus. */
+export interface Origin {
+  readonly epoch: string;
+  readonly topic: string;
+  readonly partition: number;
+}
+
+/** A push for connections of this comet, as job sends it. */
+export interface Delivered {
+  readonly position: number;
+  readonly operation: number;
+  readonly body: Uint8Array;
+  /** Unix milliseconds; 0 is never. */
+  readonly expireAtMs: number;
+  readonly keys: readonly string[];
+  readonly rooms: readonly string[];
+  readonly everyone: boolean;
+  readonly speed: number;
+}
+
+/** Brings pushes to the connections that are here. Who is not here is counted and passed over. */
+export class Deliverer {
+  readonly #highWater = new HighWater();
+
+  constructor(private readonly deps: DelivererDeps) {}
+
+  /**
+   * Takes one delivery: dropped when it was had before or has expired. It never throws: one that cannot be delivered is
+   * counted and logged, and costs only itself.
+   */
+  deliver(origin: Origin, delivered: Delivered): void {
+    const { metrics, clock, log } = this.deps;
+    const { epoch, topic, partition } = origin;
+    try {
+      if (!this.#highWater.advance(epoch, topic, partition, delivered.position)) {
+        metrics.dropped('duplicate', 1);
+        return;
+      }
+      if (delivered.expireAtMs > 0 && delivered.expireAtMs <= clock.now()) {
+        metrics.dropped('expired', 1);
+        return;
+      }
+      const push = outgoing(delivered.operation, delivered.body);
+      if (delivered.keys.length > 0) this.toKeys(delivered.keys, push);
+      for (const room of delivered.rooms) this.toRoom(room, push);
+      if (delivered.everyone) this.toEveryone(push, delivered.speed);
+    } catch (error) {
+      metrics.dropped('fault', 1);
+      log.error({ err: error, topic, partition, position: delivered.position }, 'a delivery failed');
+    }
+  }
+
+  /** To connections, where they accept the operation. */
+  toKeys(keys: readonly string[], push: Outgoing): void {
+    let encoded: Encoded | undefined;
+    for (const key of keys) {
+      const session = this.deps.table.get(key as ConnectionKey);
+      if (!session) {
+        this.deps.metrics.dropped('not_here', 1);
+        continue;
+      }
+      if (!session.accepts.has(push.filterOp)) continue;
+      encoded ??= encodePushes([push]);
+      session.push(encoded);
+    }
+  }
+
+  /** To all in a room, whatever they accept. */
+  toRoom(id: string, push: Outgoing): void {
+    const room = this.deps.rooms.get(id as RoomId);
+    if (room) this.deps.fanout.push(room.lane, push);
+    else this.deps.metrics.dropped('not_here', 1);
+  }
+
+  /** To all connections that accept the operation; `speed` messages a second, 0 is as fast as it goes. */
+  toEveryone(push: Outgoing, speed: number): void {
+    const { table, fanout } = this.deps;
+    if (speed > 0) fanout.paced(table.everyone.roster.snapshot(), push, speed);
+    else if (table.size > 0) fanout.push(table.everyone, push);
+  }
+}

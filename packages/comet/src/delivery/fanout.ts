@@ -1,0 +1,174 @@
+import type { CometMetrics } from '../comet-metrics.js';
+import { FilteredPass, type Lane, type LaneTally, type Receiver } from './lane.js';
+import { type Outgoing, outgoingBytes } from './outgoing.js';
+
+export interface FanoutLimits {
+  /** Members served between two turns of the event loop. */
+  readonly membersPerTick: number;
+  /** Bytes of pushes that may wait for one room (or for everyone) before the newest are dropped. */
+  readonly maxBacklogBytes: number;
+  /** The same over all rooms. */
+  readonly maxTotalBacklogBytes: number;
+}
+
+export const DEFAULT_FANOUT_LIMITS: FanoutLimits = {
+  membersPerTick: 1_000,
+  maxBacklogBytes: 8 * 1024 * 1024,
+  maxTotalBacklogBytes: 64 * 1024 * 1024,
+};
+
+/** Paced broadcasts under way at once; one more is dropped and counted. */
+const MAX_PACED = 16;
+const PACE_INTERVAL_MS = 50;
+
+interface Waiter {
+  readonly sequence: number;
+  readonly written: () => void;
+}
+
+interface Paced {
+  readonly pass: FilteredPass;
+  readonly members: readonly Receiver[];
+  readonly speed: number;
+  readonly startedMs: number;
+  next: number;
+}
+
+/**
+ * Writes pushes to rooms and to everyone. Pushes that come in one tick, or while a large room is being served, are joined
+ * into one shared buffer; rooms take turns of at most `membersPerTick` members, so that nobody waits long for the event
+ * loop. Order holds within a room and within everyone. No receiver is ever waited for: its outbox takes it or it is dropped.
+ */
+export class Fanout {
+  #lanes: Lane[] = [];
+  #immediate: NodeJS.Immediate | undefined;
+  #sequence = 0;
+  #backlogBytes = 0;
+  #waiters: Waiter[] = [];
+  readonly #paced = new Set<Paced>();
+  #pacer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly metrics: CometMetrics,
+    readonly limits: FanoutLimits = DEFAULT_FANOUT_LIMITS,
+  ) {}
+
+  /** Bytes of pushes that are not written to every member yet. */
+  get backlogBytes(): number {
+    return this.#backlogBytes;
+  }
+
+  /** Adds a push; when too much waits it is dropped for every member, counted, and false is answered. */
+  push(lane: Lane, push: Outgoing): boolean {
+    const bytes = outgoingBytes(push);
+    const full =
+      (lane.active && lane.backlogBytes + bytes > this.limits.maxBacklogBytes) ||
+      (this.#backlogBytes > 0 && this.#backlogBytes + bytes > this.limits.maxTotalBacklogBytes);
+    if (full) {
+      this.metrics.dropped('backlog', push.frames * lane.roster.size);
+      return false;
+    }
+    this.#sequence += 1;
+    this.#backlogBytes += bytes;
+    lane.add(push, this.#sequence);
+    if (!lane.scheduled) {
+      lane.scheduled = true;
+      this.#lanes.push(lane);
+    }
+    this.#immediate ??= setImmediate(this.#run);
+    return true;
+  }
+
+  /** Sends to these members at `speed` messages a second, beside everything else. */
+  paced(members: readonly Receiver[], push: Outgoing, speed: number): boolean {
+    if (this.#paced.size >= MAX_PACED) {
+      this.metrics.dropped('backlog', push.frames * members.length);
+      return false;
+    }
+    const pass = new FilteredPass([push]);
+    this.#paced.add({ pass, members, speed, startedMs: performance.now(), next: 0 });
+    this.#pacer ??= setInterval(this.#pace, PACE_INTERVAL_MS);
+    this.#pace();
+    return true;
+  }
+
+  /** Calls back, at once if nothing waits, when everything pushed until now is in the outboxes (or dropped). */
+  whenWritten(written: () => void): void {
+    if (this.#lanes.length === 0) written();
+    else this.#waiters.push({ sequence: this.#sequence, written });
+  }
+
+  /** Drops what waits. */
+  stop(): void {
+    if (this.#immediate) clearImmediate(this.#immediate);
+    this.#immediate = undefined;
+    clearInterval(this.#pacer);
+    this.#pacer = undefined;
+    this.#paced.clear();
+    this.#lanes = [];
+    this.#waiters = [];
+    this.#backlogBytes = 0;
+  }
+
+  readonly #run = (): void => {
+    this.#immediate = undefined;
+    const startedMs = performance.now();
+    const room: LaneTally = { sent: 0, dropped: 0 };
+    const everyone: LaneTally = { sent: 0, dropped: 0 };
+    let budget = this.limits.membersPerTick;
+    let turns = this.#lanes.length;
+    while (budget > 0 && turns > 0) {
+      const lane = this.#lanes.shift();
+      if (!lane) break;
+      turns -= 1;
+      const before = lane.backlogBytes;
+      // An empty room costs a little too.
+      budget -= Math.max(1, lane.step(budget, lane.kind === 'room' ? room : everyone));
+      this.#backlogBytes -= before - lane.backlogBytes;
+      if (lane.active) this.#lanes.push(lane);
+      else lane.scheduled = false;
+    }
+    if (this.#lanes.length > 0) this.#immediate ??= setImmediate(this.#run);
+    this.metrics.fannedOut(room.sent, everyone.sent, (performance.now() - startedMs) / 1_000);
+    this.metrics.dropped('room_slow', room.dropped);
+    this.metrics.dropped('everyone_slow', everyone.dropped);
+    this.#release();
+  };
+
+  #release(): void {
+    if (this.#waiters.length === 0) return;
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const lane of this.#lanes) oldest = Math.min(oldest, lane.oldestSequence);
+    while (this.#waiters.length > 0 && (this.#waiters[0] as Waiter).sequence < oldest) {
+      this.#waiters.shift()?.written();
+    }
+  }
+
+  readonly #pace = (): void => {
+    const now = performance.now();
+    let sent = 0;
+    let dropped = 0;
+    for (const paced of this.#paced) {
+      const due = Math.min(
+        paced.members.length,
+        Math.ceil(((now - paced.startedMs + PACE_INTERVAL_MS) / 1_000) * paced.speed),
+        paced.next + this.limits.membersPerTick,
+      );
+      for (; paced.next < due; paced.next += 1) {
+        const member = paced.members[paced.next] as Receiver;
+        const encoded = member.everyoneSlot < 0 ? undefined : paced.pass.encodedFor(member);
+        if (!encoded) continue;
+        if (member.outbox.offer(member.variant === 'tcp' ? encoded.tcp : encoded.websocket))
+          sent += encoded.frames;
+        else dropped += encoded.frames;
+      }
+      if (paced.next >= paced.members.length) this.#paced.delete(paced);
+    }
+    this.metrics.sent('everyone', sent);
+    this.metrics.dropped('everyone_slow', dropped);
+    if (this.#paced.size === 0) {
+      clearInterval(this.#pacer);
+      this.#pacer = undefined;
+    }
+  };
+}

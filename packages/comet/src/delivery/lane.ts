@@ -1,0 +1,150 @@
+import { encodePushes, type Encoded, type Outgoing, outgoingBytes, type Variant } from './outgoing.js';
+import type { Outbox } from './outbox.js';
+import { Roster, type Rostered } from './roster.js';
+
+/** A connection as the fan-out sees it. */
+export interface Receiver extends Rostered {
+  readonly variant: Variant;
+  readonly outbox: Outbox;
+  readonly accepts: ReadonlySet<number>;
+}
+
+/** What became of the frames of a step, each counted once for each receiver. */
+export interface LaneTally {
+  sent: number;
+  dropped: number;
+}
+
+/** Pushes of one pass are joined up to this size, in bytes; a larger push goes alone. */
+const MAX_JOINED_BYTES = 256 * 1024;
+
+/** The pushes of a pass, encoded for who is to get them. */
+interface Pass {
+  /** Undefined for a member that accepts none of them. */
+  encodedFor(member: Receiver): Encoded | undefined;
+}
+
+/**
+ * Pushes for the same members, in order: a room, or every connection of the node. What came while the last pass was
+ * under way leaves together in the next.
+ */
+export class Lane {
+  readonly roster: Roster<Receiver>;
+  #pending: Outgoing[] = [];
+  #pendingBytes = 0;
+  #pass: Pass | undefined;
+  #passBytes = 0;
+  /** Sequence of the oldest push that is not written yet, of those the fan-out gave. */
+  #sequences: number[] = [];
+  #passSequence = 0;
+  /** Whether the fan-out has it on its list. */
+  scheduled = false;
+
+  constructor(
+    /** Members of a room get every push; of everyone, each gets the operations that it accepts. */
+    readonly kind: 'room' | 'everyone',
+  ) {
+    this.roster = new Roster(kind === 'room' ? 'roomSlot' : 'everyoneSlot');
+  }
+
+  /** Bytes of the pushes that wait or are being written. */
+  get backlogBytes(): number {
+    return this.#pendingBytes + this.#passBytes;
+  }
+
+  /** Whether anything is left to do. */
+  get active(): boolean {
+    return this.#pass !== undefined || this.#pending.length > 0;
+  }
+
+  /** Sequence of the oldest push that is not written to every member yet; Infinity when all is written. */
+  get oldestSequence(): number {
+    if (this.#pass) return this.#passSequence;
+    return this.#sequences[0] ?? Number.POSITIVE_INFINITY;
+  }
+
+  add(push: Outgoing, sequence: number): void {
+    this.#pending.push(push);
+    this.#sequences.push(sequence);
+    this.#pendingBytes += outgoingBytes(push);
+  }
+
+  /** Serves up to `limit` members and answers how many it did; adds to the tally. */
+  step(limit: number, tally: LaneTally): number {
+    if (!this.#pass) this.#begin();
+    const pass = this.#pass;
+    if (!pass) return 0;
+    const served = this.roster.servePass(limit, (member) => {
+      const encoded = pass.encodedFor(member);
+      if (!encoded) return;
+      const bytes = member.variant === 'tcp' ? encoded.tcp : encoded.websocket;
+      if (member.outbox.offer(bytes)) tally.sent += encoded.frames;
+      else tally.dropped += encoded.frames;
+    });
+    if (this.roster.unserved === 0) {
+      this.#pass = undefined;
+      this.#passBytes = 0;
+    }
+    return served;
+  }
+
+  #begin(): void {
+    let count = 0;
+    let bytes = 0;
+    for (const push of this.#pending) {
+      const size = outgoingBytes(push);
+      if (count > 0 && bytes + size > MAX_JOINED_BYTES) break;
+      bytes += size;
+      count += 1;
+    }
+    if (count === 0) return;
+    const pushes = this.#pending.splice(0, count);
+    this.#passSequence = this.#sequences[0] ?? 0;
+    this.#sequences.splice(0, count);
+    this.#pendingBytes -= bytes;
+    this.#passBytes = bytes;
+    this.#pass = this.kind === 'room' ? new PlainPass(pushes) : new FilteredPass(pushes);
+    this.roster.beginPass();
+  }
+}
+
+/** Everybody gets everything: encoded when the first member is served. */
+class PlainPass implements Pass {
+  #encoded: Encoded | undefined;
+
+  constructor(private readonly pushes: readonly Outgoing[]) {}
+
+  encodedFor(_member: Receiver): Encoded {
+    this.#encoded ??= encodePushes(this.pushes);
+    return this.#encoded;
+  }
+}
+
+/** Each gets what it accepts: encoded once for each selection that occurs. */
+export class FilteredPass implements Pass {
+  readonly #bySet = new Map<ReadonlySet<number>, Encoded | undefined>();
+  readonly #bySelection = new Map<string, Encoded>();
+
+  constructor(private readonly pushes: readonly Outgoing[]) {}
+
+  encodedFor(member: Receiver): Encoded | undefined {
+    const { accepts } = member;
+    const known = this.#bySet.get(accepts);
+    if (known !== undefined || this.#bySet.has(accepts)) return known;
+    const encoded = this.#encode(accepts);
+    this.#bySet.set(accepts, encoded);
+    return encoded;
+  }
+
+  #encode(accepts: ReadonlySet<number>): Encoded | undefined {
+    const selected = this.pushes.filter((push) => accepts.has(push.filterOp));
+    if (selected.length === 0) return undefined;
+    const selection = this.pushes.map((push) => (accepts.has(push.filterOp) ? '1' : '0')).join('');
+    let encoded = this.#bySelection.get(selection);
+    if (!encoded) {
+      encoded = encodePushes(selected);
+      this.#bySelection.set(selection, encoded);
+    }
+    return encoded;
+  }
+}

@@ -1,0 +1,138 @@
+import type { Duplex } from 'node:stream';
+
+export interface OutboxLimits {
+  /** Bytes that may wait for one connection. An empty outbox takes any one message. */
+  readonly maxBytes: number;
+  /** Bytes that may wait for all connections of the node together. */
+  readonly maxTotalBytes: number;
+}
+
+/**
+ * What waits in the sockets of one node, in bytes. A socket tells of a drain only above its high-water mark, so the
+ * outboxes that hold something are looked at again by `sweep`, and whenever the total stands at its limit.
+ */
+export class OutboxLedger {
+  #totalBytes = 0;
+  readonly #busy = new Set<Outbox>();
+  #corked: Outbox[] = [];
+  readonly #uncork = (): void => {
+    const corked = this.#corked;
+    this.#corked = [];
+    for (const outbox of corked) outbox.uncork();
+  };
+
+  constructor(readonly limits: OutboxLimits) {}
+
+  /** Bytes waiting, as last looked at. */
+  get totalBytes(): number {
+    return this.#totalBytes;
+  }
+
+  /** Connections for which something waits, as last looked at. */
+  get busy(): number {
+    return this.#busy.size;
+  }
+
+  /** Looks at every outbox that held something. */
+  sweep(): void {
+    for (const outbox of this.#busy) outbox.look();
+  }
+
+  /** Whether `bytes` more may wait. */
+  admits(bytes: number): boolean {
+    if (this.#totalBytes + bytes <= this.limits.maxTotalBytes) return true;
+    this.sweep();
+    return this.#totalBytes + bytes <= this.limits.maxTotalBytes;
+  }
+
+  /** An outbox's own report of a change. */
+  changed(outbox: Outbox, before: number, after: number): void {
+    this.#totalBytes += after - before;
+    if (after === 0) this.#busy.delete(outbox);
+    else if (before === 0) this.#busy.add(outbox);
+  }
+
+  /** Uncorks an outbox at the end of this tick, with all others of the tick. */
+  uncorkSoon(outbox: Outbox): void {
+    if (this.#corked.length === 0) process.nextTick(this.#uncork);
+    this.#corked.push(outbox);
+  }
+}
+
+/**
+ * The way out to one connection: whole, encoded frames, written to its socket in the order of the calls. Nothing here
+ * waits, calls back or allocates for a receiver; what the kernel does not take waits in the socket, within bounds.
+ */
+export class Outbox {
+  #bufferedBytes = 0;
+  #open = true;
+  #corked = false;
+
+  constructor(
+    private readonly socket: Duplex,
+    private readonly ledger: OutboxLedger,
+  ) {}
+
+  /** Bytes that waited when the outbox was last written to or looked at. */
+  get bufferedBytes(): number {
+    return this.#bufferedBytes;
+  }
+
+  /** Writes bytes if they fit; answers whether they did. A closed outbox takes everything and writes nothing. */
+  offer(bytes: Uint8Array): boolean {
+    if (!this.#open) return true;
+    if (this.#bufferedBytes !== 0 && !this.#fits(bytes.length)) return false;
+    this.#write(bytes);
+    return true;
+  }
+
+  /** As offer, but what is offered in one tick leaves in one write. */
+  offerJoined(bytes: Uint8Array): boolean {
+    if (!this.#open) return true;
+    if (this.#bufferedBytes !== 0 && !this.#fits(bytes.length)) return false;
+    if (!this.#corked) {
+      this.#corked = true;
+      this.socket.cork();
+      this.ledger.uncorkSoon(this);
+    }
+    this.#write(bytes);
+    return true;
+  }
+
+  /** Looks at what waits now. */
+  look(): void {
+    const now = this.#open ? this.socket.writableLength : 0;
+    if (now === this.#bufferedBytes) return;
+    this.ledger.changed(this, this.#bufferedBytes, now);
+    this.#bufferedBytes = now;
+  }
+
+  /** For the ledger only. */
+  uncork(): void {
+    this.#corked = false;
+    this.socket.uncork();
+    this.look();
+  }
+
+  /** Writes nothing any more; what waits is no longer counted. Idempotent. */
+  close(): void {
+    this.#open = false;
+    this.look();
+  }
+
+  #fits(bytes: number): boolean {
+    this.look();
+    if (this.#bufferedBytes === 0) return true;
+    return this.#bufferedBytes + bytes <= this.ledger.limits.maxBytes && this.ledger.admits(bytes);
+  }
+
+  #write(bytes: Uint8Array): void {
+    // A WebSocket whose client said close is ended beneath us.
+    if (this.socket.writableEnded) return;
+    this.socket.write(bytes);
+    const now = this.socket.writableLength;
+    if (now === this.#bufferedBytes) return;
+    this.ledger.changed(this, this.#bufferedBytes, now);
+    this.#bufferedBytes = now;
+  }
+}

@@ -1,0 +1,214 @@
+import { CloseCode } from '@halley/protocol/close-code';
+import { HalleyError } from '@halley/protocol/error';
+import type { RoomId } from '@halley/protocol/ids';
+import type { Clock } from '@halley/service/clock';
+import type { Service } from '@halley/service/lifecycle';
+import type { Logger } from '@halley/service/log';
+
+import type { RoomTable } from './delivery/room-table.js';
+import type { LogicLink, RenewAnswer, RenewAsk, SessionRef } from './logic-link.js';
+import type { RoomDirectory } from './room-directory.js';
+import type { SessionTable } from './session/session-table.js';
+
+export interface RenewalOptions {
+  /** A slice is renewed this often. */
+  readonly intervalMs: number;
+  /** Everything has been renewed once in this time. */
+  readonly roundMs: number;
+  /** Online figures are told this often. */
+  readonly figuresMs: number;
+  /** The lease of the route store: a pause of the node for longer means that its routes are gone. */
+  readonly leaseMs: number;
+}
+
+export interface RenewalDeps {
+  readonly logic: Pick<LogicLink, 'renew'>;
+  readonly table: SessionTable;
+  readonly rooms: RoomTable;
+  readonly directory: RoomDirectory;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The node stood still for longer than the lease. */
+  readonly onLeaseLost: () => void;
+}
+
+/** Most sessions, and most rooms, of one call. */
+const BATCH = 1_000;
+const CALLS_AT_ONCE = 4;
+
+/**
+ * Keeps the leases of this comet's routes and rooms: a slice each second, and everything at once when the route store was
+ * lost. Tells the online figures and takes those of the cluster. Closes connections whose route has a newer owner.
+ */
+export class Renewal implements Service {
+  readonly name = 'renewal';
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #session = 0;
+  #roomsLeft: RoomId[] = [];
+  #generation: string | undefined;
+  #renewAll = false;
+  #lastTickMs: number | undefined;
+  #figuresAtMs = Number.NEGATIVE_INFINITY;
+  #figuresRooms = -1;
+  #failing = false;
+
+  constructor(
+    private readonly options: RenewalOptions,
+    private readonly deps: RenewalDeps,
+  ) {}
+
+  async start(): Promise<void> {
+    this.#timer ??= setInterval(() => this.tick(), this.options.intervalMs);
+  }
+
+  async stop(_deadlineMs: number): Promise<void> {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    await this.#running;
+  }
+
+  /** Everything is renewed with the next tick, as after the registry knew this node anew. */
+  renewAllSoon(): void {
+    this.#renewAll = true;
+  }
+
+  /** Tells that nobody is here any more, so that the figures go at once. */
+  async farewell(): Promise<void> {
+    await this.deps.logic.renew({ sessions: [], rooms: [], online: new Map() }).catch(() => undefined);
+  }
+
+  /** One step of the timer; a step that is still under way is not doubled. */
+  tick(): void {
+    const now = this.deps.clock.monotonicMs();
+    const pausedMs = now - (this.#lastTickMs ?? now);
+    this.#lastTickMs = now;
+    if (pausedMs > this.options.leaseMs) {
+      this.deps.log.warn({ pausedMs }, 'the node stood still for longer than its leases');
+      this.deps.onLeaseLost();
+    }
+    if (this.#running) return;
+    this.#running = this.#step(now).finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Resolves when the step under way is done. */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
+
+  async #step(now: number): Promise<void> {
+    try {
+      if (this.#renewAll) await this.#everything();
+      else await this.#slice(now);
+      if (this.#failing) this.deps.log.info('routes are renewed again');
+      this.#failing = false;
+    } catch (error) {
+      if (!this.#failing)
+        this.deps.log.warn({ code: HalleyError.from(error).code }, 'routes are not renewed');
+      this.#failing = true;
+    }
+  }
+
+  async #slice(now: number): Promise<void> {
+    const { table, directory } = this.deps;
+    const share = this.options.intervalMs / this.options.roundMs;
+    const sessions: SessionRef[] = [];
+    const count = Math.ceil(table.size * share);
+    for (let i = 0; i < count; i += 1) {
+      if (this.#session >= table.size) this.#session = 0;
+      const ref = this.#refAt(this.#session);
+      if (ref) sessions.push(ref);
+      this.#session += 1;
+    }
+    if (this.#roomsLeft.length === 0) this.#roomsLeft = directory.rooms();
+    const rooms = this.#roomsLeft.splice(0, Math.ceil(directory.size * share));
+    const figures = this.#figuresDue(now);
+    await this.#call(sessions, rooms, figures);
+  }
+
+  async #everything(): Promise<void> {
+    this.#renewAll = false;
+    const { table, directory } = this.deps;
+    const sessions: SessionRef[] = [];
+    for (let i = 0; i < table.size; i += 1) {
+      const ref = this.#refAt(i);
+      if (ref) sessions.push(ref);
+    }
+    try {
+      await this.#call(sessions, directory.rooms(), this.deps.rooms.counts());
+    } catch (error) {
+      this.#renewAll = true;
+      throw error;
+    }
+  }
+
+  #refAt(index: number): SessionRef | undefined {
+    const state = this.deps.table.at(index)?.state;
+    return state?.name === 'online' ? state.identity : undefined;
+  }
+
+  /** Figures are told at their time, and with the next tick when rooms came or went in a small node. */
+  #figuresDue(now: number): ReadonlyMap<RoomId, number> | undefined {
+    const { rooms, table } = this.deps;
+    const first = this.#figuresRooms !== rooms.changes && rooms.size <= BATCH && table.size <= BATCH;
+    if (!first && now - this.#figuresAtMs < this.options.figuresMs) return undefined;
+    return rooms.counts();
+  }
+
+  /** Renews in batches, a few calls at once; the figures go with the first. */
+  async #call(
+    sessions: readonly SessionRef[],
+    rooms: readonly RoomId[],
+    online: ReadonlyMap<RoomId, number> | undefined,
+  ): Promise<void> {
+    const { changes } = this.deps.rooms;
+    const asks: RenewAsk[] = [];
+    const batches = Math.max(1, Math.ceil(sessions.length / BATCH), Math.ceil(rooms.length / BATCH));
+    for (let i = 0; i < batches; i += 1) {
+      asks.push({
+        sessions: sessions.slice(i * BATCH, (i + 1) * BATCH),
+        rooms: rooms.slice(i * BATCH, (i + 1) * BATCH),
+        ...(i === 0 && online ? { online } : {}),
+      });
+    }
+    for (let i = 0; i < asks.length; i += CALLS_AT_ONCE) {
+      await Promise.all(asks.slice(i, i + CALLS_AT_ONCE).map((ask) => this.#renew(ask)));
+    }
+    if (online) {
+      this.#figuresAtMs = this.deps.clock.monotonicMs();
+      this.#figuresRooms = changes;
+    }
+  }
+
+  async #renew(ask: RenewAsk): Promise<void> {
+    const answer = await this.deps.logic.renew(ask);
+    this.#closeSuperseded(answer);
+    if (ask.online) this.#takeFigures(ask.online, answer);
+    if (this.#generation !== undefined && this.#generation !== answer.generation) {
+      this.deps.log.warn('the route store was lost: everything is renewed');
+      this.#renewAll = true;
+      setImmediate(() => this.tick());
+    }
+    this.#generation = answer.generation;
+  }
+
+  #closeSuperseded(answer: RenewAnswer): void {
+    for (const route of answer.superseded) {
+      const session = this.deps.table.get(route.key);
+      if (session?.state.name !== 'online') continue;
+      const { mid, owner } = session.state.identity;
+      if (mid === route.mid && owner === route.owner) {
+        session.close(CloseCode.TakenOver, 'The key connected again.', false);
+      }
+    }
+  }
+
+  #takeFigures(reported: ReadonlyMap<RoomId, number>, answer: RenewAnswer): void {
+    if (!answer.cluster) return;
+    for (const [id, own] of reported) {
+      this.deps.rooms.get(id)?.renewed(answer.cluster.get(id) ?? own, own);
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import type { Frame } from '@halley/protocol/frame';
+import { Operation } from '@halley/protocol/operation';
+
+import { onAuth, onAuthAgain } from './on-auth.js';
+import { onChangeRoom } from './on-change-room.js';
+import { onEarly } from './on-early.js';
+import { onHeartbeat } from './on-heartbeat.js';
+import { onSubscribe, onUnsubscribe } from './on-subscribe.js';
+import { onUpstream } from './on-upstream.js';
+import type { Session } from './session.js';
+
+/** Hands a frame to its handler; a promise means that what follows must wait for it. */
+export function dispatch(session: Session, frame: Frame): Promise<void> | undefined {
+  const { state } = session;
+  const { metrics } = session.deps;
+  switch (state.name) {
+    case 'greeting':
+      if (frame.op !== Operation.Auth) {
+        metrics.received('early');
+        onEarly(session, frame, state.earlyBytes);
+        return undefined;
+      }
+      metrics.received('auth');
+      return onAuth(session, frame);
+    case 'online':
+      break;
+    default:
+      return undefined;
+  }
+  switch (frame.op) {
+    case Operation.Heartbeat:
+      metrics.received('heartbeat');
+      onHeartbeat(session, state.identity, frame);
+      return undefined;
+    case Operation.Auth:
+      metrics.received('auth');
+      onAuthAgain(session, frame);
+      return undefined;
+    case Operation.ChangeRoom:
+      metrics.received('change_room');
+      return onChangeRoom(session, state.identity, frame);
+    case Operation.Subscribe:
+      metrics.received('subscribe');
+      onSubscribe(session, frame);
+      return undefined;
+    case Operation.Unsubscribe:
+      metrics.received('subscribe');
+      onUnsubscribe(session, frame);
+      return undefined;
+    default:
+      metrics.received('business');
+      return onUpstream(session, state.identity, frame);
+  }
+}

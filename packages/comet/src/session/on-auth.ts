@@ -1,0 +1,124 @@
+import { CloseCode } from '@halley/protocol/close-code';
+import { type ErrorCode, HalleyError } from '@halley/protocol/error';
+import { type Frame, replyFrame } from '@halley/protocol/frame';
+import type { RoomId } from '@halley/protocol/ids';
+import { Operation } from '@halley/protocol/operation';
+import { Backoff } from '@halley/service/backoff';
+
+import type { Connected } from '../logic-link.js';
+import { roomGrants } from './room-grants.js';
+import { DEFAULT_HEARTBEAT_MS, type Identity, type Session } from './session.js';
+
+/** What a client did wrong, or what no repetition changes. Everything else is tried again until the deadline. */
+const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'bad_token',
+  'token_expired',
+  'key_in_use',
+  'room_not_granted',
+  'permission_denied',
+  'invalid_argument',
+  'internal',
+]);
+
+/** One call's deadline, so that a logic that hangs leaves time to ask another. */
+const ATTEMPT_MS = 2_500;
+
+/**
+ * op 7: logic verifies the token and writes the route, then the room's; then the connection is in the tables and is
+ * answered, all in one tick. While logic cannot be reached it is asked again, until the handshake's deadline closes the
+ * connection.
+ */
+export async function onAuth(session: Session, frame: Frame): Promise<void> {
+  const { deps, transport } = session;
+  session.state = { name: 'authenticating' };
+  const ask = {
+    counter: deps.nextCounter(),
+    token: frame.body,
+    cookie: transport.cookie,
+    clientIp: transport.clientIp,
+    transport: transport.variant,
+  };
+  const connected = await untilDeadline(session, (deadlineMs) => deps.logic.connect(ask, { deadlineMs }));
+  if (!connected) return;
+  if (!waiting(session)) {
+    deps.releases.add(connected);
+    return;
+  }
+  const room = connected.roomId === '' ? undefined : (connected.roomId as RoomId);
+  try {
+    if (room !== undefined) await untilDeadline(session, async () => deps.directory.acquire(room));
+  } catch (error) {
+    deps.releases.add(connected);
+    throw error;
+  }
+  if (!waiting(session)) {
+    if (room !== undefined) deps.directory.release(room);
+    deps.releases.add(connected);
+    return;
+  }
+  try {
+    if (!deps.table.add(session, connected)) {
+      if (room !== undefined) deps.directory.release(room);
+      deps.metrics.handshake('taken_over');
+      session.close(CloseCode.TakenOver, 'The key connected again.');
+      return;
+    }
+  } catch (error) {
+    if (room !== undefined) deps.directory.release(room);
+    deps.releases.add(connected);
+    throw error;
+  }
+  comeOnline(session, connected, room);
+  session.reply(replyFrame(frame, Operation.AuthReply));
+}
+
+/** op 7 of who is authenticated already: the same operation and seq come back, nothing changes. */
+export function onAuthAgain(session: Session, frame: Frame): void {
+  session.reply(replyFrame(frame, frame.op));
+}
+
+function comeOnline(session: Session, connected: Connected, room: RoomId | undefined): void {
+  const { clock, accepts, metrics } = session.deps;
+  session.state = { name: 'online', identity: identityOf(connected, clock.now(), clock.monotonicMs()) };
+  session.accepts = accepts.of(connected.accepts);
+  session.moveTo(room);
+  session.renewDeadline(session.state.identity);
+  metrics.handshake('ok');
+}
+
+function identityOf(connected: Connected, nowMs: number, monotonicMs: number): Identity {
+  const { mid, key, owner, heartbeatMs, tokenExpiresAtMs } = connected;
+  return {
+    mid,
+    key,
+    owner,
+    heartbeatMs: heartbeatMs > 0 ? heartbeatMs : DEFAULT_HEARTBEAT_MS,
+    tokenDeadlineMs:
+      tokenExpiresAtMs > 0 ? monotonicMs + (tokenExpiresAtMs - nowMs) : Number.POSITIVE_INFINITY,
+    mayEnter: roomGrants(connected),
+  };
+}
+
+/** Repeats what fails temporarily for as long as the session waits; undefined when it no longer does. */
+async function untilDeadline<Answer>(
+  session: Session,
+  ask: (deadlineMs: number) => Promise<Answer>,
+): Promise<Answer | undefined> {
+  const backoff = new Backoff({ baseMs: 50, maxMs: 1_000 });
+  while (waiting(session)) {
+    const leftMs = session.deadlineMs - session.deps.clock.monotonicMs();
+    try {
+      return await ask(Math.max(1, Math.min(leftMs, ATTEMPT_MS)));
+    } catch (thrown) {
+      const error = HalleyError.from(thrown);
+      if (FINAL.has(error.code) || !error.retryable) throw error;
+      session.deps.log.debug({ code: error.code }, 'logic not reached for an auth');
+    }
+    await backoff.wait();
+  }
+  return undefined;
+}
+
+function waiting(session: Session): boolean {
+  return session.state.name === 'authenticating';
+}

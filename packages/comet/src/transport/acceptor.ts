@@ -1,0 +1,125 @@
+import type { Socket } from 'node:net';
+
+import type { Clock } from '@halley/service/clock';
+
+import type { CometMetrics } from '../comet-metrics.js';
+import type { Deadlines, Expiring } from '../session/deadlines.js';
+import { normalizeAddress, type TrustedProxies } from './client-address.js';
+import type { ConnectionCounter } from './limits.js';
+import { parseProxyHeader } from './proxy-protocol.js';
+
+/** Who is at the other end of an accepted socket. */
+export interface Client {
+  /** As the PROXY header of a trusted proxy says, else the peer's. */
+  readonly address: string;
+  /** Monotonic milliseconds. */
+  readonly acceptedAtMs: number;
+}
+
+export interface AcceptorDeps {
+  readonly counter: ConnectionCounter;
+  readonly proxies: TrustedProxies;
+  readonly deadlines: Deadlines;
+  readonly clock: Clock;
+  readonly metrics: CometMetrics;
+  readonly handshakeTimeoutMs: number;
+}
+
+/**
+ * What every accepted socket goes through, whatever is spoken on it: the node's limit, and the PROXY header when it comes
+ * from a trusted proxy. Remembers the client by its peer's address and port, because TLS wraps the socket in another.
+ */
+export class Acceptor {
+  readonly #clients = new Map<string, Client>();
+
+  constructor(private readonly deps: AcceptorDeps) {}
+
+  /** Calls `handOver` with the socket as if it were fresh, once its client is known; or destroys it. */
+  accept(socket: Socket, handOver: (socket: Socket) => void): void {
+    const { counter, proxies, clock, metrics } = this.deps;
+    const acceptedAtMs = clock.monotonicMs();
+    const peer = normalizeAddress(socket.remoteAddress);
+    if (peer === '') {
+      socket.destroy();
+      return;
+    }
+    if (!counter.tryOpen()) {
+      metrics.refused('node_full');
+      socket.destroy();
+      return;
+    }
+    const name = nameOf(socket);
+    let client: Client = { address: peer, acceptedAtMs };
+    socket.once('close', () => {
+      counter.closed();
+      if (this.#clients.get(name) === client) this.#clients.delete(name);
+    });
+    const known = (address: string | undefined): void => {
+      if (address !== undefined) client = { address, acceptedAtMs };
+      this.#clients.set(name, client);
+      handOver(socket);
+    };
+    if (proxies.trusts(peer)) this.#readProxyHeader(socket, acceptedAtMs, known);
+    else known(undefined);
+  }
+
+  /** The client of a socket that was handed over, or of the TLS socket around it. */
+  clientOf(socket: Pick<Socket, 'remoteAddress' | 'remotePort'>): Client | undefined {
+    return this.#clients.get(nameOf(socket));
+  }
+
+  #readProxyHeader(socket: Socket, acceptedAtMs: number, known: (address: string | undefined) => void): void {
+    const { deadlines, metrics } = this.deps;
+    let start: Buffer = Buffer.alloc(0);
+    const deadline = new HeaderDeadline(socket);
+    deadlines.set(deadline, acceptedAtMs + this.deps.handshakeTimeoutMs);
+    const ignore = (): void => undefined;
+    const done = (): void => {
+      deadlines.clear(deadline);
+      socket.removeListener('readable', onReadable);
+      socket.removeListener('close', done);
+    };
+    const onReadable = (): void => {
+      for (let chunk = read(socket); chunk; chunk = read(socket)) start = Buffer.concat([start, chunk]);
+      const header = parseProxyHeader(start);
+      if (header.kind === 'more') return;
+      done();
+      if (header.kind === 'bad') {
+        metrics.refused('proxy_header');
+        socket.destroy();
+        return;
+      }
+      const rest = header.kind === 'header' ? start.subarray(header.bytes) : start;
+      if (rest.length > 0) socket.unshift(rest);
+      // The socket flows again only in the next tick after its last 'readable' listener went.
+      setImmediate(() => {
+        socket.removeListener('error', ignore);
+        if (!socket.destroyed) known(header.kind === 'header' ? header.address : undefined);
+      });
+    };
+    socket.on('error', ignore);
+    socket.on('close', done);
+    socket.on('readable', onReadable);
+  }
+}
+
+class HeaderDeadline implements Expiring {
+  deadlineMs = 0;
+  wheelSlot = -1;
+  wheelNext: Expiring | undefined = undefined;
+  wheelPrevious: Expiring | undefined = undefined;
+
+  constructor(private readonly socket: Socket) {}
+
+  onDeadline(): void {
+    this.socket.destroy();
+  }
+}
+
+function nameOf(socket: Pick<Socket, 'remoteAddress' | 'remotePort'>): string {
+  return `${socket.remoteAddress}/${socket.remotePort}`;
+}
+
+function read(socket: Socket): Buffer | null {
+  return socket.read() as Buffer | null;
+}

@@ -1,0 +1,22 @@
+import type { CloseCode } from '@halley/protocol/close-code';
+
+import type { Variant } from '../delivery/outgoing.js';
+
+/** One client's connection, below its session. It reports its end with `Session.onGone`, once. */
+export interface Transport {
+  readonly variant: Variant;
+  /** The client's address, as trusted proxies told it. */
+  readonly clientIp: string;
+  /** The Cookie header of a WebSocket upgrade; else empty. */
+  readonly cookie: string;
+  /**
+   * Ends the connection after what was written: on WebSocket with a close frame, on TCP by ending the stream.
+   * What the client still sends is thrown away.
+   */
+  close(code: CloseCode, reason: string): void;
+  /** Cuts the connection off. */
+  destroy(): void;
+  /** Reads nothing more from the client until resumed; a chunk that has arrived may still be handed over. */
+  pause(): void;
+  resume(): void;
+}

@@ -1,0 +1,206 @@
+import { createServer, type IncomingMessage, type Server, type ServerOptions, STATUS_CODES } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { TlsOptions } from 'node:tls';
+
+import type { CloseCode } from '@halley/protocol/close-code';
+import { decodeMessage } from '@halley/protocol/decoder';
+import { HalleyError } from '@halley/protocol/error';
+import { type WebSocket, WebSocketServer } from 'ws';
+
+import type { Session } from '../session/session.js';
+import type { Client } from './acceptor.js';
+import type { Transport } from './transport.js';
+
+/** The one path that is served. */
+const PATH = '/sub';
+const MAX_HEADER_BYTES = 16 * 1024;
+/** A close frame's reason has at most 123 bytes. */
+const MAX_REASON_CHARACTERS = 100;
+
+const kTransport = Symbol('transport');
+
+interface OwnedWebSocket extends WebSocket {
+  [kTransport]?: WebSocketTransport;
+}
+
+/**
+ * Frames in WebSocket messages. `ws` reads, answers pings and closes; what we send is framed here and written to the
+ * socket itself, so that one buffer serves all receivers. `ws` writes its control frames whole, so they never mix.
+ */
+export class WebSocketTransport implements Transport {
+  readonly variant = 'websocket';
+  #session: Session | undefined;
+
+  constructor(
+    private readonly ws: WebSocket,
+    readonly clientIp: string,
+    readonly cookie: string,
+    private readonly maxBodyBytes: number,
+  ) {}
+
+  /** Starts to read. */
+  attach(session: Session): void {
+    this.#session = session;
+    const owned: OwnedWebSocket = this.ws;
+    owned[kTransport] = this;
+    owned.on('message', onMessage);
+    owned.on('error', onError);
+    owned.on('close', onClose);
+  }
+
+  close(code: CloseCode, reason: string): void {
+    this.ws.close(code, reason.slice(0, MAX_REASON_CHARACTERS).replace(/[^\x20-\x7e]/g, '?'));
+    this.ws.resume();
+  }
+
+  destroy(): void {
+    this.ws.terminate();
+  }
+
+  pause(): void {
+    this.ws.pause();
+  }
+
+  resume(): void {
+    this.ws.resume();
+  }
+
+  onMessage(data: Buffer): void {
+    const session = this.#session;
+    if (!session?.open) return;
+    try {
+      session.receive(decodeMessage(data, { maxBodyBytes: this.maxBodyBytes }));
+    } catch (error) {
+      session.fail(error);
+    }
+  }
+
+  /** A broken WebSocket frame: ws has sent its own close code, 1002, 1007, 1008 or 1009. */
+  onError(): void {
+    this.#session?.fail(new HalleyError('bad_frame', 'The WebSocket frame is malformed or too large.'));
+  }
+
+  onClose(): void {
+    this.#session?.onGone();
+  }
+}
+
+function onMessage(this: OwnedWebSocket, data: Buffer | ArrayBuffer | Buffer[]): void {
+  this[kTransport]?.onMessage(data as Buffer);
+}
+
+function onError(this: OwnedWebSocket): void {
+  this[kTransport]?.onError();
+}
+
+function onClose(this: OwnedWebSocket): void {
+  this[kTransport]?.onClose();
+}
+
+export interface WebSocketServerOptions {
+  readonly keepAliveMs: number;
+  /** From the accepted connection to the end of the request's header. */
+  readonly handshakeTimeoutMs: number;
+  readonly closeTimeoutMs: number;
+  /** Largest message, in bytes: it may hold several frames. */
+  readonly maxMessageBytes: number;
+  /** Most parts of one message: WebSocket fragments, and pieces in which a frame may arrive. */
+  readonly maxMessageParts: number;
+  /** Whether a browser's page of this origin may connect. */
+  readonly allowsOrigin: (origin: string) => boolean;
+}
+
+export interface WebSocketServerDeps {
+  clientOf(socket: Socket): Client | undefined;
+  /** The client's address as X-Forwarded-For of a trusted proxy says. */
+  forwardedFor(peer: string, header: string | undefined): string;
+  onConnection(ws: WebSocket, socket: Duplex, request: UpgradeRequest, client: Client): void;
+  onRefused(reason: string): void;
+}
+
+/** What is kept of the request of an upgrade. */
+export interface UpgradeRequest {
+  readonly cookie: string;
+}
+
+/** An HTTP (or HTTPS) server that serves WebSocket upgrades at /sub and nothing else. */
+export function webSocketServer(
+  options: WebSocketServerOptions,
+  deps: WebSocketServerDeps,
+  tls?: TlsOptions,
+): Server {
+  const httpOptions: ServerOptions = {
+    noDelay: true,
+    keepAlive: options.keepAliveMs > 0,
+    keepAliveInitialDelay: options.keepAliveMs,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: options.handshakeTimeoutMs,
+    requestTimeout: options.handshakeTimeoutMs,
+    connectionsCheckingInterval: 1_000,
+  };
+  const server: Server = tls ? createTlsServer({ ...httpOptions, ...tls }) : createServer(httpOptions);
+  const upgraderOptions = {
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: options.maxMessageBytes,
+    maxFragments: options.maxMessageParts,
+    maxBufferedChunks: options.maxMessageParts,
+    closeTimeout: options.closeTimeoutMs,
+  };
+  const upgrader = new WebSocketServer(upgraderOptions);
+  server.on('request', (_request, response) => {
+    response.writeHead(404, { 'content-type': 'text/plain', connection: 'close' }).end('Not found\n');
+  });
+  server.on('clientError', (_error, socket) => socket.destroy());
+  server.on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy());
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', ignore);
+    const client = deps.clientOf(request.socket);
+    const refuse = (status: number, reason: string): void => {
+      deps.onRefused(reason);
+      refuseUpgrade(socket, status);
+    };
+    if (!client) {
+      socket.destroy();
+      return;
+    }
+    if (request.url !== PATH) {
+      refuse(404, 'path');
+      return;
+    }
+    const { origin } = request.headers;
+    if (origin !== undefined && !options.allowsOrigin(origin)) {
+      refuse(403, 'origin');
+      return;
+    }
+    const forwarded = request.headers['x-forwarded-for'];
+    const header = Array.isArray(forwarded) ? forwarded.join(',') : forwarded;
+    const address = deps.forwardedFor(client.address, header);
+    const cookie = request.headers.cookie ?? '';
+    upgrader.handleUpgrade(request, socket, head, (ws) => {
+      deps.onConnection(ws, socket, { cookie }, { ...client, address });
+    });
+  });
+  return server;
+}
+
+function ignore(): void {}
+
+function refuseUpgrade(socket: Duplex, status: number): void {
+  const text = STATUS_CODES[status] ?? '';
+  socket.once('finish', () => socket.destroy());
+  socket.end(
+    `HTTP/1.1 ${status} ${text}\r\nconnection: close\r\ncontent-type: text/plain\r\n` +
+      `content-length: ${text.length + 1}\r\n\r\n${text}\n`,
+  );
+}
+
+/** Which origins may connect: all in `open` mode, else those listed; `*` is all. */
+export function originCheck(mode: 'open' | 'jwt', origins: readonly string[]): (origin: string) => boolean {
+  if (mode === 'open' || origins.includes('*')) return () => true;
+  const allowed = new Set(origins.map((origin) => origin.toLowerCase()));
+  return (origin) => allowed.has(origin.toLowerCase());
+}
