@@ -1,0 +1,64 @@
+import { DURATION_BUCKETS, type Metrics } from '@halley/service/metrics';
+
+/** What logic counts. */
+export type LogicMetrics = ReturnType<typeof logicMetrics>;
+
+/** Registers logic's metrics. */
+export function logicMetrics(metrics: Metrics) {
+  return {
+    pushes: metrics.counter(
+      'halley_logic_pushes_total',
+      'Pushes by target (users, keys, room, everyone) and outcome (ok, refused, unknown).',
+      ['target', 'outcome'],
+    ),
+    acceptSeconds: metrics.histogram(
+      'halley_logic_push_accept_seconds',
+      'From a push being read to it being durable in the bus.',
+      DURATION_BUCKETS,
+      ['target'],
+    ),
+    admissionRefusals: metrics.counter(
+      'halley_logic_admission_refusals_total',
+      'Pushes refused because more was on its way into the bus than push.maxInFlight or push.maxQueuedBytes allow.',
+    ),
+    ownerLookupFailures: metrics.counter(
+      'halley_logic_owner_lookup_failures_total',
+      'Pushes to keys whose owners could not be looked up: they go by key, their order to pushes by user is lost.',
+    ),
+    authFailures: metrics.counter(
+      'halley_logic_auth_failures_total',
+      'Connections refused, by the error code.',
+      ['reason'],
+    ),
+    apiRefusals: metrics.counter(
+      'halley_logic_api_refusals_total',
+      'Calls of the business APIs refused for their key, by the error code.',
+      ['reason'],
+    ),
+    connects: metrics.counter('halley_logic_connects_total', 'Connections whose route was written.'),
+    kicks: metrics.counter(
+      'halley_logic_kicks_total',
+      'Connections that comets were asked to close, by reason (taken_over, disconnect) and outcome (ok, failed).',
+      ['reason', 'outcome'],
+    ),
+    upstream: metrics.counter(
+      'halley_logic_upstream_total',
+      'Messages of clients for the business, by outcome (ok, failed).',
+      ['outcome'],
+    ),
+    upstreamSent: metrics.counter(
+      'halley_logic_upstream_sent_total',
+      'Messages of clients sent to streams of UpstreamService.',
+    ),
+    upstreamUndecodable: metrics.counter(
+      'halley_logic_upstream_undecodable_total',
+      'Records of goim-receive-topic that are no upstream messages; streams pass over them.',
+    ),
+    httpSeconds: metrics.histogram(
+      'halley_logic_http_request_seconds',
+      "Requests of goim's HTTP API by path and status.",
+      DURATION_BUCKETS,
+      ['path', 'status'],
+    ),
+  };
+}

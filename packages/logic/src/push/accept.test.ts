@@ -1,0 +1,296 @@
+import type { PushRequest__Output } from '@halley/cluster/grpc/gen/halley/push/v1/PushRequest';
+import { HalleyError } from '@halley/protocol/error';
+import type { ConnectionKey, UserId } from '@halley/protocol/ids';
+import { silentLogger } from '@halley/service/log';
+import { Metrics } from '@halley/service/metrics';
+import { EmbeddedRoutes } from '@halley/store/routes/embedded';
+import { shardOf, streamOf } from '@halley/store/shard';
+import { beforeEach, describe, expect, test } from '@jest/globals';
+
+import { logicMetrics } from '../metrics.js';
+import { FakeBus } from '../testing/fake-bus.js';
+import { PushAcceptor, type PushOrigin } from './accept.js';
+import { Admission } from './admission.js';
+import { joinErrors, resultOf } from './outcome.js';
+import { readPush } from './target.js';
+
+const NOW = 1_900_000_000_000;
+const limits = { maxBodyBytes: 100, maxTargets: 10 };
+const request = (fields: Partial<PushRequest__Output>): PushRequest__Output => ({
+  target: null,
+  operation: 1000,
+  body: Buffer.from('hello'),
+  id: '',
+  class: 'DELIVERY_CLASS_UNSPECIFIED',
+  expire_at_ms: '0',
+  ...fields,
+});
+const users = (...mids: string[]) => ({ target: 'users' as const, users: { mids } });
+const keys = (...list: string[]) => ({ target: 'keys' as const, keys: { keys: list } });
+const room = (name: string) => ({ target: 'room' as const, room: name });
+const everyone = (speed = 0) => ({ target: 'everyone' as const, everyone: { speed } });
+const read = (fields: Partial<PushRequest__Output>) => readPush(request(fields), limits, NOW);
+const userPartition = (mid: string) => shardOf(streamOf.user(mid as UserId), 24);
+
+let monotonicMs = 0;
+const clock = { now: () => NOW, monotonicMs: () => monotonicMs };
+let bus: FakeBus;
+let routes: EmbeddedRoutes;
+let acceptor: PushAcceptor;
+const metrics = logicMetrics(new Metrics({ process: false }));
+const origin = (fields: Partial<PushOrigin> = {}): PushOrigin => ({
+  lane: 'a',
+  caller: 'shop',
+  traceparent: 'trace',
+  ...fields,
+});
+const setUp = (maxInFlight = 100, maxQueuedBytes = 1_000) => {
+  bus = new FakeBus();
+  routes = new EmbeddedRoutes({ leaseMs: 60_000 });
+  const admission = new Admission({ maxInFlight, maxQueuedBytes, clock });
+  acceptor = new PushAcceptor({ bus, routes, admission, clock, log: silentLogger(), metrics });
+};
+const claim = (mid: string, key: string) =>
+  routes.claim({
+    mid: mid as UserId,
+    key: key as ConnectionKey,
+    at: { node: 'c' as never, incarnation: '1' },
+    counter: 1,
+  });
+beforeEach(() => setUp());
+
+describe('validation names the field', () => {
+  test.each<[string, Partial<PushRequest__Output>]>([
+    ['target: exactly one', {}],
+    ['target.users.mids: is empty', { target: users() }],
+    ['target.users.mids[3]: 0 is anonymous', { target: users('1', '2', '3', '0') }],
+    [
+      'target.users.mids: 11 entries',
+      { target: users(...Array.from({ length: 11 }, (_, i) => String(i + 1))) },
+    ],
+    ['target.keys.keys: is empty', { target: keys() }],
+    ['target.keys.keys[1]: is empty', { target: keys('a', '') }],
+    ['target.keys.keys[0]: 5000 characters', { target: keys('x'.repeat(5_000)) }],
+    ['target.room: is empty', { target: room('') }],
+    ['target.everyone.speed: must not be negative', { target: everyone(-1) }],
+    ['operation: must not be 0', { target: room('a'), operation: 0 }],
+    ['operation: must not be 0', { target: everyone(), operation: 0 }],
+    ['id: 129 characters', { target: room('a'), id: 'x'.repeat(129) }],
+    ['expire_at_ms: must not be negative', { target: room('a'), expire_at_ms: '-1' }],
+    ['expire_at_ms: has passed', { target: room('a'), expire_at_ms: String(NOW) }],
+    ['class: 7 is no delivery class', { target: room('a'), class: 7 as never }],
+  ])('%s', (message, fields) => {
+    expect(() => read(fields)).toThrow(message);
+    expect(() => readPush(request(fields), limits, NOW, 'requests[2].')).toThrow(`requests[2].${message}`);
+  });
+
+  test('a body over the limit has a code of its own; at the limit it is taken', () => {
+    const fields = { target: room('a'), body: Buffer.alloc(101) };
+    expect(() => read(fields)).toThrow(
+      expect.objectContaining({ code: 'body_too_large', message: expect.stringMatching(/^body: 101/) }),
+    );
+    expect(read({ ...fields, body: Buffer.alloc(100) }).body).toHaveLength(100);
+  });
+
+  test('a missing push of a batch is named', () => {
+    expect(() => readPush(null, limits, NOW, 'push.')).toThrow('push: is missing');
+  });
+});
+
+describe('a valid push', () => {
+  test('gets a UUID version 7 when it has no id, and keeps its own', () => {
+    expect(read({ target: room('a') }).id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
+    expect(read({ target: room('a'), id: 'mine' }).id).toBe('mine');
+  });
+
+  test('is durable by default for users and keys only', () => {
+    expect([users('1'), keys('a'), room('a'), everyone()].map((target) => read({ target }).durable)).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+    expect(read({ target: room('a'), class: 'DELIVERY_CLASS_DURABLE' }).durable).toBe(true);
+    expect(read({ target: users('1'), class: 'DELIVERY_CLASS_EPHEMERAL' }).durable).toBe(false);
+  });
+
+  test('names each target once', () => {
+    expect(read({ target: users('1', '2', '1') }).target).toEqual({ kind: 'users', users: ['1', '2'] });
+  });
+});
+
+describe('records', () => {
+  test('a push to users is one record per partition, naming all its users there', async () => {
+    const mids = ['1', '2', '3', '-9223372036854775808', '9223372036854775807'];
+    await acceptor.accept(read({ target: users(...mids), id: 'x', expire_at_ms: String(NOW + 1) }), origin());
+    const pushes = bus.pushes();
+    expect(new Set(pushes.map(({ partition }) => partition)).size).toBe(pushes.length);
+    for (const push of pushes) {
+      expect(push.users.map(userPartition)).toEqual(push.users.map(() => push.partition));
+      expect(push).toMatchObject({
+        id: 'x',
+        operation: 1000,
+        body: Buffer.from('hello'),
+        class: 'CLASS_DURABLE',
+        accepted_at_ms: String(NOW),
+        expire_at_ms: String(NOW + 1),
+        traceparent: 'trace',
+        caller: 'shop',
+        everyone: false,
+      });
+    }
+    expect(pushes.flatMap((push) => push.users).toSorted()).toEqual(mids.toSorted());
+  });
+
+  test('a room and everyone are one record each', async () => {
+    await acceptor.accept(read({ target: room('live://1') }), origin());
+    await acceptor.accept(read({ target: everyone(7) }), origin());
+    expect(bus.pushes()).toEqual([
+      expect.objectContaining({
+        rooms: ['live://1'],
+        class: 'CLASS_EPHEMERAL',
+        partition: shardOf('r/live://1', 24),
+      }),
+      expect.objectContaining({ everyone: true, speed: 7, partition: shardOf('all', 24) }),
+    ]);
+  });
+
+  test('keys go with their user; anonymous and unknown ones, and all while the store is away, by themselves', async () => {
+    await claim('7', 'seven');
+    await claim('0', 'anonymous');
+    await acceptor.accept(read({ target: keys('seven', 'anonymous', 'unknown') }), origin());
+    const partitionOf = (key: string) => bus.pushes().find((push) => push.keys.includes(key))?.partition;
+    expect(partitionOf('seven')).toBe(userPartition('7'));
+    expect(partitionOf('anonymous')).toBe(shardOf('k/anonymous', 24));
+    expect(partitionOf('unknown')).toBe(shardOf('k/unknown', 24));
+
+    routes.owners = () => Promise.reject(new HalleyError('store_unavailable'));
+    bus.calls.length = 0;
+    await acceptor.accept(read({ target: keys('seven') }), origin());
+    expect(partitionOf('seven')).toBe(shardOf('k/seven', 24));
+  });
+
+  test('small pushes of a batch share records, in order; a large one stands alone', async () => {
+    setUp(10_000, 10_000_000);
+    const many = Array.from({ length: 1_500 }, (_, index) => read({ target: room('a'), id: String(index) }));
+    expect(await acceptor.acceptAll(many, origin())).toEqual(many.map(() => undefined));
+    expect(bus.calls).toHaveLength(2);
+    expect(bus.pushes().map(({ id }) => id)).toEqual(many.map(({ id }) => id as string));
+
+    bus.calls.length = 0;
+    const large = { ...read({ target: room('a') }), body: Buffer.alloc(300_000) };
+    await acceptor.acceptAll([large, large, large], origin());
+    expect(bus.calls).toHaveLength(3);
+  });
+});
+
+describe('order', () => {
+  test('pushes without keys reach the bus before the call returns', () => {
+    void acceptor.accept(read({ target: users('1'), id: 'a' }), origin());
+    void acceptor.accept(read({ target: room('r'), id: 'b' }), origin());
+    expect(bus.pushes().map(({ id }) => id)).toEqual(['a', 'b']);
+  });
+
+  test('a slow look-up of keys holds back later pushes of the same caller only', async () => {
+    let answer: ((owners: ReadonlyMap<ConnectionKey, UserId>) => void) | undefined;
+    routes.owners = () => new Promise((resolve) => (answer = resolve));
+    const first = acceptor.accept(read({ target: keys('k'), id: 'by key' }), origin());
+    const second = acceptor.accept(read({ target: users('1'), id: 'by user' }), origin());
+    await acceptor.accept(read({ target: users('1'), id: 'other caller' }), origin({ lane: 'b' }));
+    expect(bus.pushes().map(({ id }) => id)).toEqual(['other caller']);
+    answer?.(new Map());
+    await Promise.all([first, second]);
+    const third = acceptor.accept(read({ target: users('1'), id: 'at once again' }), origin());
+    expect(bus.pushes().map(({ id }) => id)).toEqual(['other caller', 'by key', 'by user', 'at once again']);
+    await third;
+  });
+
+  test('look-ups that overtake each other do not reorder', async () => {
+    const answers: (() => void)[] = [];
+    routes.owners = () => new Promise((resolve) => answers.push(() => resolve(new Map())));
+    const all = ['a', 'b', 'c'].map((id) => acceptor.accept(read({ target: keys(id), id }), origin()));
+    for (const answer of answers.toReversed()) answer();
+    await Promise.all(all);
+    expect(bus.pushes().map(({ id }) => id)).toEqual(['a', 'b', 'c']);
+  });
+
+  test('a push does not wait for the one before it to be written', async () => {
+    bus.answer = undefined;
+    const first = acceptor.accept(read({ target: users('1') }), origin());
+    const second = acceptor.accept(read({ target: users('1') }), origin());
+    expect(bus.calls).toHaveLength(2);
+    for (const call of bus.calls) call.resolve();
+    await Promise.all([first, second]);
+  });
+});
+
+describe('outcomes', () => {
+  const refused = new HalleyError('bus_refused');
+  const unknown = new HalleyError('bus_unknown');
+
+  test('a push of which every part was refused is refused, of which some is unknown', () => {
+    expect(joinErrors([undefined, undefined])).toBeUndefined();
+    expect(joinErrors([refused, refused])?.code).toBe('bus_refused');
+    expect(joinErrors([undefined, refused])?.code).toBe('bus_unknown');
+    expect(joinErrors([refused, unknown])?.code).toBe('bus_unknown');
+    expect(joinErrors([])).toBeUndefined();
+  });
+
+  test('partitions that fail decide about the pushes that have targets there', async () => {
+    const failing = userPartition('1');
+    const other = ['2', '3', '4', '5'].find((mid) => userPartition(mid) !== failing) ?? '';
+    bus.answer = ({ partition }) => (partition === failing ? refused : 'ok');
+    const answers = await acceptor.acceptAll(
+      [read({ target: users('1') }), read({ target: users(other) }), read({ target: users('1', other) })],
+      origin(),
+    );
+    expect(answers.map((error) => resultOf('', error).outcome)).toEqual([
+      'OUTCOME_REFUSED',
+      'OUTCOME_OK',
+      'OUTCOME_UNKNOWN',
+    ]);
+    await expect(acceptor.accept(read({ target: users('1') }), origin())).rejects.toBe(refused);
+  });
+
+  test('a deadline that passed is refused just before the bus, also when it passed while keys were looked up', async () => {
+    monotonicMs = 10;
+    await expect(
+      acceptor.accept(read({ target: users('1') }), origin({ deadlineMs: 10 })),
+    ).rejects.toMatchObject({ code: 'deadline_exceeded' });
+    routes.owners = async () => {
+      monotonicMs = 21;
+      return new Map();
+    };
+    await expect(
+      acceptor.accept(read({ target: keys('k') }), origin({ deadlineMs: 20 })),
+    ).rejects.toMatchObject({ code: 'deadline_exceeded' });
+    expect(bus.calls).toEqual([]);
+    await acceptor.accept(read({ target: users('1') }), origin({ deadlineMs: 99 }));
+    expect(bus.calls[0]?.options).toEqual({ deadlineMs: 99 });
+  });
+});
+
+describe('admission', () => {
+  test('more pushes or bytes than allowed are refused with a hint, and let in again later', async () => {
+    setUp(2, 1_000);
+    bus.answer = undefined;
+    const first = acceptor.accept(read({ target: room('a') }), origin());
+    const second = acceptor.accept(read({ target: room('a') }), origin());
+    await expect(acceptor.accept(read({ target: room('a') }), origin())).rejects.toMatchObject({
+      code: 'overloaded',
+      retryAfterMs: expect.any(Number),
+    });
+    expect(bus.calls).toHaveLength(2);
+    for (const call of bus.calls) call.resolve();
+    await Promise.all([first, second]);
+    bus.answer = () => 'ok';
+    await acceptor.accept(read({ target: room('a') }), origin());
+
+    setUp(100, 150);
+    bus.answer = undefined;
+    void acceptor.accept(read({ target: room('a'), body: Buffer.alloc(100) }), origin());
+    await expect(
+      acceptor.accept(read({ target: room('a'), body: Buffer.alloc(51) }), origin()),
+    ).rejects.toMatchObject({ code: 'overloaded' });
+  });
+});

@@ -1,0 +1,137 @@
+import { codec, protos } from '@halley/cluster/grpc/protos';
+import type { Push } from '@halley/cluster/grpc/gen/halley/delivery/v1/Push';
+import type { ConnectionKey, UserId } from '@halley/protocol/ids';
+import type { BusRecord } from '@halley/store/bus/bus';
+import { shardOf, streamOf } from '@halley/store/shard';
+
+import type { PushMessage } from './target.js';
+
+const records = codec(protos.halley.delivery.v1.Record);
+
+/** A record's index space (a push's position is the record's offset × 1,024 + its index). */
+const MAX_PUSHES_PER_RECORD = 1_024;
+/** Pushes are packed together up to this; a larger one stands alone. */
+const MAX_PACKED_BYTES = 512 * 1_024;
+/** What a push takes in a record beside body and names, roughly. */
+const PUSH_OVERHEAD_BYTES = 200;
+
+/** What is common to the pushes of one call. */
+export interface RecordContext {
+  readonly partitions: number;
+  /** The users whom keys belong to; a key that is not here goes by itself. */
+  readonly owners: ReadonlyMap<ConnectionKey, UserId>;
+  readonly acceptedAtMs: number;
+  readonly traceparent: string;
+  /** Who pushed: the API key's name. */
+  readonly caller: string;
+}
+
+/** A record to produce, and which pushes (by index) it carries. */
+export interface PackedRecord {
+  readonly record: BusRecord & { readonly partition: number };
+  readonly pushes: readonly number[];
+}
+
+/**
+ * Packs pushes into records: each push once in every partition that has one of its targets, naming all its targets
+ * there. Records of one partition stand in the order of the pushes; several small pushes share a record.
+ */
+export function packRecords(pushes: readonly PushMessage[], context: RecordContext): PackedRecord[] {
+  const packed: PackedRecord[] = [];
+  const open = new Map<number, OpenRecord>();
+  const close = (partition: number, record: OpenRecord): void => {
+    packed.push({
+      record: { partition, key: record.key, value: records.encode({ pushes: record.pushes }) },
+      pushes: record.indices,
+    });
+  };
+  for (const [index, push] of pushes.entries()) {
+    for (const [partition, slice] of slicesOf(push, context)) {
+      const bytes = push.body.length + slice.nameBytes + PUSH_OVERHEAD_BYTES;
+      let record = open.get(partition);
+      if (
+        record &&
+        (record.bytes + bytes > MAX_PACKED_BYTES || record.pushes.length === MAX_PUSHES_PER_RECORD)
+      ) {
+        close(partition, record);
+        record = undefined;
+      }
+      record ??= { key: slice.stream, pushes: [], indices: [], bytes: 0 };
+      open.set(partition, record);
+      record.pushes.push({ ...common(push, context), ...slice.targets });
+      record.indices.push(index);
+      record.bytes += bytes;
+    }
+  }
+  for (const [partition, record] of open) close(partition, record);
+  return packed;
+}
+
+interface OpenRecord {
+  readonly key: string;
+  readonly pushes: Push[];
+  readonly indices: number[];
+  bytes: number;
+}
+
+/** A push's targets in one partition. */
+interface Slice {
+  /** The stream of the first target; the record's key. */
+  readonly stream: string;
+  readonly targets: {
+    users?: UserId[];
+    keys?: ConnectionKey[];
+    rooms?: string[];
+    everyone?: boolean;
+    speed?: number;
+  };
+  nameBytes: number;
+}
+
+function slicesOf({ target }: PushMessage, { partitions, owners }: RecordContext): Map<number, Slice> {
+  const slices = new Map<number, Slice>();
+  const sliceOf = (stream: string): Slice => {
+    const partition = shardOf(stream, partitions);
+    let slice = slices.get(partition);
+    if (!slice) {
+      slice = { stream, targets: {}, nameBytes: 0 };
+      slices.set(partition, slice);
+    }
+    slice.nameBytes += Buffer.byteLength(stream);
+    return slice;
+  };
+  switch (target.kind) {
+    case 'users':
+      for (const mid of target.users) (sliceOf(streamOf.user(mid)).targets.users ??= []).push(mid);
+      break;
+    case 'keys':
+      for (const key of target.keys) {
+        const owner = owners.get(key);
+        const stream = owner === undefined || owner === '0' ? streamOf.key(key) : streamOf.user(owner);
+        const slice = sliceOf(stream);
+        (slice.targets.keys ??= []).push(key);
+        slice.nameBytes += Buffer.byteLength(key);
+      }
+      break;
+    case 'room':
+      sliceOf(streamOf.room(target.room)).targets.rooms = [target.room];
+      break;
+    case 'everyone':
+      Object.assign(sliceOf(streamOf.everyone).targets, { everyone: true, speed: target.speed });
+      break;
+  }
+  return slices;
+}
+
+function common(push: PushMessage, context: RecordContext): Push {
+  return {
+    id: push.id,
+    operation: push.operation,
+    body: push.body,
+    class: push.durable ? 'CLASS_DURABLE' : 'CLASS_EPHEMERAL',
+    accepted_at_ms: context.acceptedAtMs,
+    expire_at_ms: push.expireAtMs,
+    traceparent: context.traceparent,
+    caller: context.caller,
+  };
+}

@@ -1,0 +1,152 @@
+import { HalleyError } from '@halley/protocol/error';
+import type { ConnectionKey, MessageId, RoomId, UserId } from '@halley/protocol/ids';
+import type { PushRequest__Output } from '@halley/cluster/grpc/gen/halley/push/v1/PushRequest';
+import type { Target__Output } from '@halley/cluster/grpc/gen/halley/push/v1/Target';
+import { v7 as uuidv7 } from 'uuid';
+
+/** Whom a push is for. */
+export type Target =
+  | { readonly kind: 'users'; readonly users: readonly UserId[] }
+  | { readonly kind: 'keys'; readonly keys: readonly ConnectionKey[] }
+  | { readonly kind: 'room'; readonly room: RoomId }
+  /** `speed`: messages a second on each comet; 0 is as fast as it goes. */
+  | { readonly kind: 'everyone'; readonly speed: number };
+
+/** A push that was found valid. */
+export interface PushMessage {
+  readonly id: MessageId;
+  readonly target: Target;
+  readonly operation: number;
+  readonly body: Buffer;
+  readonly durable: boolean;
+  /** Unix milliseconds; 0 is never. */
+  readonly expireAtMs: number;
+}
+
+/** What a push may be at most. */
+export interface PushLimits {
+  readonly maxBodyBytes: number;
+  /** Users or keys of one push. */
+  readonly maxTargets: number;
+}
+
+/** Characters of a message id. */
+export const MAX_ID_LENGTH = 128;
+/** Characters of a room or key: no client can have a longer one, since it came in a frame. */
+const MAX_NAME_LENGTH = 4_096;
+
+/**
+ * Checks a push of the API. Throws `invalid_argument` or `body_too_large` with the path of the field that is wrong, put
+ * behind `prefix` (as `requests[2].`): `requests[2].target.users.mids[3]: …`.
+ */
+export function readPush(
+  request: PushRequest__Output | null | undefined,
+  limits: PushLimits,
+  nowMs: number,
+  prefix = '',
+): PushMessage {
+  if (!request) throw invalid(prefix.replace(/\.$/, ''), 'is missing');
+  const target = readTarget(request.target, limits, `${prefix}target`);
+  if (request.operation === 0 && (target.kind === 'room' || target.kind === 'everyone')) {
+    throw invalid(`${prefix}operation`, 'must not be 0 for a room or everyone');
+  }
+  if (request.body.length > limits.maxBodyBytes) {
+    throw new HalleyError(
+      'body_too_large',
+      `${prefix}body: ${request.body.length} bytes, more than ${limits.maxBodyBytes}`,
+    );
+  }
+  if (request.id.length > MAX_ID_LENGTH) {
+    throw invalid(`${prefix}id`, `${request.id.length} characters, more than ${MAX_ID_LENGTH}`);
+  }
+  const expireAtMs = Number(request.expire_at_ms);
+  if (expireAtMs < 0) throw invalid(`${prefix}expire_at_ms`, 'must not be negative');
+  if (expireAtMs > 0 && expireAtMs <= nowMs) {
+    throw invalid(`${prefix}expire_at_ms`, 'has passed: Unix milliseconds in the future, or 0 for never');
+  }
+  return {
+    id: (request.id || uuidv7()) as MessageId,
+    target,
+    operation: request.operation,
+    body: request.body,
+    durable: isDurable(request.class, target, `${prefix}class`),
+    expireAtMs,
+  };
+}
+
+/** goim's default: what goes to users and keys is durable. */
+export function isDurableByDefault(target: Target): boolean {
+  return target.kind === 'users' || target.kind === 'keys';
+}
+
+/** Whether a key or a user id list is as it must be; also used for presence and disconnect. Throws `invalid_argument`. */
+export function readUsers(mids: readonly string[], max: number, path: string): UserId[] {
+  checkCount(mids.length, max, path);
+  return mids.map((mid, index) => {
+    if (mid === '0') throw invalid(`${path}[${index}]`, '0 is anonymous, no user');
+    return mid as UserId;
+  });
+}
+
+/** Connection keys of a request. Throws `invalid_argument`. */
+export function readKeys(keys: readonly string[], max: number, path: string): ConnectionKey[] {
+  checkCount(keys.length, max, path);
+  return keys.map((key, index) => {
+    if (key === '') throw invalid(`${path}[${index}]`, 'is empty');
+    if (key.length > MAX_NAME_LENGTH) {
+      throw invalid(`${path}[${index}]`, `${key.length} characters, more than ${MAX_NAME_LENGTH}`);
+    }
+    return key as ConnectionKey;
+  });
+}
+
+/** An `invalid_argument` that names its field. */
+export function invalid(path: string, what: string): HalleyError {
+  return new HalleyError('invalid_argument', `${path}: ${what}`);
+}
+
+function readTarget(target: Target__Output | null, limits: PushLimits, path: string): Target {
+  switch (target?.target) {
+    case 'users': {
+      const users = readUsers(target.users?.mids ?? [], limits.maxTargets, `${path}.users.mids`);
+      return { kind: 'users', users: [...new Set(users)] };
+    }
+    case 'keys': {
+      const keys = readKeys(target.keys?.keys ?? [], limits.maxTargets, `${path}.keys.keys`);
+      return { kind: 'keys', keys: [...new Set(keys)] };
+    }
+    case 'room': {
+      const room = target.room ?? '';
+      if (room === '') throw invalid(`${path}.room`, 'is empty');
+      if (room.length > MAX_NAME_LENGTH) {
+        throw invalid(`${path}.room`, `${room.length} characters, more than ${MAX_NAME_LENGTH}`);
+      }
+      return { kind: 'room', room: room as RoomId };
+    }
+    case 'everyone': {
+      const speed = target.everyone?.speed ?? 0;
+      if (speed < 0) throw invalid(`${path}.everyone.speed`, 'must not be negative');
+      return { kind: 'everyone', speed };
+    }
+    case undefined:
+      throw invalid(path, 'exactly one of users, keys, room and everyone is to be set');
+  }
+}
+
+function isDurable(value: PushRequest__Output['class'], target: Target, path: string): boolean {
+  switch (value) {
+    case 'DELIVERY_CLASS_UNSPECIFIED':
+      return isDurableByDefault(target);
+    case 'DELIVERY_CLASS_DURABLE':
+      return true;
+    case 'DELIVERY_CLASS_EPHEMERAL':
+      return false;
+    default:
+      throw invalid(path, `${String(value)} is no delivery class`);
+  }
+}
+
+function checkCount(count: number, max: number, path: string): void {
+  if (count === 0) throw invalid(path, 'is empty');
+  if (count > max) throw invalid(path, `${count} entries, more than ${max}`);
+}

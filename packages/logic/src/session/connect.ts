@@ -1,0 +1,57 @@
+import { HalleyError } from '@halley/protocol/error';
+import type { ConnectionKey, NodeRef } from '@halley/protocol/ids';
+import { CloseCode } from '@halley/protocol/close-code';
+import type { Routes } from '@halley/store/routes/routes';
+import { v4 as uuidv4 } from 'uuid';
+
+import type { TokenVerifier, VerifiedToken } from '../auth/verifier.js';
+import type { LogicMetrics } from '../metrics.js';
+import type { Kicker } from './kick.js';
+
+export interface ConnectDeps {
+  readonly verifier: TokenVerifier;
+  readonly routes: Routes;
+  readonly kicker: Kicker;
+  readonly metrics: LogicMetrics;
+}
+
+/** A connection that asks to be let in. */
+export interface ConnectAttempt {
+  readonly token: Uint8Array;
+  /** The comet that holds it. */
+  readonly at: NodeRef;
+  /** Counts the connections of that comet's incarnation. */
+  readonly counter: number;
+}
+
+/** A connection that was let in: its route is written. */
+export interface Connected {
+  readonly token: VerifiedToken;
+  readonly key: ConnectionKey;
+  /** The owner sequence of the route. */
+  readonly owner: string;
+}
+
+/** Lets connections in: verifies the token and writes the route, which takes over the key from an older connection. */
+export class Connector {
+  constructor(private readonly deps: ConnectDeps) {}
+
+  /** Throws `bad_token`, `token_expired`, `key_in_use`, `keys_unavailable` or `store_unavailable`. */
+  async connect({ token, at, counter }: ConnectAttempt): Promise<Connected> {
+    const { verifier, routes, kicker, metrics } = this.deps;
+    try {
+      const verified = await verifier.verify(token);
+      const key = (verified.key || uuidv4()) as ConnectionKey;
+      const { owner, displaced } = await routes.claim({ mid: verified.mid, key, at, counter });
+      // On the same comet the newer session has taken over already.
+      if (displaced && !(displaced.at.node === at.node && displaced.at.incarnation === at.incarnation)) {
+        kicker.kickLater([displaced], CloseCode.TakenOver, 'taken over', 'taken_over');
+      }
+      metrics.connects.inc();
+      return { token: verified, key, owner };
+    } catch (error) {
+      metrics.authFailures.inc({ reason: HalleyError.from(error).code });
+      throw error;
+    }
+  }
+}
