@@ -115,7 +115,7 @@ function readDisconnect(request: DisconnectRequest__Output, limits: PushLimits):
       return { users: [...new Set(readUsers(users?.mids ?? [], limits.maxTargets, 'users.mids'))] };
     case 'keys':
       return { keys: [...new Set(readKeys(keys?.keys ?? [], limits.maxTargets, 'keys.keys'))] };
-    case undefined:
+    default:
       throw invalid('target', 'exactly one of users and keys is to be set');
   }
 }
