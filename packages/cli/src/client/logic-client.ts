@@ -1,6 +1,7 @@
 import type { Client } from '@grpc/grpc-js';
 import { type ClientConstructor, createClient } from '@halley/cluster/grpc/client';
 import { clientCredentials } from '@halley/cluster/grpc/tls';
+import { HalleyError } from '@halley/protocol/error';
 import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
 import { type Command, Option } from 'commander';
@@ -48,7 +49,24 @@ export async function withLogic<Stub extends Client, Result>(
   });
   try {
     return await use(client);
+  } catch (error) {
+    throw unreached(error, address) ?? error;
   } finally {
     client.close();
   }
+}
+
+/** The error when there was no connection at all: then nothing was sent, and nothing will come of it. */
+function unreached(error: unknown, address: string): HalleyError | undefined {
+  if (!(error instanceof HalleyError) || error.code !== 'unavailable') return undefined;
+  const reason =
+    /\b(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)\b|Name resolution failed/.exec(
+      error.message,
+    );
+  if (!reason) return undefined;
+  return new HalleyError(
+    'no_node',
+    `there is no logic at ${address}; \`halley start\` runs one, --address names another`,
+    { cause: error },
+  );
 }

@@ -1,7 +1,6 @@
 import { call } from '@halley/cluster/grpc/client';
 import type { Node__Output } from '@halley/cluster/grpc/gen/halley/push/v1/Node';
 import { protos } from '@halley/cluster/grpc/protos';
-import { HalleyError } from '@halley/protocol/error';
 import type { Command } from 'commander';
 
 import { oneOf } from '../arguments.js';
@@ -28,18 +27,11 @@ export function registerNodes(program: Command): void {
 }
 
 async function list(options: NodesOptions): Promise<Node__Output[]> {
-  try {
-    const reply = await withLogic(protos.halley.push.v1.PushService, options, (client) =>
-      call(client.ListNodes.bind(client), { tier: options.tier ?? '' }),
-    );
-    const nodes = reply?.nodes ?? [];
-    return nodes.toSorted((a, b) => rank(a.tier) - rank(b.tier) || a.id.localeCompare(b.id));
-  } catch (error) {
-    const { code, message } = HalleyError.from(error);
-    const where =
-      code === 'unavailable' ? ` Is a logic at ${options.address}? \`halley start\` runs one.` : '';
-    throw new HalleyError(code, `${code}: ${message}${where}`, { cause: error });
-  }
+  const reply = await withLogic(protos.halley.push.v1.PushService, options, (client) =>
+    call(client.ListNodes.bind(client), { tier: options.tier ?? '' }),
+  );
+  const nodes = reply?.nodes ?? [];
+  return nodes.toSorted((a, b) => rank(a.tier) - rank(b.tier) || a.id.localeCompare(b.id));
 }
 
 /** The table, a line each. */

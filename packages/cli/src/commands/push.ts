@@ -106,7 +106,7 @@ function failed(error: HalleyError, id: string, options: PushOptions): number {
         : retryAfterMs === undefined
           ? ''
           : ` Repeat in ${retryAfterMs} ms.`;
-    note(`halley: ${outcome}: ${code}: ${message}${where}${repeat}`);
+    note(`halley: ${outcome}: ${code}: ${message}${repeat}`);
   }
   return outcome === 'unknown' ? 2 : 1;
 }

@@ -16,8 +16,8 @@ interface TailOptions {
   readonly address?: string;
   readonly transport?: Transport;
   readonly mid: string;
-  readonly key: string;
-  readonly room: string;
+  readonly key?: string;
+  readonly room?: string;
   readonly platform: string;
   readonly accepts?: number[];
   readonly token?: string;
@@ -52,8 +52,8 @@ export function registerTail(program: Command): void {
       oneOf('tcp', 'websocket'),
     )
     .option('--mid <id>', 'user id; 0 is anonymous', userId, '0')
-    .option('--key <key>', "the connection's key (default: a fresh one)", '')
-    .option('--room <room>', 'room to be in, as live://1000', '')
+    .option('--key <key>', "the connection's key (default: a fresh one)")
+    .option('--room <room>', 'room to be in, as live://1000')
     .option('--platform <name>', 'platform that is told', 'web')
     .option('--accepts <operations>', 'operations of pushes to take, separated by commas', listOf(operation))
     .option('--token <token>', 'send this token, where the cluster does not take plain ones')
@@ -183,7 +183,7 @@ export function messageLine({ op, body }: Frame, at: Date): string {
 export function plainToken(
   options: Pick<TailOptions, 'mid' | 'key' | 'room' | 'platform' | 'accepts'>,
 ): string {
-  const { mid, key, room, platform, accepts = [] } = options;
+  const { mid, key = '', room = '', platform, accepts = [] } = options;
   const rest = JSON.stringify({ key, room_id: room, platform, accepts });
   return `{"mid":${mid},${rest.slice(1)}`;
 }
