@@ -101,7 +101,7 @@ function anInput(random: Random): Buffer {
       body: random.bytes(bodyBytes),
     });
   }
-  let input = Buffer.from(random.below(6) === 0 ? encodeRaw(frames) : encodeFrames(frames));
+  let input: Buffer = Buffer.from(random.below(6) === 0 ? encodeRaw(frames) : encodeFrames(frames));
   for (let mutations = random.below(4); mutations > 0; mutations -= 1) input = mutate(input, random);
   return input;
 }

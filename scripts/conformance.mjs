@@ -1,0 +1,33 @@
+// npm run conformance -- --tcp HOST:PORT --ws ws://HOST:PORT/sub --comet-grpc HOST:PORT --logic-http http://HOST:PORT --logic-grpc HOST:PORT
+// Runs the suite of the goim protocol against an address; without options, against a start of the product.
+import { spawn } from 'node:child_process';
+import { parseArgs } from 'node:util';
+
+const OPTIONS = ['tcp', 'ws', 'comet-grpc', 'logic-http', 'logic-grpc'];
+
+const { values } = readOptions();
+const env = { ...process.env, NODE_OPTIONS: '--experimental-vm-modules --no-warnings' };
+for (const [name, value] of Object.entries(values)) {
+  env[`HALLEY_CONFORMANCE_${name.toUpperCase().replaceAll('-', '_')}`] = value;
+}
+const jest = [
+  'node_modules/jest/bin/jest.js',
+  '--selectProjects',
+  'protocol',
+  '--',
+  'test/conformance/conformance',
+];
+const root = new URL('..', import.meta.url);
+const child = spawn(process.execPath, jest, { cwd: root, env, stdio: 'inherit' });
+child.on('exit', (code) => {
+  process.exitCode = code ?? 1;
+});
+
+function readOptions() {
+  try {
+    return parseArgs({ options: Object.fromEntries(OPTIONS.map((name) => [name, { type: 'string' }])) });
+  } catch (error) {
+    process.stderr.write(`${error.message}\nOptions: ${OPTIONS.map((name) => `--${name} …`).join(' ')}\n`);
+    process.exit(1);
+  }
+}

@@ -1,0 +1,34 @@
+import { randomInt } from 'node:crypto';
+import { createServer } from 'node:net';
+
+/** The ports of the tiers on an offset of 0, as in the documentation. */
+export const PORTS = {
+  tcp: 3101,
+  ws: 3102,
+  wss: 3103,
+  cometOps: 3104,
+  tls: 3105,
+  cometGrpc: 3109,
+  logicHttp: 3111,
+  logicOps: 3114,
+  logicGrpc: 3119,
+  jobOps: 3124,
+} as const;
+
+/** An offset at which all ports of all tiers are free, below those that the kernel hands out by itself. */
+export async function freePortOffset(): Promise<number> {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const offset = 100 * randomInt(20, 280);
+    const free = await Promise.all(Object.values(PORTS).map((port) => isFree(port + offset)));
+    if (free.every(Boolean)) return offset;
+  }
+  throw new Error('no range of free ports');
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
