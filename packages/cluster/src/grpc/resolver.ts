@@ -41,6 +41,7 @@ export function tierChannel(
 class TierResolver implements experimental.Resolver {
   readonly #target: string;
   #endpoints: EndpointSet | undefined;
+  #resolved = false;
   #told: readonly string[] = [];
 
   constructor(
@@ -56,10 +57,14 @@ class TierResolver implements experimental.Resolver {
   }
 
   updateResolution(): void {
-    if (this.#endpoints) return;
+    // Asked again whenever a connection fails; answering that with the same addresses would connect in a loop.
+    if (this.#resolved) return;
+    this.#resolved = true;
     const nodes = this.options[NODES_OPTION] as Nodes;
     if ('address' in nodes) {
-      process.nextTick(() => this.#tell([nodes.address]));
+      process.nextTick(() => {
+        if (this.#resolved) this.#tell([nodes.address]);
+      });
       return;
     }
     const endpoints = new EndpointSet({
@@ -79,6 +84,7 @@ class TierResolver implements experimental.Resolver {
   destroy(): void {
     this.#endpoints?.close();
     this.#endpoints = undefined;
+    this.#resolved = false;
     this.#told = [];
   }
 
