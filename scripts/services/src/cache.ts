@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -34,6 +34,7 @@ export async function cachedFolder(
   const partial = `${folder}.partial-${process.pid}-${randomBytes(4).toString('hex')}`;
   try {
     if (existsSync(folder)) return folder;
+    await removeAbandoned(root, name);
     await mkdir(partial);
     await fill(partial);
     await rename(partial, folder).catch((error: unknown) => {
@@ -44,6 +45,14 @@ export async function cachedFolder(
   } finally {
     await rm(partial, { recursive: true, force: true });
     await release();
+  }
+}
+
+/** Removes what killed processes left half fetched. */
+async function removeAbandoned(root: string, name: string): Promise<void> {
+  for (const entry of await readdir(root)) {
+    const pid = entry.startsWith(`${name}.partial-`) ? Number(entry.split('-').at(-2)) : 0;
+    if (pid > 0 && !isAlive(pid)) await rm(path.join(root, entry), { recursive: true, force: true });
   }
 }
 

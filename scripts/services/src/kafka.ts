@@ -47,7 +47,7 @@ export async function startKafka(options: StartOptions = {}): Promise<RunningSer
       file: java,
       args: [...memory, ...QUICK_START, ...LOGGING, ...classPath, 'kafka.Kafka', file],
       cwd: dir,
-      logFile: path.join(dir, 'kafka.log'),
+      logFile: options.logFile ?? path.join(dir, 'kafka.log'),
       ports: [port],
       ready: () => probe(port, METADATA_REQUEST, hasBroker),
     };
@@ -55,13 +55,14 @@ export async function startKafka(options: StartOptions = {}): Promise<RunningSer
 }
 
 /** Metadata v1 of no topic: the answer names the brokers that take requests. */
-const METADATA_REQUEST = Buffer.from([
-  ...[0, 0, 0, 14], // length
-  ...[0, 3, 0, 1], // key and version
-  ...[0, 0, 0, 1], // correlation
-  ...[0xff, 0xff], // no client id
-  ...[0, 0, 0, 0], // no topics
-]);
+const METADATA_REQUEST = Buffer.from(
+  '0000000e' + // length
+    '00030001' + // key and version
+    '00000001' + // correlation
+    'ffff' + // no client id
+    '00000000', // no topics
+  'hex',
+);
 
 /** The answer is length, correlation, then an array of brokers. */
 function hasBroker(answer: Buffer): boolean {

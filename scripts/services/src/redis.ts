@@ -11,13 +11,10 @@ export async function startRedis(options: StartOptions = {}): Promise<RunningSer
     return {
       name: 'Redis',
       file: path.join(root, 'usr/bin/redis-server'),
-      args: [
-        ...['--port', String(port), '--bind', '127.0.0.1'],
-        ...['--save', '', '--appendonly', 'no', '--dir', dir],
-      ],
+      args: `--port ${port} --bind 127.0.0.1 --appendonly no --save`.split(' ').concat('', '--dir', dir),
       cwd: dir,
       env: { ...process.env, LD_LIBRARY_PATH: path.join(root, 'usr/lib/x86_64-linux-gnu') },
-      logFile: path.join(dir, 'redis.log'),
+      logFile: options.logFile ?? path.join(dir, 'redis.log'),
       ports: [port],
       ready: () => probe(port, 'PING\r\n', (answer) => answer.includes('+PONG')),
     };

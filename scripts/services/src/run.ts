@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { dropGroup, guardGroup } from './watchdog.js';
 
 export interface RunResult {
   /** Exit code; null when it was ended by a signal or could not be started. */
@@ -8,14 +9,19 @@ export interface RunResult {
   readonly output: string;
 }
 
-/** Runs a program to its end without showing its output. `missing` when there is no such program. */
+/**
+ * Runs a program to its end without showing its output; it ends with this process at the latest. `missing` when there is
+ * no such program.
+ */
 export async function run(
   file: string,
   args: readonly string[],
   options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
 ): Promise<RunResult | 'missing'> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(file, args, { ...options, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const group = child.pid;
+    if (group !== undefined) guardGroup(group).catch(reject);
     let stdout = '';
     let output = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -26,7 +32,10 @@ export async function run(
     child.on('error', (error: NodeJS.ErrnoException) =>
       error.code === 'ENOENT' ? resolve('missing') : reject(error),
     );
-    child.on('close', (code) => resolve({ code, stdout, output }));
+    child.on('close', (code) => {
+      if (group !== undefined) dropGroup(group);
+      resolve({ code, stdout, output });
+    });
   });
 }
 

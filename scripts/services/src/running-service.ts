@@ -11,6 +11,8 @@ export interface StartOptions {
    * one, which `stop` removes: the service is then not started again, unless by `restart`.
    */
   readonly dir?: string;
+  /** Where its log goes; a file in `dir` when it is not given. */
+  readonly logFile?: string;
   /** Port on 127.0.0.1; a free one when it is not given. */
   readonly port?: number;
   /** Told when something has to be fetched first. */

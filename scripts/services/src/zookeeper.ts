@@ -32,7 +32,7 @@ export async function startZooKeeper(options: StartOptions = {}): Promise<Runnin
         file,
       ],
       cwd: dir,
-      logFile: path.join(dir, 'zookeeper.log'),
+      logFile: options.logFile ?? path.join(dir, 'zookeeper.log'),
       ports: [port],
       ready: () => probe(port, 'srvr', (answer) => answer.includes('Mode:')),
     };
