@@ -2,18 +2,18 @@ import { expect, test } from '@jest/globals';
 
 import { decodeMessage, FrameDecoder, unpackRaw } from '@halley/protocol/decoder';
 import { HalleyError } from '@halley/protocol/error';
-import { encodeFrames, encodeRaw, type Frame } from '@halley/protocol/frame';
+import type { Frame } from '@halley/protocol/frame';
 
 import { Random } from '../harness/random.js';
+import { anInput, fuzzSeed, MAX_BODY_BYTES } from './inputs.js';
 
 /** Looked up once: in jest each look-up of a global goes through the test's sandbox. */
 const { max, min } = Math;
 const INPUTS = 100_000;
-const MAX_BODY_BYTES = 4096;
 /** Inputs up to this length are cut at every point into two; longer ones at random points. */
 const EVERY_SPLIT_UP_TO_BYTES = 48;
 
-const seed = Number(process.env.HALLEY_FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const seed = fuzzSeed();
 
 /** What an input gives: its frames, and the fault that ended them. */
 interface Outcome {
@@ -85,51 +85,6 @@ function message(input: Buffer): void {
     for (const frame of frames) unpackRaw(frame);
   } catch (error) {
     if (!(error instanceof HalleyError)) throw error;
-  }
-}
-
-/** Random bytes, whole frames, batches, and frames with some bytes flipped, cut out, doubled or cut off. */
-function anInput(random: Random): Buffer {
-  if (random.below(8) === 0) return random.bytes(random.below(80));
-  const frames: Frame[] = [];
-  for (let count = random.below(4); count >= 0; count -= 1) {
-    const bodyBytes = random.below(20) === 0 ? random.below(MAX_BODY_BYTES + 2) : random.below(24);
-    frames.push({
-      ver: random.int16(),
-      op: random.below(4) === 0 ? random.int32() : random.below(20),
-      seq: random.int32(),
-      body: random.bytes(bodyBytes),
-    });
-  }
-  let input: Buffer = Buffer.from(random.below(6) === 0 ? encodeRaw(frames) : encodeFrames(frames));
-  for (let mutations = random.below(4); mutations > 0; mutations -= 1) input = mutate(input, random);
-  return input;
-}
-
-function mutate(input: Buffer, random: Random): Buffer {
-  if (input.length === 0) return input;
-  const at = random.below(input.length);
-  const end = min(input.length, at + 1 + random.below(20));
-  switch (random.below(6)) {
-    case 0:
-      input[at] = random.below(256);
-      return input;
-    case 1:
-      input[at] = (input[at] as number) ^ (1 << random.below(8));
-      return input;
-    case 2:
-      return Buffer.concat([input.subarray(0, at), input.subarray(end)]);
-    case 3:
-      return Buffer.concat([input.subarray(0, end), input.subarray(at)]);
-    case 4:
-      return input.subarray(0, at);
-    default:
-      // The lengths that matter, over an aligned word.
-      if (input.length >= 4) {
-        const lengths = [-1, 0, 15, 16, 17, 4111, 4112, 4113, 2 ** 31 - 1, -(2 ** 31)];
-        input.writeInt32BE(random.pick(lengths), min(at & ~3, input.length - 4));
-      }
-      return input;
   }
 }
 

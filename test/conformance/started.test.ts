@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+
+import { CloseCode } from '@halley/protocol/close-code';
+import { Operation } from '@halley/protocol/operation';
+
+import { logicClient, unary } from '../harness/grpc.js';
+import { startHalley, type StartedHalley } from '../harness/halley-process.js';
+import type { Transport } from '../harness/goim-client.js';
+import { newKey, newMid, newOp } from '../harness/unique.js';
+import { WsClient } from '../harness/ws-client.js';
+import { Stage, TRANSPORTS } from './suite/stage.js';
+
+/** What only a start of our own can show: short deadlines, and the log. */
+const HEARTBEAT_MS = 1_000;
+const HEARTBEAT_MAX = 2;
+const TIMEOUT_MS = HEARTBEAT_MS * HEARTBEAT_MAX;
+
+let halley: StartedHalley;
+
+beforeAll(async () => {
+  halley = await startHalley([
+    `--session.heartbeatMs=${HEARTBEAT_MS}`,
+    `--session.heartbeatMax=${HEARTBEAT_MAX}`,
+    '--log.level=trace',
+  ]);
+}, 60_000);
+
+afterAll(async () => {
+  await halley.stop();
+}, 20_000);
+
+const stage = new Stage(() => halley.target);
+
+let startedAt = 0;
+afterEach(() => {
+  startedAt = 0;
+});
+
+/** Milliseconds until the connection ended, from now on. */
+async function lifeMs(
+  transport: Transport,
+  act: (client: Awaited<ReturnType<Stage['open']>>) => void,
+): Promise<number> {
+  const client = await stage.open(transport, { mid: newMid() });
+  startedAt = performance.now();
+  const timer = setInterval(() => act(client), 200);
+  const { code } = await client.end(3 * TIMEOUT_MS).finally(() => clearInterval(timer));
+  expect(code).toBe(transport === 'ws' ? CloseCode.HeartbeatTimeout : undefined);
+  return performance.now() - startedAt;
+}
+
+test.each(TRANSPORTS)(
+  'over %s only a heartbeat keeps a connection alive',
+  async (transport) => {
+    const lives = await Promise.all([
+      lifeMs(transport, () => undefined),
+      lifeMs(transport, (client) => client.send({ op: Operation.Business })),
+      lifeMs(transport, (client) => client.send({ op: Operation.ChangeRoom })),
+      lifeMs(transport, (client) => client.send({ op: Operation.Auth, body: Buffer.from('{}') })),
+      ...(transport === 'ws'
+        ? [lifeMs('ws', (client) => client instanceof WsClient && void client.ping(''))]
+        : []),
+    ]);
+    for (const life of lives) {
+      expect(life).toBeGreaterThan(TIMEOUT_MS - 300);
+      expect(life).toBeLessThan(TIMEOUT_MS + 2_000);
+    }
+  },
+  20_000,
+);
+
+test.each(TRANSPORTS)(
+  'over %s heartbeats keep it alive for as long as they come',
+  async (transport) => {
+    const client = await stage.open(transport, {});
+    for (let beats = 0; beats < 5; beats += 1) {
+      await sleep(HEARTBEAT_MS);
+      expect(await client.heartbeat()).toBe(0);
+    }
+    expect(client.isClosed).toBe(false);
+    expect(await client.end(3 * TIMEOUT_MS)).toBeDefined();
+  },
+  20_000,
+);
+
+test('the interval is told to clients in seconds, and to a comet as the timeout in nanoseconds', async () => {
+  const { text } = await stage.http.get('/goim/nodes/weighted');
+  expect(JSON.parse(text)).toMatchObject({ data: { heartbeat: 1, heartbeat_max: HEARTBEAT_MAX } });
+  const logic = logicClient(halley.target.logicGrpc);
+  const request = { server: 'conformance-server', cookie: '', token: Buffer.from('{}') };
+  expect(await unary(logic.Connect.bind(logic), request)).toMatchObject({
+    heartbeat: String(TIMEOUT_MS * 1e6),
+  });
+  logic.close();
+});
+
+test('neither tokens nor bodies are logged, at any level', async () => {
+  const [mid, op, secret] = [newMid(), newOp(), newKey()];
+  const token = { mid, secret, accepts: [op] };
+  const client = await stage.open('tcp', token);
+  await stage.pushMids(op, [mid], secret);
+  await client.next();
+  await client.request(Operation.Business, secret);
+  const bad = await stage.connect('ws');
+  bad.send({ op: Operation.Auth, body: Buffer.from(`{"secret":"${secret}"`) });
+  await bad.end();
+  await sleep(200);
+  // The log is there, and what it must not have is not.
+  expect(halley.process.output.split('\n').length).toBeGreaterThan(1);
+  expect(halley.process.output).not.toContain(secret);
+});
+
+test('SIGTERM ends it within 10 s with status 0, and closes clients with a code', async () => {
+  const own = await startHalley();
+  const other = new Promise<number | undefined>((resolve) => {
+    void WsClient.connect(own.target.ws).then(async (client) => {
+      await client.auth({});
+      own.process.signal('SIGTERM');
+      resolve((await client.end(10_000)).code);
+    });
+  });
+  expect(await other).toBe(CloseCode.Draining);
+  expect(await own.stop()).toEqual({ code: 0, signal: null });
+}, 60_000);
