@@ -252,6 +252,73 @@ describe('comets that come and go', () => {
     await until(async () => (await lag()) === 0);
   });
 
+  test('after broken streams the unacknowledged is sent again, and shown once and in order', async () => {
+    const comet = await rig.comet('c1');
+    await rig.connect('1', 'a', comet);
+    await rig.job({ link: { maxBatchDeliveries: 5 } });
+    let messages = 0;
+    comet.onMessage = () => {
+      messages += 1;
+      // The message was taken, and its acknowledgement never leaves.
+      if (messages % 20 === 0) comet.breakStreams();
+    };
+    await Promise.all(texts(0, 400).map((body) => rig.push(body, { users: ['1'] })));
+    await until(async () => (await lag()) === 0);
+    expect(comet.texts).toEqual(texts(0, 400));
+    expect(comet.sent.length).toBeGreaterThan(400);
+    expect(comet.hellos).toBeGreaterThan(2);
+  });
+
+  test('a comet that was killed and is back as itself gets what it had not acknowledged', async () => {
+    const comet = await rig.comet('c1');
+    await rig.connect('1', 'a', comet);
+    await rig.job();
+    await rig.push('m0', { users: ['1'] });
+    await until(async () => (await lag()) === 0);
+    comet.stop();
+    await rig.push('m1', { users: ['1'] });
+    await sleep(150);
+    expect(await lag()).toBe(1);
+    await comet.start();
+    await until(async () => (await lag()) === 0);
+    expect(comet.texts).toEqual(['m0', 'm1']);
+  });
+
+  test('a comet that vanished from the registry is used while its stream works', async () => {
+    const comet = await rig.comet('c1');
+    await rig.connect('1', 'a', comet);
+    const job = await rig.job();
+    await until(() => job.links.find(comet.ref)?.state === 'live');
+    rig.deregister(comet);
+    await rig.push('still', { users: ['1'] });
+    await rig.push('for all', { everyone: true });
+    await until(() => comet.shown.length === 2);
+    comet.mode = 'mute';
+    await rig.push('last', { users: ['1'] });
+    await until(() => comet.shown.length === 3);
+    comet.endStreams();
+    await until(async () => (await lag()) === 0);
+    expect(await rig.results('comet_left')).toBe(1);
+    expect(job.links.all()).toEqual([]);
+  });
+
+  test('a vanished comet whose stream broke is held for two sessions, then gone', async () => {
+    const clock = new TestClock();
+    const comet = await rig.comet('c1');
+    const job = await rig.job({ clock });
+    await until(() => job.links.find(comet.ref)?.state === 'live');
+    comet.mode = 'deaf';
+    rig.deregister(comet);
+    comet.breakStreams();
+    await until(() => job.links.find(comet.ref)?.state === 'connecting');
+    job.pass(clock, 11_000);
+    expect(job.links.find(comet.ref)).toBeDefined();
+    await until(() => {
+      job.pass(clock, 2_500);
+      return job.links.find(comet.ref) === undefined;
+    });
+  });
+
   test('a silent comet is given up after 5 s, and holds nobody up meanwhile or after', async () => {
     const clock = new TestClock();
     const [silent, other] = [await rig.comet('c1'), await rig.comet('c2')];

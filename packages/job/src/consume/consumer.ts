@@ -92,6 +92,13 @@ export class PushConsumer implements Service {
     return this.#consumer?.healthy() ?? false;
   }
 
+  /** Unix milliseconds at which the bus took the oldest record that is not done; undefined when all are. */
+  get oldestUndoneMs(): number | undefined {
+    const times = this.lanes.flatMap(({ offsets }) => offsets.oldestTimestampMs ?? []);
+    return times.length > 0 ? Math.min(...times) : undefined;
+  }
+
+  /** One for each partition owned. */
   get lanes(): Lane[] {
     return [...this.#lanes.values()].map(({ lane }) => lane);
   }

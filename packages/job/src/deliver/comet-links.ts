@@ -101,6 +101,17 @@ export class CometLinks implements Service {
     return count;
   }
 
+  /** How many links are in which state. */
+  states(): Map<CometLink['state'], number> {
+    const states = new Map<CometLink['state'], number>([
+      ['live', 0],
+      ['connecting', 0],
+      ['silent', 0],
+    ]);
+    for (const { state } of this.all()) states.set(state, (states.get(state) ?? 0) + 1);
+    return states;
+  }
+
   /** The timers of every link; public for tests with a clock of their own. */
   tick(): void {
     const now = this.deps.clock.monotonicMs();

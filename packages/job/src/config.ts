@@ -1,0 +1,115 @@
+import { clusterConfig } from '@halley/cluster/grpc/config';
+import { registryConfig } from '@halley/cluster/registry/config';
+import { logConfig } from '@halley/service/log';
+import { nodeConfig } from '@halley/service/node-config';
+import { opsConfig } from '@halley/service/ops-server';
+import { busConfig } from '@halley/store/bus/config';
+import { routesConfig } from '@halley/store/routes/config';
+import { z } from 'zod';
+
+const consumeConfig = z.object({
+  group: z.string().min(1).default('halley-job').meta({
+    description: 'Consumer group of halley-push. Another name delivers everything a second time.',
+  }),
+  commitIntervalMs: z.int().min(10).default(250).meta({
+    description: 'How often what is done is committed; a job that takes over repeats about as much.',
+    unit: 'ms',
+    range: '100–1,000',
+  }),
+  maxUndoneRecords: z.int().min(1).default(100_000).meta({
+    description: 'Records of a partition that may be under way; then it is read no further.',
+    range: '10,000–500,000',
+  }),
+  maxUndoneBytes: z
+    .int()
+    .min(1)
+    .default(64 * 1_048_576)
+    .meta({
+      description: 'Bytes of records of a partition that may be under way; then it is read no further.',
+      unit: 'bytes',
+      range: '16–256 MiB; above link.maxQueuedBytes',
+    }),
+  lagIntervalMs: z.int().min(100).default(5_000).meta({
+    description: 'How often the lag is measured, for the metrics.',
+    unit: 'ms',
+    range: '1,000–30,000',
+  }),
+  drainTimeoutMs: z.int().min(0).default(3_000).meta({
+    description: 'How long a stopping job waits for what is in flight before it leaves its group.',
+    unit: 'ms',
+    range: '1,000–5,000',
+  }),
+});
+
+const ingressConfig = z.object({
+  enabled: z
+    .boolean()
+    .default(true)
+    .meta({ description: "Whether goim's topic, goim-push-topic, is taken in." }),
+  group: z.string().min(1).default('goim-push-group-job').meta({
+    description: "Consumer group of goim's topic; for a trial beside goim, take another than goim's.",
+  }),
+});
+
+const linkConfig = z.object({
+  maxQueuedBytes: z
+    .int()
+    .min(1_024)
+    .default(32 * 1_048_576)
+    .meta({
+      description:
+        'Bytes that may be queued or unacknowledged on the way to one comet; then the newest are dropped for it.',
+      unit: 'bytes',
+      range: '8–256 MiB',
+    }),
+  silentAfterMs: z.int().min(100).default(5_000).meta({
+    description: 'A comet that acknowledges nothing for this long is not waited for until it answers.',
+    unit: 'ms',
+    range: '2,000–10,000',
+  }),
+  maxStallMs: z.int().min(0).default(1_000).meta({
+    description: 'How long all wait for a comet whose queue is half full before they go on without it.',
+    unit: 'ms',
+    range: '200–3,000',
+  }),
+  maxBatchDeliveries: z.int().min(1).default(256).meta({
+    description: 'Deliveries in one message to a comet.',
+    range: '64–1,024',
+  }),
+  maxBatchBytes: z.int().min(1_024).default(262_144).meta({
+    description: 'Bytes of one message to a comet; a larger delivery goes alone.',
+    unit: 'bytes',
+    range: '64 KiB–1 MiB',
+  }),
+  welcomeTimeoutMs: z.int().min(100).default(2_000).meta({
+    description: 'A comet that does not answer a new stream for this long is tried again.',
+    unit: 'ms',
+    range: '1,000–5,000',
+  }),
+  maxReconnectMs: z.int().min(10).default(1_000).meta({
+    description: 'Longest pause before a broken stream is tried again.',
+    unit: 'ms',
+    range: '200–2,000',
+  }),
+  unknownCometGraceMs: z.int().min(0).default(1_000).meta({
+    description: 'How long a push waits for a comet that a route names and that the registry has not shown.',
+    unit: 'ms',
+    range: '500–3,000',
+  }),
+});
+
+/** Everything that a job is configured with. */
+export const jobConfig = z.object({
+  node: nodeConfig,
+  ops: opsConfig(3124),
+  consume: consumeConfig,
+  ingress: ingressConfig,
+  link: linkConfig,
+  cluster: clusterConfig,
+  registry: registryConfig,
+  routes: routesConfig,
+  bus: busConfig,
+  log: logConfig,
+});
+
+export type JobConfig = z.output<typeof jobConfig>;
