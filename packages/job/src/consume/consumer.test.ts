@@ -388,6 +388,23 @@ describe('comets that come and go', () => {
     await until(() => full.texts.at(-1) === 'later');
   });
 
+  test('a comet that keeps up with less than a backlog brings is waited for: nothing is lost', async () => {
+    const comet = await rig.comet('c1');
+    const users = Array.from({ length: 8 }, (_, index) => String(index + 1));
+    for (const mid of users) await rig.connect(mid, `k${mid}`, comet);
+    const big = 'x'.repeat(2_000);
+    for (const mid of users) {
+      const records = texts(0, 200).map((body) => rig.record(`${body} ${big}`, { users: [mid] }));
+      await rig.bus.produce(Topic.Push, records);
+    }
+    const job = await rig.job({ link: { maxQueuedBytes: 100_000, maxBatchDeliveries: 4 } });
+    await until(async () => (await lag()) === 0, 20_000);
+    expect(await rig.results('queue_full')).toBe(0);
+    for (const mid of users)
+      expect(shownTo(comet, `k${mid}`).map((text) => text.split(' ')[0])).toEqual(texts(0, 200));
+    expect(job.links.all().map((link) => link.queuedBytes)).toEqual([0]);
+  });
+
   test('a comet that lags does not hold the window of a partition for the others', async () => {
     const [slow, other] = [await rig.comet('c1'), await rig.comet('c2')];
     await rig.connect('1', 'a', slow);

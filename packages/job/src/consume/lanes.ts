@@ -119,10 +119,7 @@ export class Lane {
     this.deps.metrics.records.inc({ topic: this.topic }, fresh.length);
 
     while (this.#todo.length > 0) {
-      const chunk = this.#nextChunk();
-      await this.#dispatch(chunk);
-      this.#todo.splice(0, chunk.length);
-      const bad = chunk.at(-1);
+      const bad = await this.#dispatch(this.#nextChunk());
       if (!bad?.why) continue;
       await this.deps.deadLetters.write(this, bad.read, bad.why, this.#end.signal);
       this.#requireOwned();
@@ -149,9 +146,12 @@ export class Lane {
     return chunk;
   }
 
-  /** Routes pushes and offers them to their comets, all of them in one turn of the loop. */
-  async #dispatch(chunk: readonly Item[]): Promise<void> {
-    const { links, changed, metrics } = this.deps;
+  /**
+   * Routes pushes and offers them to their comets, in one turn of the loop, until all are on their way or a comet is
+   * congested. Answers the record that is to be put aside, when it was reached.
+   */
+  async #dispatch(chunk: readonly Item[]): Promise<Item | undefined> {
+    const { links, changed } = this.deps;
     while (links.congested && !this.#end.signal.aborted) await changed.wait();
     const answer = await this.#findRoutes(chunk);
     let routed = routeAll(chunk, answer, links);
@@ -161,18 +161,30 @@ export class Lane {
       this.#requireOwned();
       routed = routeAll(chunk, answer, links);
     }
+    let done = 0;
     let next = 0;
-    for (const { read, record, pushes, why } of chunk) {
-      const repeated = read.headers[INGRESS_HEADER];
-      const again = repeated !== undefined && this.#repeats.seen(repeated);
-      if (again) metrics.repeats.inc();
-      for (const [index, push] of pushes.entries()) {
-        const route = routed.pushes[next];
-        next += 1;
-        if (route && !again) this.#offer(push, record, positionOf(record.offset, index), route);
+    try {
+      for (const item of chunk) {
+        // The rest is routed again once there is room, however long that takes.
+        if (links.congested && done > 0) return undefined;
+        this.#offerAll(item, routed.pushes.slice(next, next + item.pushes.length));
+        next += item.pushes.length;
+        done += 1;
+        if (item.why) return item;
+        this.offsets.release(item.record);
       }
-      // A record that is to be put aside is held until that is durable.
-      if (!why) this.offsets.release(record);
+    } finally {
+      this.#todo.splice(0, done);
+    }
+    return undefined;
+  }
+
+  #offerAll({ read, record, pushes }: Item, routed: readonly RoutedPush<CometLink>[]): void {
+    const repeated = read.headers[INGRESS_HEADER];
+    if (repeated !== undefined && this.#repeats.seen(repeated)) return this.deps.metrics.repeats.inc();
+    for (const [index, push] of pushes.entries()) {
+      const route = routed[index];
+      if (route) this.#offer(push, record, positionOf(record.offset, index), route);
     }
   }
 
