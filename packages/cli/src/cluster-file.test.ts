@@ -15,14 +15,14 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 test('without --join the arguments stay as they are', async () => {
-  expect(await joinArguments('comet', ['--tcp.port', '1'])).toEqual(['--tcp.port', '1']);
+  expect(await joinArguments('comet', ['--tcp.port', '1'])).toEqual({ argv: ['--tcp.port', '1'] });
 });
 
 test('--join gives what the cluster says for the tier, below what is said beside it', async () => {
   await writeFile(file, JSON.stringify({ arguments: { comet: ['--registry.servers', 'h:1'] } }));
   for (const join of [['--join', file], [`--join=${file}`]]) {
-    const args = await joinArguments('comet', [...join, '--port-offset', '200']);
-    expect(args).toEqual(['--registry.servers', 'h:1', '--port-offset', '200']);
+    const joined = await joinArguments('comet', [...join, '--port-offset', '200']);
+    expect(joined).toEqual({ argv: ['--registry.servers', 'h:1', '--port-offset', '200'], file });
   }
 });
 

@@ -2,26 +2,31 @@ import { readFile } from 'node:fs/promises';
 
 import { HalleyError } from '@halley/protocol/error';
 
-/** What `npm run cluster` writes to `.halley/cluster.json`, as far as joining needs it. */
-export interface ClusterFile {
-  /** What a node of each tier is started with to belong to the cluster: the services, and how tokens are checked. */
-  readonly arguments?: Readonly<Record<string, readonly string[]>>;
+import type { ClusterState } from './cluster/state-file.js';
+
+/** A tier's arguments, and the cluster that they make it belong to. */
+export interface Joined {
+  readonly argv: string[];
+  /** cluster.json of the cluster; undefined without `--join`. */
+  readonly file?: string;
 }
 
 /** Replaces `--join FILE` by the arguments that make a node of the tier belong to that cluster; others stay behind them. */
-export async function joinArguments(tier: string, argv: readonly string[]): Promise<string[]> {
+export async function joinArguments(tier: string, argv: readonly string[]): Promise<Joined> {
   const rest: string[] = [];
   const joined: string[] = [];
+  let file: string | undefined;
   for (let index = 0; index < argv.length; index += 1) {
     const token = argv[index] ?? '';
     if (token === '--join') {
       index += 1;
-      joined.push(...(await readArguments(tier, argv[index] ?? '')));
-    } else if (token.startsWith('--join=')) {
-      joined.push(...(await readArguments(tier, token.slice('--join='.length))));
-    } else rest.push(token);
+      file = argv[index] ?? '';
+    } else if (token.startsWith('--join=')) file = token.slice('--join='.length);
+    else rest.push(token);
   }
-  return [...joined, ...rest];
+  if (file === undefined) return { argv: rest };
+  joined.push(...(await readArguments(tier, file)));
+  return { argv: [...joined, ...rest], file };
 }
 
 async function readArguments(tier: string, file: string): Promise<readonly string[]> {
@@ -44,9 +49,9 @@ async function readArguments(tier: string, file: string): Promise<readonly strin
   return found;
 }
 
-function parse(text: string): ClusterFile | undefined {
+function parse(text: string): { readonly arguments?: Partial<Record<string, unknown>> } | undefined {
   try {
-    return JSON.parse(text) as ClusterFile;
+    return JSON.parse(text) as ClusterState;
   } catch {
     return undefined;
   }

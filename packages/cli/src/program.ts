@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 
+import { registerCluster } from './commands/cluster.js';
 import { registerNodes } from './commands/nodes.js';
 import { registerPush } from './commands/push.js';
 import { registerStart } from './commands/start.js';
@@ -21,6 +22,7 @@ export function createProgram(): Command {
 
   program.commandsGroup('Run it:');
   registerStart(program);
+  registerCluster(program);
   registerTier(program, 'comet');
   registerTier(program, 'logic');
   registerTier(program, 'job');

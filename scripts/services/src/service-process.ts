@@ -185,11 +185,23 @@ export class ServiceProcess {
     }
   }
 
-  #failure(what: string): Error {
-    const tail = this.logTail();
-    return new Error(
-      `${this.name} did not start: it ${what}. Log: ${this.logFile}${tail ? `\n${tail}` : ''}`,
-    );
+  #failure(what: string): ServiceStartError {
+    return new ServiceStartError(`${this.name} did not start: it ${what}.`, this.logFile, this.logTail());
+  }
+}
+
+/** A process that ended before it was ready, or took too long. The message has all of it, over several lines. */
+export class ServiceStartError extends Error {
+  override readonly name = 'ServiceStartError';
+
+  constructor(
+    /** What happened, in one line. */
+    readonly summary: string,
+    readonly logFile: string,
+    /** The last lines of its log. */
+    readonly tail: string,
+  ) {
+    super(`${summary} Log: ${logFile}${tail ? `\n${tail}` : ''}`);
   }
 }
 

@@ -1,21 +1,45 @@
 import type { Command } from 'commander';
+import type { z } from 'zod';
 
 import { joinArguments } from '../cluster-file.js';
 
-type Main = (argv: string[]) => Promise<void>;
+interface TierModule {
+  readonly main: (argv: string[]) => Promise<void>;
+  readonly schema: z.ZodObject;
+}
 
-const TIERS: Readonly<Record<'comet' | 'logic' | 'job', { summary: string; load: () => Promise<Main> }>> = {
+const TIERS: Readonly<
+  Record<'comet' | 'logic' | 'job', { summary: string; load: () => Promise<TierModule> }>
+> = {
   comet: {
     summary: 'run one comet: holds client connections',
-    load: async () => (await import('@halley/comet/main')).main,
+    load: async () => {
+      const [{ main }, { cometConfig: schema }] = await Promise.all([
+        import('@halley/comet/main'),
+        import('@halley/comet/config'),
+      ]);
+      return { main, schema };
+    },
   },
   logic: {
     summary: 'run one logic: authenticates, answers business services',
-    load: async () => (await import('@halley/logic/main')).main,
+    load: async () => {
+      const [{ main }, { logicConfig: schema }] = await Promise.all([
+        import('@halley/logic/main'),
+        import('@halley/logic/config'),
+      ]);
+      return { main, schema };
+    },
   },
   job: {
     summary: 'run one job: reads the bus and delivers to the comets',
-    load: async () => (await import('@halley/job/main')).main,
+    load: async () => {
+      const [{ main }, { jobConfig: schema }] = await Promise.all([
+        import('@halley/job/main'),
+        import('@halley/job/config'),
+      ]);
+      return { main, schema };
+    },
   },
 };
 
@@ -29,7 +53,12 @@ export function registerTier(program: Command, tier: keyof typeof TIERS): void {
     .allowUnknownOption()
     .passThroughOptions()
     .action(async (argv: string[]) => {
-      const main = await TIERS[tier].load();
-      await main(await joinArguments(tier, argv));
+      const { main, schema } = await TIERS[tier].load();
+      const joined = await joinArguments(tier, argv);
+      if (joined.file !== undefined) {
+        const { announceJoined } = await import('../cluster/announce.js');
+        await announceJoined(joined.file, tier, joined.argv, schema);
+      }
+      await main(joined.argv);
     });
 }

@@ -1,0 +1,39 @@
+import type { Command } from 'commander';
+
+import { wholeNumber } from '../arguments.js';
+import { print } from '../terminal.js';
+
+interface ClusterOptions {
+  readonly dir: string;
+  readonly portOffset: number;
+}
+
+/** `halley cluster`: the real Kafka, ZooKeeper and Redis, and two of each tier, one process each. */
+export function registerCluster(program: Command): void {
+  program
+    .command('cluster')
+    .description('run the real Kafka, ZooKeeper and Redis on this machine, and two of each tier')
+    .option('--dir <folder>', 'folder for cluster.json, the logs and the data', '.halley')
+    .option('--port-offset <number>', 'added to every port of the tiers', wholeNumber(0, 20_000), 0)
+    .action(async ({ dir, portOffset }: ClusterOptions) => {
+      // Loaded when it is needed, as the other commands need none of it.
+      const [{ LocalCluster }, { clusterBanner }, { createLogger }, { runService }] = await Promise.all([
+        import('../cluster/local-cluster.js'),
+        import('../cluster/banner.js'),
+        import('@halley/service/log'),
+        import('@halley/service/run'),
+      ]);
+      const cluster = new LocalCluster({
+        dir,
+        portOffset,
+        nodes: { comet: 2, logic: 2, job: 2 },
+        say: print,
+      });
+      await runService(cluster, {
+        log: createLogger({ level: 'warn' }),
+        onStarted: () => {
+          for (const line of clusterBanner(cluster)) print(line);
+        },
+      });
+    });
+}
