@@ -1,0 +1,277 @@
+import { createClient } from '@halley/cluster/grpc/client';
+import { clientTlsOf } from '@halley/cluster/grpc/config';
+import { protos } from '@halley/cluster/grpc/protos';
+import { clientCredentials } from '@halley/cluster/grpc/tls';
+import type { NodeRecord, Registration, Registry } from '@halley/cluster/registry/registry';
+import { HalleyError } from '@halley/protocol/error';
+import { systemClock } from '@halley/service/clock';
+import type { Service } from '@halley/service/lifecycle';
+import { createLogger, type Logger } from '@halley/service/log';
+import { Metrics } from '@halley/service/metrics';
+import { offsetPort, resolveNode } from '@halley/service/node-config';
+import { OpsServer } from '@halley/service/ops-server';
+import { type Bus, Topic } from '@halley/store/bus/bus';
+import type { Routes } from '@halley/store/routes/routes';
+
+import type { JobConfig } from './config.js';
+import { IngressConsumer, PushConsumer } from './consume/consumer.js';
+import { DeadLetters } from './consume/dead-letter.js';
+import { GoimIngress } from './consume/goim-ingress.js';
+import { CometLinks } from './deliver/comet-links.js';
+import { LagMeter } from './lag-meter.js';
+import { JobMetrics } from './metrics.js';
+import { VERSION } from './version.js';
+import { Wakeup } from './wakeup.js';
+
+/** What a caller shares with the app: used, not stopped. What is absent is built from the configuration and owned. */
+export interface JobPorts {
+  readonly registry?: Registry;
+  readonly bus?: Bus;
+  readonly routes?: Routes;
+  readonly metrics?: Metrics;
+  readonly log?: Logger;
+}
+
+/** The job tier, put together. */
+export interface JobApp extends Service {
+  /** How it is registered; known once started. */
+  readonly node: NodeRecord;
+  /** What is missing before it can serve; empty is ready. */
+  ready(): readonly string[];
+}
+
+/** Puts a job together; nothing is opened before `start`. */
+export function createJobApp(config: JobConfig, ports: JobPorts = {}): JobApp {
+  return new App(config, ports);
+}
+
+/** What a start brings up, in its order. */
+interface Started {
+  readonly node: NodeRecord;
+  readonly registry: Registry;
+  readonly bus: Bus;
+  readonly routes: Routes;
+  readonly links: CometLinks;
+  readonly push: PushConsumer;
+  readonly ingress: IngressConsumer | undefined;
+  readonly registration: Registration;
+}
+
+class App implements JobApp {
+  readonly name = 'job';
+  readonly #log: Logger;
+  readonly #metrics: Metrics;
+  readonly #services: Service[] = [];
+  #parts: Partial<Started> = {};
+  #stopping = false;
+
+  constructor(
+    private readonly config: JobConfig,
+    private readonly ports: JobPorts,
+  ) {
+    this.#log = ports.log ?? createLogger({ ...config.log, base: { tier: 'job' } });
+    this.#metrics = ports.metrics ?? new Metrics();
+  }
+
+  get node(): NodeRecord {
+    const { node } = this.#parts;
+    if (!node) throw new HalleyError('internal', 'The job has not started.');
+    return node;
+  }
+
+  ready(): readonly string[] {
+    const { registry, bus, routes, push, ingress, registration } = this.#parts;
+    const missing: string[] = [];
+    if (this.#stopping) missing.push('job: stopping');
+    if (!registry?.healthy()) missing.push('registry: not reached');
+    if (!bus?.healthy()) missing.push('bus: not reached');
+    if (!push?.joined) missing.push(`bus consumer: has not joined ${this.config.consume.group}`);
+    if (this.config.ingress.enabled && !ingress?.joined)
+      missing.push(`bus consumer: has not joined ${this.config.ingress.group}`);
+    if (!routes?.healthy() || push?.lanes.some((lane) => lane.withoutRoutes))
+      missing.push('route store: not reached');
+    if (!registration) missing.push('registry: not registered');
+    return missing;
+  }
+
+  async start(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      await this.stop(2_000);
+      throw error;
+    }
+  }
+
+  /** Unready and draining first; then nothing more is taken, what is done is committed, and the node leaves. */
+  async stop(deadlineMs: number): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    const until = systemClock.monotonicMs() + deadlineMs;
+    const { registration, push, ingress, links } = this.#parts;
+    const left = (): number => Math.max(0, until - systemClock.monotonicMs());
+    await quietly(registration?.update({ state: 'draining' }), this.#log);
+    // A consumer drains for half of what it is given.
+    const forConsumers = Math.min(left(), 2 * this.config.consume.drainTimeoutMs);
+    await quietly(Promise.all([push?.stop(forConsumers), ingress?.stop(forConsumers)]), this.#log);
+    await links?.stop();
+    await quietly(registration?.deregister(), this.#log);
+    for (let service = this.#services.pop(); service; service = this.#services.pop()) {
+      await quietly(service.stop(left()), this.#log);
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { config, ports } = this;
+    const log = this.#log;
+    const metrics = new JobMetrics(this.#metrics, () => systemClock.now());
+    const ops = new OpsServer({
+      host: config.node.bind,
+      port: offsetPort(config.ops.port, config.node),
+      metrics: this.#metrics,
+      ready: () => this.ready(),
+      log,
+    });
+    await this.#own(ops);
+    const node = this.#record(ops.boundPort);
+    this.#parts = { node };
+
+    const registry = ports.registry ?? (await this.#own(await openRegistry(config, log)));
+    const bus = ports.bus ?? (await this.#own(await openBus(config, log, this.#metrics)));
+    const routes = ports.routes ?? (await this.#own(await openRoutes(config, log)));
+    this.#parts = { ...this.#parts, registry, bus, routes };
+
+    const changed = new Wakeup();
+    const links = await this.#links(node, registry, bus, metrics, changed);
+    this.#parts = { ...this.#parts, links };
+    await links.start();
+
+    const shared = { bus, clock: systemClock, metrics, log };
+    const deadLetters = new DeadLetters(shared);
+    const push = new PushConsumer({
+      ...shared,
+      group: config.consume.group,
+      commitIntervalMs: config.consume.commitIntervalMs,
+      lane: {
+        ...shared,
+        routes,
+        links,
+        deadLetters,
+        changed,
+        limits: {
+          maxRecords: config.consume.maxUndoneRecords,
+          maxBytes: config.consume.maxUndoneBytes,
+          maxStallMs: config.link.maxStallMs,
+        },
+      },
+    });
+    metrics.watch({
+      oldestUndoneMs: () => push.oldestUndoneMs,
+      undoneRecords: () => push.lanes.reduce((sum, lane) => sum + lane.offsets.undone, 0),
+      queueBytes: () => links.all().map((link) => [link.comet.id, link.queuedBytes] as const),
+      linkStates: () => links.states(),
+    });
+    this.#parts = { ...this.#parts, push };
+    await push.start();
+    const groups: [string, string][] = [[config.consume.group, Topic.Push]];
+    if (config.ingress.enabled) {
+      const comets = (): number => links.everyone().length;
+      const ingress = new IngressConsumer({
+        ...shared,
+        group: config.ingress.group,
+        ingress: new GoimIngress({ ...shared, routes, deadLetters, comets }),
+      });
+      this.#parts = { ...this.#parts, ingress };
+      await ingress.start();
+      groups.push([config.ingress.group, Topic.GoimPush]);
+    }
+    await this.#own(new LagMeter({ bus, groups, intervalMs: config.consume.lagIntervalMs, metrics, log }));
+    this.#parts = { ...this.#parts, registration: await registry.register(node) };
+  }
+
+  async #links(
+    node: NodeRecord,
+    registry: Registry,
+    bus: Bus,
+    metrics: JobMetrics,
+    changed: Wakeup,
+  ): Promise<CometLinks> {
+    const { link, cluster } = this.config;
+    const log = this.#log;
+    const tls = clientTlsOf(cluster);
+    const credentials = tls ? await clientCredentials(tls) : undefined;
+    return new CometLinks({
+      view: await registry.watch('comet'),
+      hello: { job: node.id, job_incarnation: node.incarnation, epoch: bus.epoch },
+      limits: { ...link, vanishedHoldMs: 2 * registry.sessionTimeoutMs },
+      unknownCometGraceMs: link.unknownCometGraceMs,
+      connect: (target) =>
+        createClient(protos.halley.delivery.v1.DeliveryService, {
+          target,
+          log,
+          metrics: this.#metrics,
+          serverName: cluster.tlsServerName,
+          token: cluster.token,
+          // The link itself knows what to send again.
+          neverRetried: ['halley.delivery.v1.DeliveryService/Deliver'],
+          ...(credentials ? { credentials } : {}),
+        }),
+      clock: systemClock,
+      log,
+      changed,
+      onBreak: (status) => metrics.linkBreaks.inc({ status }),
+    });
+  }
+
+  #record(opsPort: number): NodeRecord {
+    const { node } = this.config;
+    return {
+      tier: 'job',
+      ...resolveNode(node, { ops: opsPort }, 'ops'),
+      region: node.region,
+      zone: node.zone,
+      env: node.env,
+      weight: node.weight,
+      load: { connections: 0, ips: 0 },
+      state: 'serving',
+      version: VERSION,
+      registeredAtMs: systemClock.now(),
+    };
+  }
+
+  /** Starts what this app stops. */
+  async #own<Kind extends Service>(service: Kind): Promise<Kind> {
+    this.#services.push(service);
+    await service.start();
+    return service;
+  }
+}
+
+async function openRegistry(config: JobConfig, log: Logger): Promise<Registry> {
+  if (config.registry.adapter === 'embedded') throw notAlone('registry.adapter', 'zookeeper');
+  const { ZooKeeperRegistry } = await import('@halley/cluster/registry/zookeeper');
+  return new ZooKeeperRegistry({ config: config.registry, env: config.node.env, log });
+}
+
+async function openBus(config: JobConfig, log: Logger, metrics: Metrics): Promise<Bus> {
+  if (config.bus.adapter === 'embedded') throw notAlone('bus.adapter', 'kafka');
+  const { KafkaBus } = await import('@halley/store/bus/kafka');
+  return new KafkaBus({ config: config.bus, log, metrics, clock: systemClock });
+}
+
+async function openRoutes(config: JobConfig, log: Logger): Promise<Routes> {
+  if (config.routes.adapter === 'embedded') throw notAlone('routes.adapter', 'redis');
+  const { RedisRoutes } = await import('@halley/store/routes/redis');
+  return new RedisRoutes({ config: config.routes, log, shards: config.bus.partitions });
+}
+
+function notAlone(key: string, other: string): HalleyError {
+  return new HalleyError(
+    'bad_config',
+    `${key}: embedded is for \`halley start\`, where all tiers are one process; a job alone needs ${other}`,
+  );
+}
+
+async function quietly(work: Promise<unknown> | undefined, log: Logger): Promise<void> {
+  await work?.catch((error: unknown) => log.warn({ err: error }, 'did not stop cleanly'));
+}
