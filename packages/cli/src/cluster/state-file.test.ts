@@ -43,11 +43,11 @@ afterEach(() => rm(folder, { recursive: true }));
 test('changes of several writers at once are all kept, and no draft or lock is left', async () => {
   const writers = [new ClusterStateFile(path), new ClusterStateFile(path), new ClusterStateFile(path)];
   await writers[0]?.write(EMPTY);
-  await Promise.all(
-    Array.from({ length: 30 }, (_, pid) =>
-      writers[pid % 3]?.update((state) => ({ ...state, processes: [...state.processes, comet(pid)] })),
-    ),
-  );
+  const add = async (pid: number): Promise<void> => {
+    const list = ({ processes }: ClusterState) => [...processes, comet(pid)];
+    await writers[pid % 3]?.update((state) => ({ ...state, processes: list(state) }));
+  };
+  await Promise.all(Array.from({ length: 30 }, (_, pid) => add(pid)));
   const state = JSON.parse(await readFile(path, 'utf8')) as ClusterState;
   expect(new Set(state.processes.map(({ pid }) => pid)).size).toBe(30);
   expect(await readdir(join(folder, 'deeper'))).toEqual(['cluster.json']);
