@@ -1,0 +1,126 @@
+import { call, type ClientDeps, tierClient } from '@halley/cluster/grpc/client';
+import type { SessionServiceClient } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
+import { protos } from '@halley/cluster/grpc/protos';
+import type { TierView } from '@halley/cluster/registry/registry';
+import type { ConnectionKey, NodeRef, RoomId, UserId } from '@halley/protocol/ids';
+
+import type { CometMetrics } from './comet-metrics.js';
+import type {
+  ConnectAsk,
+  Connected,
+  LinkCallOptions,
+  LogicLink,
+  RenewAnswer,
+  RenewAsk,
+  SessionRef,
+  UpstreamAsk,
+} from './logic-link.js';
+
+/** Deadline of a message for the business: Kafka may take its time to elect a leader. */
+const RECEIVE_DEADLINE_MS = 10_000;
+const RENEW_DEADLINE_MS = 5_000;
+
+export interface GrpcLogicLinkDeps {
+  /** The registry's view of logic. */
+  readonly view: TierView;
+  readonly sessionTimeoutMs: number;
+  /** This comet, as it is registered. Asked with each call: the name is known once the ports are bound. */
+  readonly self: () => NodeRef;
+  readonly metrics: CometMetrics;
+  readonly client: ClientDeps;
+}
+
+/** Calls logic over gRPC, round the nodes that the registry shows. */
+export class GrpcLogicLink implements LogicLink {
+  readonly #client: SessionServiceClient;
+
+  constructor(private readonly deps: GrpcLogicLinkDeps) {
+    const { view, sessionTimeoutMs } = deps;
+    this.#client = tierClient(protos.halley.delivery.v1.SessionService, {
+      ...deps.client,
+      tier: 'logic',
+      view,
+      sessionTimeoutMs,
+    });
+  }
+
+  async connect(ask: ConnectAsk, options: LinkCallOptions = {}): Promise<Connected> {
+    const { counter, token, cookie, clientIp, transport } = ask;
+    const request = { comet: this.deps.self(), counter, token, cookie, client_ip: clientIp, transport };
+    const reply = await this.#timed('Connect', () =>
+      call(this.#client.Connect.bind(this.#client), request, options),
+    );
+    return {
+      mid: reply.mid as UserId,
+      key: reply.key as ConnectionKey,
+      owner: reply.owner,
+      roomId: reply.room_id,
+      accepts: reply.accepts,
+      heartbeatMs: Number(reply.heartbeat_ms),
+      tokenExpiresAtMs: Number(reply.token_expires_at_ms),
+      roomGrants: reply.room_grants,
+      anyRoom: reply.any_room,
+    };
+  }
+
+  async disconnect({ mid, key, owner }: SessionRef): Promise<void> {
+    const request = { comet: this.deps.self(), mid, key, owner };
+    await this.#timed('Disconnect', () => call(this.#client.Disconnect.bind(this.#client), request));
+  }
+
+  async enterRoom(room: RoomId): Promise<void> {
+    const request = { comet: this.deps.self(), room_id: room };
+    await this.#timed('EnterRoom', () => call(this.#client.EnterRoom.bind(this.#client), request));
+  }
+
+  async leaveRoom(room: RoomId): Promise<void> {
+    const request = { comet: this.deps.self(), room_id: room };
+    await this.#timed('LeaveRoom', () => call(this.#client.LeaveRoom.bind(this.#client), request));
+  }
+
+  async renew({ sessions, rooms, online }: RenewAsk): Promise<RenewAnswer> {
+    const request = {
+      comet: this.deps.self(),
+      sessions: sessions.map(({ mid, key, owner }) => ({ mid, key, owner })),
+      rooms: [...rooms],
+      ...(online ? { online: { room_counts: Object.fromEntries(online) } } : {}),
+    };
+    const reply = await this.#timed('Renew', () =>
+      call(this.#client.Renew.bind(this.#client), request, { deadlineMs: RENEW_DEADLINE_MS }),
+    );
+    return {
+      generation: reply.generation,
+      superseded: reply.superseded.map(({ mid, key, owner }) => ({
+        mid: mid as UserId,
+        key: key as ConnectionKey,
+        owner,
+      })),
+      cluster: reply.cluster ? new Map(Object.entries(reply.cluster.room_counts)) : undefined,
+    };
+  }
+
+  async receive({ mid, key, roomId, frame }: UpstreamAsk): Promise<void> {
+    const { ver, op, seq, body } = frame;
+    const request = { comet: this.deps.self(), mid, key, room_id: roomId, proto: { ver, op, seq, body } };
+    await this.#timed('Receive', () =>
+      call(this.#client.Receive.bind(this.#client), request, { deadlineMs: RECEIVE_DEADLINE_MS }),
+    );
+  }
+
+  reachable(): boolean {
+    return this.deps.view.nodes().length > 0;
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  async #timed<Answer>(method: string, run: () => Promise<Answer>): Promise<Answer> {
+    const startedMs = performance.now();
+    try {
+      return await run();
+    } finally {
+      this.deps.metrics.logicCall(method, (performance.now() - startedMs) / 1_000);
+    }
+  }
+}

@@ -1,0 +1,104 @@
+import { randomUUID } from 'node:crypto';
+
+import { HalleyError } from '@halley/protocol/error';
+import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
+
+import type {
+  ConnectAsk,
+  Connected,
+  LogicLink,
+  RenewAnswer,
+  RenewAsk,
+  SessionRef,
+  UpstreamAsk,
+} from '../logic-link.js';
+
+/** What the token of the tests says: JSON with goim's fields. */
+interface TestToken {
+  readonly mid?: number;
+  readonly key?: string;
+  readonly room_id?: string;
+  readonly accepts?: readonly number[];
+}
+
+/** logic in the process: routes in a map, and every call can be made to fail or to wait. */
+export class FakeLogic implements LogicLink {
+  readonly routes = new Map<string, string>();
+  readonly rooms = new Set<string>();
+  /** Calls in order, as `connect`, `enter a`, `leave a`, `receive text`. */
+  readonly calls: string[] = [];
+  readonly received: UpstreamAsk[] = [];
+  readonly renewals: RenewAsk[] = [];
+  answer: Partial<Connected> = {};
+  generation = 'g1';
+  superseded: SessionRef[] = [];
+  cluster: ReadonlyMap<string, number> | undefined;
+  /** Thrown by every call while set. */
+  failure: HalleyError | undefined;
+  /** Awaited by every call. */
+  gate: Promise<void> = Promise.resolve();
+  #owners = 0;
+
+  async connect(ask: ConnectAsk): Promise<Connected> {
+    await this.#enter('connect');
+    let token: TestToken;
+    try {
+      token = JSON.parse(Buffer.from(ask.token).toString('utf8')) as TestToken;
+    } catch {
+      throw new HalleyError('bad_token');
+    }
+    this.#owners += 1;
+    const mid = String(token.mid ?? 0) as UserId;
+    const key = (token.key || randomUUID()) as ConnectionKey;
+    const owner = String(this.#owners).padStart(10, '0');
+    this.routes.set(key, owner);
+    return {
+      mid,
+      key,
+      owner,
+      roomId: token.room_id ?? '',
+      accepts: token.accepts ?? [],
+      heartbeatMs: 60_000,
+      tokenExpiresAtMs: 0,
+      roomGrants: [],
+      anyRoom: true,
+      ...this.answer,
+    };
+  }
+
+  async disconnect({ key, owner }: SessionRef): Promise<void> {
+    await this.#enter(`disconnect ${key}`);
+    if (this.routes.get(key) === owner) this.routes.delete(key);
+  }
+
+  async enterRoom(room: RoomId): Promise<void> {
+    await this.#enter(`enter ${room}`);
+    this.rooms.add(room);
+  }
+
+  async leaveRoom(room: RoomId): Promise<void> {
+    await this.#enter(`leave ${room}`);
+    this.rooms.delete(room);
+  }
+
+  async renew(ask: RenewAsk): Promise<RenewAnswer> {
+    await this.#enter('renew');
+    this.renewals.push(ask);
+    return { generation: this.generation, superseded: this.superseded, cluster: this.cluster };
+  }
+
+  async receive(ask: UpstreamAsk): Promise<void> {
+    await this.#enter(`receive ${Buffer.from(ask.frame.body).toString()}`);
+    this.received.push({ ...ask, frame: { ...ask.frame, body: Uint8Array.from(ask.frame.body) } });
+  }
+
+  reachable(): boolean {
+    return this.failure === undefined;
+  }
+
+  async #enter(name: string): Promise<void> {
+    this.calls.push(name);
+    await this.gate;
+    if (this.failure) throw this.failure;
+  }
+}

@@ -1,0 +1,96 @@
+import { systemClock } from '@halley/service/clock';
+import { silentLogger } from '@halley/service/log';
+import { Metrics } from '@halley/service/metrics';
+
+import { Comet, type CometOptions } from '../comet.js';
+import { FakeLogic } from './fake-logic.js';
+import { TcpClient, WsClient } from './test-client.js';
+
+/** A comet on free ports with a logic in the process. */
+export class CometHarness {
+  readonly #clients: (TcpClient | WsClient)[] = [];
+
+  private constructor(
+    readonly comet: Comet,
+    readonly logic: FakeLogic,
+    readonly metrics: Metrics,
+  ) {}
+
+  static async start(overrides: Partial<CometOptions> = {}): Promise<CometHarness> {
+    const logic = new FakeLogic();
+    const metrics = new Metrics({ process: false });
+    const options: CometOptions = {
+      host: '127.0.0.1',
+      ports: { tcp: 0, ws: 0, tls: 0, wss: 0 },
+      keepAliveMs: 60_000,
+      maxBodyBytes: 4_096,
+      maxMessageBytes: 65_536,
+      maxMessageParts: 1_024,
+      session: { handshakeTimeoutMs: 8_000, closeTimeoutMs: 2_000, maxEarlyBytes: 65_536 },
+      outbox: { maxBytes: 1_048_576, maxTotalBytes: 64 * 1_048_576 },
+      limits: { maxConnections: 10_000, maxConnectionsPerAddress: 0 },
+      trustedProxies: [],
+      allowsOrigin: () => true,
+      leaveRoomAfterMs: 30_000,
+      renewal: { intervalMs: 1_000, roundMs: 8_000, figuresMs: 10_000, leaseMs: 60_000 },
+      ...overrides,
+    };
+    const comet = new Comet(options, { logic, metrics, clock: systemClock, log: silentLogger() });
+    await comet.start();
+    return new CometHarness(comet, logic, metrics);
+  }
+
+  async tcp(): Promise<TcpClient> {
+    return this.#keep(await TcpClient.connect(this.comet.boundPorts.tcp));
+  }
+
+  async ws(options: Parameters<typeof WsClient.connect>[1] = {}): Promise<WsClient> {
+    return this.#keep(await WsClient.connect(this.comet.boundPorts.ws, options));
+  }
+
+  /** An authenticated client over TCP. */
+  async tcpOf(token: object): Promise<TcpClient> {
+    const client = await this.tcp();
+    await client.auth(token);
+    return client;
+  }
+
+  /** An authenticated client over WebSocket. */
+  async wsOf(token: object): Promise<WsClient> {
+    const client = await this.ws();
+    await client.auth(token);
+    return client;
+  }
+
+  /** The value of a metric, summed over its labels that match. */
+  async metric(name: string, labels: Record<string, string> = {}): Promise<number> {
+    const metric = await this.metrics.registry.getSingleMetric(name)?.get();
+    let sum = 0;
+    for (const value of metric?.values ?? []) {
+      const matches = Object.entries(labels).every(
+        ([label, wanted]) => String((value.labels as Record<string, unknown>)[label]) === wanted,
+      );
+      if (matches) sum += value.value;
+    }
+    return sum;
+  }
+
+  async stop(): Promise<void> {
+    for (const client of this.#clients) client.close();
+    await this.comet.stop(500);
+  }
+
+  #keep<Client extends TcpClient | WsClient>(client: Client): Client {
+    this.#clients.push(client);
+    return client;
+  }
+}
+
+/** Waits until something holds. */
+export async function until(condition: () => boolean | Promise<boolean>, waitMs = 5_000): Promise<void> {
+  const end = Date.now() + waitMs;
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error('waited in vain');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
