@@ -19,10 +19,12 @@ export interface Setting {
 export const RESERVED_ENVIRONMENT: Readonly<Record<string, string>> = {
   HALLEY_CONFIG: 'The configuration file, when `--config` does not name one.',
   HALLEY_API_KEY: 'The API key of `halley push` and `halley nodes`, when `--api-key` does not give one.',
-  HALLEY_NATIVE: 'For tests: `1` uses what is installed instead of fetching services.',
   HALLEY_CACHE:
     'Where `npm run cluster` and the tests keep the services that they fetch; `~/.cache/halley` by default.',
 };
+
+/** Variables of the test suites, which start processes of ours with their own environment. */
+const TEST_NAME = /^HALLEY_(TEST|CONFORMANCE)_/;
 
 /** What Kubernetes puts into the environment for a service named `halley-…`; never meant for us. */
 const KUBERNETES_NAME = /_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP)(_\w+)?$/;
@@ -98,7 +100,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv, keys: readonly ConfigKey
     }
   }
   for (const [name, text] of Object.entries(env)) {
-    if (!name.startsWith('HALLEY_') || name in RESERVED_ENVIRONMENT) continue;
+    if (!name.startsWith('HALLEY_') || name in RESERVED_ENVIRONMENT || TEST_NAME.test(name)) continue;
     const key = byName.get(name);
     if (!key) {
       if (KUBERNETES_NAME.test(name) || KUBERNETES_VALUE.test(text ?? '')) continue;

@@ -95,6 +95,7 @@ describe('where values come from', () => {
 
   test('an empty variable counts as not set', () => {
     expect(loadConfig(schema, { env: { HALLEY_TCP_PORT: '' } }).tcp.port).toBe(3101);
+    expect(loadConfig(schema, { env: { HALLEY_TEST_KAFKA: '127.0.0.1:1' } }).tcp.port).toBe(3101);
   });
 
   test('flags take a value beside them or behind an equals sign, and have short names', () => {
