@@ -79,18 +79,22 @@ export function guardHandlers(handlers: UntypedServiceImplementation): UntypedSe
         withTrace(trace, () => handle.call(handlers, call, callback));
       } catch (error) {
         if (callback) callback(toServiceError(error));
-        else (call as ServerDuplexStream<unknown, unknown>).destroy(toServiceError(error));
+        else (call as ServerDuplexStream<unknown, unknown>).emit('error', toServiceError(error));
       }
     };
   }
   return guarded as unknown as UntypedServiceImplementation;
 }
 
-function settle(call: { end(): unknown; destroy(error: Error): unknown }, run: () => Promise<void>): void {
+/** grpc-js sends the status of an error that the stream emits; destroying the stream would send none. */
+function settle(
+  call: { end(): unknown; emit(event: 'error', error: Error): unknown },
+  run: () => Promise<void>,
+): void {
   Promise.resolve()
     .then(run)
     .then(
       () => call.end(),
-      (error: unknown) => call.destroy(toServiceError(error)),
+      (error: unknown) => call.emit('error', toServiceError(error)),
     );
 }

@@ -12,7 +12,8 @@ export class RequestReader<Request> {
   ) {
     // A caller that goes away is told by the signal.
     call.on('error', () => undefined);
-    this.#requests = call[Symbol.asyncIterator]() as AsyncIterator<Request>;
+    // The end of the requests is not the end of the answers.
+    this.#requests = call.iterator({ destroyOnReturn: false }) as AsyncIterator<Request>;
     signal.addEventListener('abort', () => this.#end?.(), { once: true });
   }
 

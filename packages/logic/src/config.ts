@@ -1,0 +1,189 @@
+import { clusterConfig } from '@halley/cluster/grpc/config';
+import { registryConfig } from '@halley/cluster/registry/config';
+import { HalleyError } from '@halley/protocol/error';
+import { logConfig } from '@halley/service/log';
+import { isLoopback, nodeConfig } from '@halley/service/node-config';
+import { opsConfig } from '@halley/service/ops-server';
+import { busConfig } from '@halley/store/bus/config';
+import { routesConfig } from '@halley/store/routes/config';
+import { z } from 'zod';
+
+import { API_SCOPES } from './auth/api-key.js';
+import { JWT_ALGORITHMS } from './auth/jwt.js';
+
+const port = (fallback: number, description: string) =>
+  z.int().min(0).max(65_535).default(fallback).meta({ description });
+
+const authConfig = z.object({
+  mode: z.enum(['jwt', 'open']).default('jwt').meta({
+    description:
+      "How clients prove who they are: a JSON Web Token, or goim's plain token, which is believed.",
+  }),
+  jwt: z.object({
+    secret: z.string().default('').meta({ description: 'Shared secret for HS256.', secret: true }),
+    publicKeyFiles: z.array(z.string()).default([]).meta({
+      description: 'PEM files of public keys or certificates for RS256, ES256 and EdDSA.',
+    }),
+    jwksFile: z.string().default('').meta({ description: 'JWKS file; read again when it changes.' }),
+    jwksUrl: z.string().default('').meta({
+      description: 'JWKS by HTTP; the last answer holds while the server is away.',
+    }),
+    algorithms: z
+      .array(z.enum(JWT_ALGORITHMS))
+      .min(1)
+      .default([...JWT_ALGORITHMS])
+      .meta({ description: 'Algorithms that are accepted.' }),
+    issuers: z.array(z.string()).default([]).meta({ description: 'Accepted `iss`; empty takes any.' }),
+    audiences: z.array(z.string()).default([]).meta({ description: 'Accepted `aud`; empty takes any.' }),
+    leewayMs: z.int().min(0).default(5_000).meta({
+      description: 'How far the clocks of issuer and logic may be apart.',
+      unit: 'ms',
+      range: '0–60,000',
+    }),
+  }),
+});
+
+const apiConfig = z.object({
+  keys: z
+    .array(
+      z.object({
+        name: z.string().min(1),
+        key: z.string().min(1).optional().meta({ secret: true }),
+        sha256: z.string().optional(),
+        scopes: z.array(z.enum(API_SCOPES)).default([]),
+      }),
+    )
+    .default([])
+    .meta({
+      description:
+        'Keys of the business APIs: `name`, `key` or its `sha256` in hex, and `scopes` (push, presence, nodes, disconnect, upstream; empty is all). Required outside loopback.',
+    }),
+});
+
+const pushConfig = z.object({
+  maxBodyBytes: z
+    .int()
+    .min(1)
+    .max(8 * 1_048_576)
+    .default(1_048_576)
+    .meta({
+      description: 'Largest body of a push.',
+      unit: 'bytes',
+      range: '64 KiB–1 MiB',
+    }),
+  maxTargets: z.int().min(1).max(100_000).default(10_000).meta({
+    description: 'Users or keys of one push.',
+    range: '1,000–10,000',
+  }),
+  maxInFlight: z.int().min(1).default(20_000).meta({
+    description: 'Pushes that may be on their way into the bus at once; more are refused as overloaded.',
+    range: '1,000–100,000',
+  }),
+  maxQueuedBytes: z
+    .int()
+    .min(1_048_576)
+    .default(48 * 1_048_576)
+    .meta({
+      description: 'Bodies that may be on their way into the bus at once; more are refused as overloaded.',
+      unit: 'bytes',
+      range: '16–256 MiB; below bus.maxQueuedBytes',
+    }),
+  streamWindow: z.int().min(1).max(100_000).default(1_024).meta({
+    description: 'Pushes of one PushStream that may be unanswered; the stream is not read beyond.',
+    range: '64–4,096',
+  }),
+});
+
+const nodesConfig = z.object({
+  domain: z.string().default('conn.goim.io').meta({
+    description: "Told to clients as `domain`, and as the node while there is none (goim's defaultDomain).",
+  }),
+  hostDomain: z.string().default('.goim.io').meta({
+    description: "Put behind the host names that web clients are told (goim's hostDomain).",
+  }),
+  tcpPort: port(0, 'TCP port that clients are told; 0 is that of the comet offered first.'),
+  wsPort: port(0, 'WebSocket port that clients are told; 0 is that of the comet offered first.'),
+  wssPort: port(0, 'Port of WebSocket with TLS that clients are told; 0 is that of the comet offered first.'),
+  regionWeight: z.number().min(1).default(1.6).meta({
+    description: "How much more a node of the client's region counts.",
+    range: '1–3',
+  }),
+  regions: z.record(z.string(), z.array(z.string())).default({}).meta({
+    description:
+      "Networks of clients by region, as `{ sh: [10.1.0.0/16] }`. Others are taken to be in this node's region.",
+  }),
+  backoffMaxDelayS: z.int().min(0).default(300).meta({
+    description: 'Advice for reconnecting: the longest pause.',
+    unit: 's',
+  }),
+  backoffBaseDelayS: z.int().min(0).default(3).meta({
+    description: 'Advice for reconnecting: the first pause.',
+    unit: 's',
+  }),
+  backoffFactor: z.number().min(1).default(1.8).meta({
+    description: 'Advice for reconnecting: how much longer each pause is.',
+  }),
+  backoffJitter: z.number().min(0).default(0.3).meta({
+    description: 'Advice for reconnecting: how much a pause varies.',
+  }),
+});
+
+/** Everything that a logic is configured with. */
+export const logicConfig = z.object({
+  node: nodeConfig,
+  grpc: z.object({ port: port(3119, 'gRPC port, for comet and business services; 0 is any free one.') }),
+  http: z.object({
+    port: port(3111, "Port of goim's HTTP API; 0 is any free one."),
+    trustedProxies: z.array(z.string()).default([]).meta({
+      description: 'Addresses or networks whose X-Forwarded-For is believed.',
+    }),
+  }),
+  ops: opsConfig(3114),
+  insecure: z.boolean().default(false).meta({
+    description:
+      'Allows auth.mode open, and business APIs without keys, also where others than this machine can reach them.',
+    flag: 'insecure',
+  }),
+  auth: authConfig,
+  api: apiConfig,
+  session: z.object({
+    heartbeatMs: z.int().min(1_000).default(240_000).meta({
+      description: 'How often clients are told to send a heartbeat.',
+      unit: 'ms',
+      range: '30,000–300,000',
+    }),
+    heartbeatMax: z.int().min(1).default(2).meta({
+      description: 'After so many missed heartbeats a connection is closed.',
+      range: '2–3',
+    }),
+  }),
+  push: pushConfig,
+  nodes: nodesConfig,
+  cluster: clusterConfig,
+  registry: registryConfig,
+  routes: routesConfig,
+  bus: busConfig,
+  log: logConfig,
+});
+
+export type LogicConfig = z.output<typeof logicConfig>;
+
+/**
+ * Refuses what would let anybody in: throws `bad_config`, in one line with the remedy, for a bind address that others
+ * reach while tokens are believed or the business APIs ask for no key.
+ */
+export function checkLogicConfig({ node, auth, api, insecure }: LogicConfig): void {
+  if (insecure || isLoopback(node.bind)) return;
+  if (auth.mode === 'open') {
+    throw new HalleyError(
+      'bad_config',
+      `auth.mode open believes every token, and ${node.bind} is reachable by others: set auth.mode to jwt, bind to 127.0.0.1, or give --insecure`,
+    );
+  }
+  if (api.keys.length === 0) {
+    throw new HalleyError(
+      'bad_config',
+      `the business APIs have no keys, and ${node.bind} is reachable by others: set api.keys, bind to 127.0.0.1, or give --insecure`,
+    );
+  }
+}

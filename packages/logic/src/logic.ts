@@ -1,0 +1,189 @@
+import { sharedToken } from '@halley/cluster/grpc/auth';
+import type { ClientDeps } from '@halley/cluster/grpc/client';
+import { serverTlsOf } from '@halley/cluster/grpc/config';
+import { protos } from '@halley/cluster/grpc/protos';
+import { GrpcServer } from '@halley/cluster/grpc/server';
+import type { TierView, ViewChange } from '@halley/cluster/registry/registry';
+import type { Clock } from '@halley/service/clock';
+import type { Logger } from '@halley/service/log';
+import type { Metrics } from '@halley/service/metrics';
+import { isLoopback, offsetPort } from '@halley/service/node-config';
+import type { Bus } from '@halley/store/bus/bus';
+import type { Routes } from '@halley/store/routes/routes';
+
+import { apiKeyCheck } from './api/api-auth.js';
+import { goimGrpc } from './api/goim-grpc.js';
+import { GoimHttp } from './api/goim-http.js';
+import { pushGrpc } from './api/push-grpc.js';
+import { sessionGrpc } from './api/session-grpc.js';
+import { upstreamGrpc } from './api/upstream-grpc.js';
+import { ApiKeys } from './auth/api-key.js';
+import type { TokenVerifier } from './auth/verifier.js';
+import type { LogicConfig } from './config.js';
+import { logicMetrics } from './metrics.js';
+import { Balancer } from './nodes/balancer.js';
+import { ClientNodes } from './nodes/nodes.js';
+import { PushAcceptor } from './push/accept.js';
+import { Admission } from './push/admission.js';
+import { CometClients } from './session/comet-clients.js';
+import { Connector } from './session/connect.js';
+import { GoimSessions } from './session/goim-session.js';
+import { Kicker } from './session/kick.js';
+import { Online } from './session/online.js';
+import { UpstreamWriter } from './upstream/receive.js';
+
+/** What a logic works with, started. */
+export interface LogicDeps {
+  readonly config: LogicConfig;
+  readonly bus: Bus;
+  readonly routes: Routes;
+  readonly comets: TierView;
+  /** The views of every tier, for listing. */
+  readonly tiers: readonly TierView[];
+  readonly registrySessionTimeoutMs: number;
+  readonly verifier: TokenVerifier;
+  /** How other nodes are called. */
+  readonly client: ClientDeps;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** The parts of a logic, put together. */
+export interface Logic {
+  readonly grpc: GrpcServer;
+  readonly http: GoimHttp;
+  /** Ends streams, so that servers can stop. */
+  endStreams(): void;
+  close(): void;
+}
+
+/** Puts a logic together from its ports. Throws `bad_config`. */
+export function assembleLogic(deps: LogicDeps): Logic {
+  const { config, bus, routes, comets, clock, log } = deps;
+  const metrics = logicMetrics(deps.metrics);
+  const keys = new ApiKeys(config.api.keys, !config.insecure && !isLoopback(config.node.bind));
+  const admission = new Admission({ ...config.push, clock });
+  watchAdmission(deps.metrics, admission);
+  const acceptor = new PushAcceptor({ bus, routes, admission, clock, log, metrics });
+  const online = new Online({ routes, clock });
+  const balancer = new Balancer(config.nodes.regionWeight);
+  const nodes = new ClientNodes(balancer, {
+    ...config.nodes,
+    ...config.session,
+    backoff: {
+      maxDelay: config.nodes.backoffMaxDelayS,
+      baseDelay: config.nodes.backoffBaseDelayS,
+      factor: config.nodes.backoffFactor,
+      jitter: config.nodes.backoffJitter,
+    },
+    defaultRegion: config.node.region,
+  });
+  const cometClients = new CometClients({
+    view: comets,
+    sessionTimeoutMs: deps.registrySessionTimeoutMs,
+    client: deps.client,
+  });
+  const kicker = new Kicker({ comets: cometClients, metrics, log });
+  const connector = new Connector({ verifier: deps.verifier, routes, kicker, metrics });
+  const upstream = new UpstreamWriter({ bus, clock, metrics });
+  const streams = new AbortController();
+
+  balancer.update(comets.nodes());
+  const unwatch = comets.onChange((change) => {
+    balancer.update(comets.nodes());
+    dropFigures(change, online, log);
+  });
+
+  const grpc = new GrpcServer({
+    use: 'logic gRPC',
+    host: config.node.bind,
+    port: offsetPort(config.grpc.port, config.node),
+    log,
+    metrics: deps.metrics,
+    ...optional('tls', serverTlsOf(config.cluster)),
+  });
+  const tiers = { auth: sharedToken(config.cluster.token) };
+  const business = { auth: apiKeyCheck(keys, metrics) };
+  const limits = config.push;
+  const sessions = new GoimSessions({ routes, comets });
+  grpc.addService(
+    protos.goim.logic.Logic.service,
+    { ...goimGrpc({ ...config.session, connector, sessions, online, nodes, upstream }) },
+    tiers,
+  );
+  grpc.addService(
+    protos.halley.delivery.v1.SessionService.service,
+    { ...sessionGrpc({ ...config.session, connector, routes, online, upstream }) },
+    tiers,
+  );
+  grpc.addService(
+    protos.halley.push.v1.PushService.service,
+    {
+      ...pushGrpc({
+        acceptor,
+        limits,
+        routes,
+        kicker,
+        tiers: deps.tiers,
+        clock,
+        streamWindow: config.push.streamWindow,
+        stopping: streams.signal,
+      }),
+    },
+    business,
+  );
+  grpc.addService(
+    protos.halley.push.v1.UpstreamService.service,
+    { ...upstreamGrpc({ bus, log, metrics, stopping: streams.signal }) },
+    business,
+  );
+
+  const http = new GoimHttp({
+    host: config.node.bind,
+    port: offsetPort(config.http.port, config.node),
+    trustedProxies: config.http.trustedProxies,
+    limits,
+    acceptor,
+    online,
+    nodes,
+    comets,
+    keys,
+    metrics,
+    log,
+  });
+
+  return {
+    grpc,
+    http,
+    endStreams: () => streams.abort(),
+    close: () => {
+      unwatch();
+      cometClients.close();
+    },
+  };
+}
+
+/** Figures of comets that left vanish; one that started again under its name tells its own. */
+function dropFigures({ joined, left }: ViewChange, online: Online, log: Logger): void {
+  const back = new Set(joined.map(({ id }) => id));
+  for (const { id } of left) {
+    if (back.has(id)) continue;
+    online.drop(id).catch((error: unknown) => {
+      log.debug({ err: error, comet: id }, 'the figures of a comet that left stay until they run out');
+    });
+  }
+}
+
+function watchAdmission(metrics: Metrics, admission: Admission): void {
+  metrics.gauge('halley_logic_pushes_in_flight', 'Pushes on their way into the bus.', [], (gauge) =>
+    gauge.set(admission.inFlight),
+  );
+  metrics.gauge('halley_logic_push_queued_bytes', 'Bodies on their way into the bus.', [], (gauge) =>
+    gauge.set(admission.queuedBytes),
+  );
+}
+
+function optional<Name extends string, Value>(name: Name, value: Value | undefined): { [N in Name]?: Value } {
+  return (value === undefined ? {} : { [name]: value }) as { [N in Name]?: Value };
+}

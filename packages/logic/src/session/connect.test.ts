@@ -1,0 +1,152 @@
+import type { KickRequest } from '@halley/cluster/grpc/gen/halley/delivery/v1/KickRequest';
+import { HalleyError } from '@halley/protocol/error';
+import type { ConnectionKey, NodeId, NodeRef, UserId } from '@halley/protocol/ids';
+import { silentLogger } from '@halley/service/log';
+import { Metrics } from '@halley/service/metrics';
+import { EmbeddedRoutes } from '@halley/store/routes/embedded';
+import { beforeEach, describe, expect, test } from '@jest/globals';
+
+import { OpenVerifier } from '../auth/open.js';
+import { logicMetrics } from '../metrics.js';
+import { Connector } from './connect.js';
+import { disconnect } from './disconnect.js';
+import { GoimSessions } from './goim-session.js';
+import { Kicker } from './kick.js';
+
+const at = (node: string, incarnation = '1'): NodeRef => ({ node: node as NodeId, incarnation });
+const registry = new Metrics({ process: false });
+const metrics = logicMetrics(registry);
+let routes: EmbeddedRoutes;
+let connector: Connector;
+let kicker: Kicker;
+let kicks: { node: string; request: KickRequest }[];
+let failing: Set<string>;
+let counter = 0;
+
+const connect = (token: string, where: NodeRef) => {
+  counter += 1;
+  return connector.connect({ token: Buffer.from(token), at: where, counter });
+};
+
+beforeEach(() => {
+  routes = new EmbeddedRoutes({ leaseMs: 60_000 });
+  kicks = [];
+  failing = new Set();
+  const comets = {
+    kick: async ({ node }: NodeRef, request: KickRequest) => {
+      if (failing.has(node)) throw new HalleyError('unavailable');
+      kicks.push({ node, request });
+      return request.targets?.length ?? 0;
+    },
+  };
+  kicker = new Kicker({ comets, metrics, log: silentLogger() });
+  connector = new Connector({ verifier: new OpenVerifier(), routes, kicker, metrics });
+});
+
+describe('connect', () => {
+  test('writes the route and generates a key where the token has none', async () => {
+    const given = await connect('{"mid":1,"key":"k"}', at('a'));
+    const generated = await connect('{"mid":1}', at('a'));
+    expect(given.key).toBe('k');
+    expect(generated.key).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4/);
+    const found = (await routes.find({ users: ['1' as UserId] })).users.get('1' as UserId);
+    expect(found?.map(({ key, owner }) => ({ key, owner })).toSorted()).toEqual(
+      [given, generated].map(({ key, owner }) => ({ key, owner })).toSorted(),
+    );
+  });
+
+  test('a key that connects again on another comet is closed on the first, by its owner sequence', async () => {
+    const first = await connect('{"mid":1,"key":"k"}', at('a'));
+    await connect('{"mid":1,"key":"k"}', at('b'));
+    expect(kicks).toEqual([
+      {
+        node: 'a',
+        request: {
+          comet_incarnation: '1',
+          targets: [{ mid: '1', key: 'k', owner: first.owner }],
+          code: 3503,
+          reason: 'taken over',
+        },
+      },
+    ]);
+  });
+
+  test('on the same comet nothing is asked of it; another start of it is another comet', async () => {
+    await connect('{"mid":1,"key":"k"}', at('a'));
+    await connect('{"mid":1,"key":"k"}', at('a'));
+    expect(kicks).toEqual([]);
+    await connect('{"mid":1,"key":"k"}', at('a', '2'));
+    expect(kicks).toHaveLength(1);
+  });
+
+  test('an unreachable comet does not keep the new connection out', async () => {
+    await connect('{"mid":1,"key":"k"}', at('a'));
+    failing.add('a');
+    await expect(connect('{"mid":1,"key":"k"}', at('b'))).resolves.toMatchObject({ key: 'k' });
+  });
+
+  test("another user's live key is not taken over", async () => {
+    await connect('{"mid":1,"key":"k"}', at('a'));
+    await expect(connect('{"mid":2,"key":"k"}', at('b'))).rejects.toMatchObject({ code: 'key_in_use' });
+    expect(kicks).toEqual([]);
+  });
+
+  test('refusals are counted by reason', async () => {
+    await expect(connect('nonsense', at('a'))).rejects.toMatchObject({ code: 'bad_token' });
+    expect(await registry.registry.metrics()).toMatch(
+      /halley_logic_auth_failures_total\{reason="bad_token"\} \d/,
+    );
+  });
+});
+
+describe('disconnect by a business', () => {
+  test('closes all connections of users, one call a comet, and answers how many', async () => {
+    await connect('{"mid":1,"key":"a"}', at('x'));
+    await connect('{"mid":1,"key":"b"}', at('y'));
+    await connect('{"mid":2,"key":"c"}', at('x'));
+    await connect('{"mid":3,"key":"d"}', at('x'));
+    const users = ['1', '2', '404'] as UserId[];
+    expect(await disconnect({ users }, 'bye', { routes, kicker })).toBe(3);
+    expect(kicks.map(({ node }) => node).toSorted()).toEqual(['x', 'y']);
+    expect(kicks[0]?.request).toMatchObject({ code: 3007, reason: 'bye' });
+  });
+
+  test('closes single connections', async () => {
+    await connect('{"mid":1,"key":"a"}', at('x'));
+    const keys = ['a', 'unknown'] as ConnectionKey[];
+    expect(await disconnect({ keys }, '', { routes, kicker })).toBe(1);
+    expect(await disconnect({ keys: ['unknown' as ConnectionKey] }, '', { routes, kicker })).toBe(0);
+  });
+
+  test('a comet that does not answer is an error, and the others have closed theirs', async () => {
+    await connect('{"mid":1,"key":"a"}', at('x'));
+    await connect('{"mid":1,"key":"b"}', at('y'));
+    failing.add('x');
+    await expect(disconnect({ users: ['1' as UserId] }, '', { routes, kicker })).rejects.toMatchObject({
+      code: 'unavailable',
+    });
+    expect(kicks.map(({ node }) => node)).toEqual(['y']);
+  });
+});
+
+describe("goim's sessions, by server name", () => {
+  const [mid, key] = ['7' as UserId, 'k' as ConnectionKey];
+  const sessions = () =>
+    new GoimSessions({ routes, comets: { nodes: () => [], onChange: () => () => undefined } });
+
+  test('disconnect answers whether the route was there, and leaves one that is on another server', async () => {
+    await connect('{"mid":7,"key":"k"}', at('a'));
+    expect(await sessions().disconnect(mid, key, 'b')).toBe(false);
+    expect(await sessions().disconnect('8' as UserId, key, 'a')).toBe(false);
+    expect(await sessions().disconnect(mid, key, 'a')).toBe(true);
+    expect(await sessions().disconnect(mid, key, 'a')).toBe(false);
+  });
+
+  test('a heartbeat writes a route that is gone, and keeps the owner of one that is there', async () => {
+    await sessions().heartbeat(mid, key, 'a');
+    const route = (await routes.find({ keys: [key] })).keys.get(key);
+    expect(route?.at.node).toBe('a');
+    await sessions().heartbeat(mid, key, 'a');
+    expect((await routes.find({ keys: [key] })).keys.get(key)?.owner).toBe(route?.owner);
+  });
+});
