@@ -6,9 +6,10 @@ import { Metrics } from '@halley/service/metrics';
 import { currentTrace, newTrace, withTrace } from '@halley/service/trace';
 
 import { EmbeddedRegistry } from '../registry/embedded.js';
+import { nodeRecord } from '../registry/fixture.js';
 import type { Registration } from '../registry/registry.js';
 import { call, createClient, tierClient, type TierClientDeps } from './client.js';
-import { eventually, nodeRecord, plainFailure, SessionService, startNode, type TestNode } from './fixture.js';
+import { eventually, plainFailure, SessionService, startNode, type TestNode } from './fixture.js';
 import type { SessionServiceClient } from './gen/halley/delivery/v1/SessionService.js';
 import { remainingMs, unary } from './handler.js';
 
@@ -183,6 +184,7 @@ describe('calls to a tier', () => {
     await node.server.stop(0);
 
     await eventually(async () => (await errorOf(askWho(client))).code === 'no_node');
+    expect((await errorOf(askWho(client))).code).toBe('no_node');
   });
 
   test('fail with no_node within two seconds when there is none, and work once one is there', async () => {

@@ -1,8 +1,8 @@
-import { status, type ServiceError } from '@grpc/grpc-js';
-import type { NodeId } from '@halley/protocol/ids';
+import type { status, ServiceError } from '@grpc/grpc-js';
 import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
 
+import { nodeRecord } from '../registry/fixture.js';
 import type { NodeRecord } from '../registry/registry.js';
 import type { SessionServiceHandlers } from './gen/halley/delivery/v1/SessionService.js';
 import { unary } from './handler.js';
@@ -44,27 +44,6 @@ export async function startNode(
   await server.start();
   const record = nodeRecord(name, { addresses: { grpc: `127.0.0.1:${server.boundPort}` } });
   return { name, server, record, calls: () => calls };
-}
-
-/** A logic's record; every start of the same name takes another incarnation from the caller. */
-export function nodeRecord(id: string, fields: Partial<NodeRecord> = {}): NodeRecord {
-  return {
-    tier: 'logic',
-    id: id as NodeId,
-    incarnation: `${id}#1`,
-    addresses: { grpc: '127.0.0.1:1' },
-    hostname: 'host',
-    region: '',
-    zone: '',
-    env: 'dev',
-    weight: 10,
-    publicAddresses: [],
-    load: { connections: 0, ips: 0 },
-    state: 'serving',
-    version: '0.0.0',
-    registeredAtMs: 1_000,
-    ...fields,
-  };
 }
 
 /** A failure as a server that is not Halley's sends it. */
