@@ -14,7 +14,7 @@ import { routesConfig } from '@halley/store/routes/config';
 import { RedisRoutes } from '@halley/store/routes/redis';
 import { shardOf, streamOf } from '@halley/store/shard';
 import { recordCodec } from '@halley/job/consume/push-record';
-import { FakeComet } from '@halley/job/testing/fake-comet';
+import { FakeComet } from '../../packages/job/src/testing/fake-comet.js';
 
 const MAIN = fileURLToPath(new URL('../../packages/job/dist/main.js', import.meta.url));
 const run = randomUUID().slice(0, 8);
@@ -110,7 +110,7 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const job of jobs) await job.signal('SIGKILL');
   comet?.stop();
-  await Promise.all([routes?.stop(1_000), bus?.stop(2_000), registry?.stop(1_000)]);
+  await Promise.all([routes?.stop(), bus?.stop(2_000), registry?.stop(1_000)]);
 });
 
 test('a job killed in mid batch is taken over by the other: every push arrives once and in order', async () => {
