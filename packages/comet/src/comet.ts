@@ -196,7 +196,7 @@ export class Comet implements Service {
 
   /** Tells every connection to go, at once. */
   closeAll(code: CloseCode, reason: string): void {
-    for (const session of [...this.#sessions]) session.close(code, reason);
+    for (const session of this.#sessions) session.close(code, reason);
   }
 
   async stop(deadlineMs: number): Promise<void> {

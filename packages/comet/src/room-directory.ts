@@ -2,7 +2,7 @@ import type { RoomId } from '@halley/protocol/ids';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
 
-import { Deadlines, type Expiring } from './session/deadlines.js';
+import type { Deadlines, Expiring } from './session/deadlines.js';
 import type { LogicLink } from './logic-link.js';
 
 export interface RoomDirectoryDeps {

@@ -20,8 +20,8 @@ export interface DeliveryDeps {
   readonly table: SessionTable;
   readonly metrics: CometMetrics;
   readonly log: Logger;
-  /** This start of the comet: calls that mean another are refused. */
-  readonly incarnation: string;
+  /** This start of the comet: calls that mean another are refused. Empty until it is known. */
+  readonly incarnation: () => string;
 }
 
 type Call = ServerDuplexStream<DeliverRequest__Output, DeliverReply>;
@@ -30,7 +30,7 @@ type Call = ServerDuplexStream<DeliverRequest__Output, DeliverReply>;
 export function deliveryService(deps: DeliveryDeps): DeliveryServiceHandlers {
   return {
     Deliver: bidiStream<DeliverRequest__Output, DeliverReply>((call) => new DeliveryStream(call, deps).run()),
-    Kick: unary(async (request) => kick(request, deps)),
+    Kick: unary(async (request) => kick(request, { table: deps.table, incarnation: deps.incarnation() })),
   };
 }
 
@@ -71,10 +71,11 @@ export class DeliveryStream {
   #take({ hello, batches }: DeliverRequest__Output): void {
     if (this.#ended) return;
     if (hello) {
-      if (hello.comet_incarnation !== this.deps.incarnation) throw new HalleyError('wrong_incarnation');
+      const incarnation = this.deps.incarnation();
+      if (hello.comet_incarnation !== incarnation) throw new HalleyError('wrong_incarnation');
       this.#epoch = hello.epoch;
       this.deps.log.info({ job: hello.job, epoch: hello.epoch }, 'a job delivers');
-      this.call.write({ welcome: { comet_incarnation: this.deps.incarnation } });
+      this.call.write({ welcome: { comet_incarnation: incarnation } });
       return;
     }
     if (this.#epoch === undefined)

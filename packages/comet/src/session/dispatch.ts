@@ -24,7 +24,9 @@ export function dispatch(session: Session, frame: Frame): Promise<void> | undefi
       return onAuth(session, frame);
     case 'online':
       break;
-    default:
+    case 'authenticating':
+    case 'closing':
+    case 'closed':
       return undefined;
   }
   switch (frame.op) {

@@ -7,7 +7,7 @@ import { Backoff } from '@halley/service/backoff';
 
 import type { Connected } from '../logic-link.js';
 import { roomGrants } from './room-grants.js';
-import { DEFAULT_HEARTBEAT_MS, type Identity, type Session } from './session.js';
+import type { Identity, Session } from './session.js';
 
 /** What a client did wrong, or what no repetition changes. Everything else is tried again until the deadline. */
 const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -19,6 +19,9 @@ const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'invalid_argument',
   'internal',
 ]);
+
+/** How long a connection lives without a heartbeat when logic does not say. */
+const DEFAULT_HEARTBEAT_MS = 480_000;
 
 /** One call's deadline, so that a logic that hangs leaves time to ask another. */
 const ATTEMPT_MS = 2_500;

@@ -74,8 +74,6 @@ const GREETING: SessionState = { name: 'greeting', earlyBytes: 0 };
 const CLOSING: SessionState = { name: 'closing' };
 const CLOSED: SessionState = { name: 'closed' };
 const NO_ACCEPTS: AcceptSet = new Set();
-/** How long a connection lives without a heartbeat when logic does not say. */
-export const DEFAULT_HEARTBEAT_MS = 480_000;
 
 /**
  * One connection. Frames are handled one after another in the order in which they came: while a handler waits for logic,

@@ -83,6 +83,6 @@ function ipv6(payload: Buffer): string {
   const groups: string[] = [];
   for (let i = 0; i < 16; i += 2) groups.push(payload.readUInt16BE(i).toString(16));
   const text = groups.join(':');
-  const mapped = /^0:0:0:0:0:ffff:/.test(text) ? ipv4(payload.subarray(12)) : undefined;
+  const mapped = text.startsWith('0:0:0:0:0:ffff:') ? ipv4(payload.subarray(12)) : undefined;
   return mapped ?? text;
 }

@@ -1,0 +1,175 @@
+import { clusterConfig } from '@halley/cluster/grpc/config';
+import { registryConfig } from '@halley/cluster/registry/config';
+import { HalleyError } from '@halley/protocol/error';
+import { logConfig } from '@halley/service/log';
+import { isLoopback, nodeConfig, offsetPort } from '@halley/service/node-config';
+import { opsConfig } from '@halley/service/ops-server';
+import type { PortClaim } from '@halley/service/port-holder';
+import { z } from 'zod';
+
+const port = (fallback: number, description: string) =>
+  z.int().min(0).max(65_535).default(fallback).meta({ description });
+
+const MIB = 1_048_576;
+
+/** Everything that a comet is configured with. */
+export const cometConfig = z.object({
+  node: nodeConfig,
+  tcp: z.object({
+    port: port(3101, 'Port of clients over TCP; 0 is any free one.'),
+    keepAliveMs: z.int().min(0).default(60_000).meta({
+      description: 'The kernel probes a connection that was silent for so long; 0 is never.',
+      unit: 'ms',
+      range: '30,000–600,000',
+    }),
+  }),
+  ws: z.object({
+    port: port(3102, 'Port of clients over WebSocket, at /sub; 0 is any free one.'),
+    origins: z.array(z.string().min(1)).default([]).meta({
+      description:
+        'Origins whose pages may connect, as https://example.com; `*` is all. Clients that send none may always. Ignored with auth.mode open.',
+    }),
+    maxMessageBytes: z
+      .int()
+      .min(4_112)
+      .max(16 * MIB)
+      .default(65_536)
+      .meta({
+        description: 'Largest WebSocket message of a client, which may hold several frames.',
+        unit: 'bytes',
+        range: '4,112–1 MiB',
+      }),
+    maxMessageParts: z.int().min(16).default(1_024).meta({
+      description: 'Most fragments of a message, and most pieces in which a fragment may arrive.',
+      range: '64–4,096',
+    }),
+  }),
+  tls: z.object({
+    port: port(3105, 'Port of clients over TCP with TLS; served when there is a certificate.'),
+    certFile: z.string().default('').meta({
+      description: 'PEM certificate chain for clients. Empty serves neither TLS nor WSS.',
+    }),
+    keyFile: z.string().default('').meta({ description: 'PEM key of the certificate.' }),
+  }),
+  wss: z.object({ port: port(3103, 'Port of WebSocket with TLS; served when there is a certificate.') }),
+  grpc: z.object({ port: port(3109, 'gRPC port, for job and logic; 0 is any free one.') }),
+  ops: opsConfig(3104),
+  insecure: z.boolean().default(false).meta({
+    description:
+      'Allows auth.mode open, and business APIs without keys, also where others than this machine can reach them.',
+    flag: 'insecure',
+  }),
+  auth: z.object({
+    mode: z.enum(['jwt', 'open']).default('jwt').meta({
+      description:
+        "How clients prove who they are: a JSON Web Token, or goim's plain token, which is believed.",
+    }),
+  }),
+  session: z.object({
+    handshakeTimeoutMs: z.int().min(100).max(600_000).default(8_000).meta({
+      description: 'From the connection to the answered auth.',
+      unit: 'ms',
+      range: '3,000–30,000',
+    }),
+    closeTimeoutMs: z.int().min(100).max(600_000).default(5_000).meta({
+      description: 'A connection that we close is cut off when the client has not closed its side by then.',
+      unit: 'ms',
+      range: '1,000–30,000',
+    }),
+    maxBodyBytes: z.int().min(16).max(MIB).default(4_096).meta({
+      description: "Largest body of a client's frame.",
+      unit: 'bytes',
+      range: '4,096–65,536',
+    }),
+    maxEarlyBytes: z.int().min(1_024).default(65_536).meta({
+      description: 'Frames ahead of the auth are ignored up to so much; then the connection is closed.',
+      unit: 'bytes',
+      range: '16 KiB–1 MiB',
+    }),
+  }),
+  outbox: z.object({
+    maxBytes: z.int().min(1_024).default(MIB).meta({
+      description:
+        "Bytes that may wait for one connection. A user's push above it closes the connection (3008); a room's is dropped for it.",
+      unit: 'bytes',
+      range: '64 KiB–16 MiB',
+    }),
+    maxTotalBytes: z
+      .int()
+      .min(1_024)
+      .default(256 * MIB)
+      .meta({
+        description: 'Bytes that may wait for all connections of the node.',
+        unit: 'bytes',
+        range: '64 MiB–a quarter of the memory',
+      }),
+  }),
+  limits: z.object({
+    maxConnections: z.int().min(0).default(0).meta({
+      description: 'Connections of the node; 0 is as many as its descriptors allow.',
+    }),
+    maxConnectionsPerAddress: z.int().min(0).default(0).meta({
+      description: 'Connections of one client address; 0 is unlimited.',
+    }),
+  }),
+  proxy: z.object({
+    trusted: z.array(z.string().min(1)).default([]).meta({
+      description:
+        'Addresses and networks of proxies, as 10.0.0.0/8, whose PROXY header (version 1 and 2) and X-Forwarded-For are believed.',
+    }),
+  }),
+  drain: z.object({
+    spreadMs: z.int().min(0).max(600_000).default(3_000).meta({
+      description: 'Over how long a stopping node tells its clients to go elsewhere.',
+      unit: 'ms',
+      range: '1,000–8,000; a process has 10 s to stop',
+    }),
+  }),
+  renewal: z.object({
+    figuresMs: z.int().min(1_000).default(10_000).meta({
+      description: 'How often the online figures are told.',
+      unit: 'ms',
+      range: '5,000–30,000',
+    }),
+    leaseMs: z.int().min(10_000).default(60_000).meta({
+      description:
+        'Lease of the route store (routes.leaseMs of logic): after a longer pause of the node its connections are closed.',
+      unit: 'ms',
+      range: '30,000–300,000',
+    }),
+    leaveRoomAfterMs: z.int().min(0).default(30_000).meta({
+      description: 'How long a room stays in the directory after its last member here has left.',
+      unit: 'ms',
+      range: '10,000–60,000',
+    }),
+  }),
+  cluster: clusterConfig,
+  registry: registryConfig,
+  log: logConfig,
+});
+
+export type CometConfig = z.output<typeof cometConfig>;
+
+/** Throws `bad_config`, in one line with the remedy, for what would let anybody in or cannot work. */
+export function checkCometConfig({ node, auth, tls, insecure }: CometConfig): void {
+  if (auth.mode === 'open' && !insecure && !isLoopback(node.bind)) {
+    throw new HalleyError(
+      'bad_config',
+      `auth.mode open believes every token, and ${node.bind} is reachable by others: set auth.mode to jwt, bind to 127.0.0.1, or give --insecure`,
+    );
+  }
+  if ((tls.certFile === '') !== (tls.keyFile === '')) {
+    throw new HalleyError('bad_config', 'tls.certFile and tls.keyFile must be given together');
+  }
+}
+
+/** The ports that a comet with this configuration binds. */
+export function cometPorts(config: CometConfig): PortClaim[] {
+  const { node, tls } = config;
+  const kinds = ['tcp', 'ws', ...(tls.certFile ? (['tls', 'wss'] as const) : []), 'grpc', 'ops'] as const;
+  return kinds.map((kind) => ({
+    host: node.bind,
+    port: offsetPort(config[kind].port, node),
+    use: `comet ${kind}`,
+  }));
+}
