@@ -8,7 +8,7 @@ import { systemClock } from '@halley/service/clock';
 import { silentLogger } from '@halley/service/log';
 import { startKafka } from '@halley/services/kafka';
 import { busConfig } from '@halley/store/bus/config';
-import { until } from '@halley/store/bus/contract';
+import { until } from '../../packages/store/src/bus/contract.js';
 import { KafkaBus } from '@halley/store/bus/kafka';
 
 const TOPIC = 'outage';

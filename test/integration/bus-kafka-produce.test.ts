@@ -4,7 +4,7 @@ import net from 'node:net';
 import { systemClock } from '@halley/service/clock';
 import { silentLogger } from '@halley/service/log';
 import { busConfig } from '@halley/store/bus/config';
-import { until } from '@halley/store/bus/contract';
+import { until } from '../../packages/store/src/bus/contract.js';
 import { KafkaBus } from '@halley/store/bus/kafka';
 import { Leaders } from '@halley/store/bus/kafka-leaders';
 import { KafkaProducer } from '@halley/store/bus/kafka-producer';

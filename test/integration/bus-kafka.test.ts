@@ -1,7 +1,7 @@
 import { systemClock } from '@halley/service/clock';
 import { silentLogger } from '@halley/service/log';
 import { busConfig } from '@halley/store/bus/config';
-import { busContract, CONTRACT_PARTITIONS } from '@halley/store/bus/contract';
+import { busContract, CONTRACT_PARTITIONS } from '../../packages/store/src/bus/contract.js';
 import { KafkaBus } from '@halley/store/bus/kafka';
 
 const brokers = [process.env['HALLEY_TEST_KAFKA'] ?? 'HALLEY_TEST_KAFKA is not set'];

@@ -2,7 +2,11 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HalleyError } from '@halley/protocol/error';
 import { systemClock } from '@halley/service/clock';
-import type { Bus, BusConsumer, BusRecord, ConsumeOptions, ReadRecord, TopicPartition } from './bus.js';
+import type { Bus, BusConsumer, ConsumeOptions } from './bus.js';
+import { consumerContract } from './contract-consumer.js';
+import { CONTRACT_PARTITIONS, record, sink, until, type BusFixture } from './contract-fixture.js';
+
+export { CONTRACT_PARTITIONS, until };
 
 export interface BusHarness {
   /** Opens a started bus on the harness's data, with these topics. The one before was stopped. */
@@ -10,9 +14,6 @@ export interface BusHarness {
   /** Removes the data. */
   close(): Promise<void>;
 }
-
-/** Partitions of the topics that the suite uses. */
-export const CONTRACT_PARTITIONS = 6;
 
 /** What every adapter of the bus does; see the port for the words. */
 export function busContract(name: string, makeHarness: () => Promise<BusHarness>): void {
@@ -53,17 +54,16 @@ export function busContract(name: string, makeHarness: () => Promise<BusHarness>
       bus = await harness.open([topic], options);
     }
 
-    /** Collects what a consumer is handed. */
-    function sink(): { records: ReadRecord[]; texts: () => string[]; onBatch: ConsumeOptions['onBatch'] } {
-      const records: ReadRecord[] = [];
-      return {
-        records,
-        texts: () => records.map((record) => text(record.value)),
-        onBatch: async (batch) => {
-          records.push(...batch.records);
-        },
-      };
-    }
+    const fixture: BusFixture = {
+      get bus() {
+        return bus;
+      },
+      get topic() {
+        return topic;
+      },
+      consume,
+      reopen,
+    };
 
     describe('produce', () => {
       test('answers with the partition and offset of each record', async () => {
@@ -173,230 +173,7 @@ export function busContract(name: string, makeHarness: () => Promise<BusHarness>
       });
     });
 
-    describe('a consumer', () => {
-      test('of a new group starts at the earliest record, or at the latest when asked', async () => {
-        await bus.produce(topic, [record(0, 'before')]);
-        const earliest = sink();
-        const latest = sink();
-        await consume({ onBatch: earliest.onBatch });
-        await consume({ group: `late-${topic}`, from: 'latest', onBatch: latest.onBatch });
-        await sleep(500);
-        await bus.produce(topic, [record(0, 'after')]);
-        await until(() => earliest.records.length === 2 && latest.records.length === 1);
-        expect(earliest.texts()).toEqual(['before', 'after']);
-        expect(latest.texts()).toEqual(['after']);
-      });
-
-      test('is handed a new record at once', async () => {
-        const seen = sink();
-        await consume({ onBatch: seen.onBatch });
-        await bus.produce(topic, [record(0, 'first')]);
-        await until(() => seen.records.length === 1);
-        const start = performance.now();
-        await bus.produce(topic, [record(0, 'second')]);
-        await until(() => seen.records.length === 2, 5);
-        expect(performance.now() - start).toBeLessThan(1_000);
-      });
-
-      test('gets batches of one partition one after another, and partitions beside each other', async () => {
-        let inside = 0;
-        let overlapped = false;
-        let others = 0;
-        const release = deferred();
-        await consume({
-          onBatch: async (batch) => {
-            if (batch.partition !== 0) {
-              others += batch.records.length;
-              return;
-            }
-            overlapped ||= inside > 0;
-            inside += 1;
-            await release.promise;
-            inside -= 1;
-          },
-        });
-        await bus.produce(topic, [record(0, 'a')]);
-        await until(() => inside === 1);
-        for (let index = 0; index < 3; index += 1) {
-          await bus.produce(topic, [record(0, `more${index}`), record(1, `other${index}`)]);
-          await until(() => others === index + 1);
-        }
-        release.resolve();
-        await until(() => inside === 0);
-        expect(overlapped).toBe(false);
-      });
-
-      test('gets a batch again that its handler rejected, and skips nothing', async () => {
-        const seen: string[][] = [];
-        await consume({
-          onBatch: async (batch) => {
-            seen.push(batch.records.map((read) => text(read.value)));
-            if (seen.length <= 2) throw new Error('not yet');
-          },
-        });
-        await bus.produce(topic, [record(0, 'a'), record(0, 'b')]);
-        await until(() => seen.length >= 3);
-        await bus.produce(topic, [record(0, 'c')]);
-        await until(() => seen.flat().includes('c'));
-        expect(seen).toEqual([['a', 'b'], ['a', 'b'], ['a', 'b'], ['c']]);
-      });
-
-      test('goes on after what was committed, and gets the rest again', async () => {
-        await bus.produce(
-          topic,
-          ['a', 'b', 'c', 'd'].map((value) => record(0, value)),
-        );
-        const first = sink();
-        const consumer = await consume({ onBatch: first.onBatch });
-        await until(() => first.records.length === 4);
-        await consumer.commit(topic, 0, 2);
-        await consumer.stop(1_000);
-        await reopen();
-        const second = sink();
-        await consume({ onBatch: second.onBatch });
-        await until(() => second.records.length === 2);
-        expect(second.texts()).toEqual(['c', 'd']);
-      });
-
-      test('gets everything again when nothing was committed', async () => {
-        await bus.produce(topic, [record(0, 'a'), record(0, 'b')]);
-        const first = sink();
-        const consumer = await consume({ onBatch: first.onBatch });
-        await until(() => first.records.length === 2);
-        await consumer.stop(0);
-        const second = sink();
-        await consume({ onBatch: second.onBatch });
-        await until(() => second.records.length === 2);
-        expect(second.texts()).toEqual(['a', 'b']);
-      });
-
-      test('reads on from where it seeks, back and forth', async () => {
-        await bus.produce(
-          topic,
-          ['a', 'b', 'c', 'd'].map((value) => record(0, value)),
-        );
-        const seen = sink();
-        const consumer = await consume({ onBatch: seen.onBatch });
-        await until(() => seen.records.length === 4);
-        consumer.seek(topic, 0, 2);
-        await until(() => seen.records.length === 6);
-        expect(seen.texts().slice(4)).toEqual(['c', 'd']);
-        consumer.pause([{ topic, partition: 0 }]);
-        await bus.produce(topic, [record(0, 'e'), record(0, 'f')]);
-        consumer.seek(topic, 0, 5);
-        consumer.resume([{ topic, partition: 0 }]);
-        await until(() => seen.records.length === 7);
-        expect(seen.texts().slice(6)).toEqual(['f']);
-      });
-
-      test('may seek from within its handler, which is where the next batch starts', async () => {
-        await bus.produce(
-          topic,
-          ['a', 'b', 'c'].map((value) => record(0, value)),
-        );
-        const seen: string[][] = [];
-        const consumer = await consume({
-          onBatch: async (batch) => {
-            seen.push(batch.records.map((read) => text(read.value)));
-            if (seen.length === 1) consumer.seek(topic, 0, 1);
-          },
-        });
-        await until(() => seen.length === 2);
-        expect(seen).toEqual([
-          ['a', 'b', 'c'],
-          ['b', 'c'],
-        ]);
-      });
-
-      test('gets nothing of a paused partition until it resumes', async () => {
-        const seen = sink();
-        const consumer = await consume({ onBatch: seen.onBatch });
-        await bus.produce(topic, [record(0, 'a')]);
-        await until(() => seen.records.length === 1);
-        consumer.pause([{ topic, partition: 0 }]);
-        await bus.produce(topic, [record(0, 'held'), record(1, 'flows')]);
-        await until(() => seen.records.length === 2);
-        await sleep(400);
-        expect(seen.texts()).toEqual(['a', 'flows']);
-        consumer.resume([{ topic, partition: 0 }]);
-        await until(() => seen.records.length === 3);
-        expect(seen.texts()).toEqual(['a', 'flows', 'held']);
-      });
-
-      test('waits for its handlers when it stops', async () => {
-        let ended = false;
-        const started = deferred();
-        const consumer = await consume({
-          onBatch: async () => {
-            started.resolve();
-            await sleep(300);
-            ended = true;
-          },
-        });
-        await bus.produce(topic, [record(0, 'a')]);
-        await started.promise;
-        await consumer.stop(5_000);
-        expect(ended).toBe(true);
-        expect(consumer.assigned()).toEqual([]);
-        expect(consumer.healthy()).toBe(false);
-      });
-    });
-
-    describe('a group', () => {
-      test('shares the partitions among its members, as they join and leave', async () => {
-        const owned = [new Set<number>(), new Set<number>(), new Set<number>()];
-        const member = (index: number): Promise<BusConsumer> =>
-          consume({
-            onAssigned: (partitions) => partitions.forEach((at) => owned[index]!.add(at.partition)),
-            onRevoked: (partitions) => partitions.forEach((at) => owned[index]!.delete(at.partition)),
-          });
-        const sizes = (): number[] => owned.map((own) => own.size);
-        const first = await member(0);
-        expect(sizes()).toEqual([6, 0, 0]);
-        expect(first.healthy()).toBe(true);
-        const second = await member(1);
-        await until(() => String(sizes()) === '3,3,0');
-        await member(2);
-        await until(() => String(sizes()) === '2,2,2');
-        expect(new Set(owned.flatMap((own) => [...own])).size).toBe(CONTRACT_PARTITIONS);
-        expect(partitionsOf(first.assigned())).toEqual([...owned[0]!].toSorted((a, b) => a - b));
-        await second.stop(1_000);
-        await until(() => String(sizes()) === '3,0,3');
-      });
-
-      test('hands each record to one member, and what a member left uncommitted to another', async () => {
-        const first = sink();
-        const second = sink();
-        const leaving = await consume({ onBatch: first.onBatch });
-        await consume({ onBatch: second.onBatch });
-        await until(() => leaving.assigned().length === CONTRACT_PARTITIONS / 2);
-        await bus.produce(
-          topic,
-          Array.from({ length: CONTRACT_PARTITIONS }, (_, partition) => record(partition, `p${partition}`)),
-        );
-        await until(() => first.records.length + second.records.length >= CONTRACT_PARTITIONS);
-        expect(first.texts().filter((value) => second.texts().includes(value))).toEqual([]);
-        await leaving.stop(1_000);
-        await until(() => new Set(second.texts()).size === CONTRACT_PARTITIONS);
-      });
-
-      test('ignores a commit for a partition that the member does not own', async () => {
-        await bus.produce(
-          topic,
-          Array.from({ length: CONTRACT_PARTITIONS }, (_, at) => record(at, 'x')),
-        );
-        const first = await consume();
-        const second = await consume();
-        await until(() => first.assigned().length === 3 && second.assigned().length === 3);
-        const { partition } = second.assigned()[0]!;
-        await first.commit(topic, partition, 1);
-        expect(await bus.lag(`g-${topic}`, topic)).toBe(CONTRACT_PARTITIONS);
-        await second.commit(topic, partition, 1);
-        expect(await bus.lag(`g-${topic}`, topic)).toBe(CONTRACT_PARTITIONS - 1);
-        await second.stop(1_000);
-        await expect(second.commit(topic, partition, 1)).resolves.toBeUndefined();
-      });
-    });
+    consumerContract(fixture);
 
     describe('the bus', () => {
       test('tells what a group has not committed', async () => {
@@ -439,33 +216,4 @@ export function busContract(name: string, makeHarness: () => Promise<BusHarness>
       });
     });
   });
-}
-
-function record(partition: number, value: string): BusRecord {
-  return { partition, key: 'k', value: Buffer.from(value) };
-}
-
-function text(value: Uint8Array): string {
-  return Buffer.from(value).toString('utf8');
-}
-
-function partitionsOf(owned: readonly TopicPartition[]): number[] {
-  return owned.map((at) => at.partition).toSorted((a, b) => a - b);
-}
-
-function deferred(): { promise: Promise<void>; resolve: () => void } {
-  let resolve = (): void => {};
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
-}
-
-/** Waits for a condition; fails after 15 s. */
-export async function until(condition: () => boolean, everyMs = 20): Promise<void> {
-  const end = performance.now() + 15_000;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`not within 15 s: ${condition.toString()}`);
-    await sleep(everyMs);
-  }
 }

@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Backoff } from '@halley/service/backoff';
 import type { Logger } from '@halley/service/log';
 import type { BusConsumer, ConsumeOptions, TopicPartition } from './bus.js';
 import type { EmbeddedLog } from './embedded-log.js';
+import { within } from './within.js';
 
 const MAX_BATCH_RECORDS = 1_024;
 const MAX_BATCH_BYTES = 1_048_576;
@@ -98,12 +98,7 @@ export class EmbeddedMember implements BusConsumer {
     if (this.#stopped) return;
     this.#stopped = true;
     for (const reader of this.#readers.values()) reader.end();
-    const deadline = new AbortController();
-    await Promise.race([
-      Promise.all(this.#running),
-      sleep(deadlineMs, undefined, { signal: deadline.signal }).catch(() => undefined),
-    ]);
-    deadline.abort();
+    await within(Promise.all(this.#running), deadlineMs);
     this.deps.leave(this);
   }
 

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
 import { Backoff } from '@halley/service/backoff';
 import type { Clock } from '@halley/service/clock';
@@ -9,7 +8,9 @@ import { KafkaCommits } from './kafka-commits.js';
 import { laneName } from './kafka-generation.js';
 import { KafkaLane } from './kafka-lane.js';
 import { readRecords } from './kafka-records.js';
+import { KafkaWatch } from './kafka-watch.js';
 import type { BusMetrics } from './metrics.js';
+import { within } from './within.js';
 
 export interface KafkaConsumerDeps {
   readonly config: BusConfig;
@@ -47,7 +48,7 @@ export class KafkaConsumer implements BusConsumer {
   #markJoined: () => void = () => {};
   #supervision: Promise<void> | undefined;
   #client: Consumer | undefined;
-  #lastSignMs = -Infinity;
+  #watch: KafkaWatch | undefined;
   #disconnectMs = DISCONNECT_MS;
 
   constructor(private readonly deps: KafkaConsumerDeps) {
@@ -89,7 +90,7 @@ export class KafkaConsumer implements BusConsumer {
   }
 
   healthy(): boolean {
-    const silentMs = this.deps.clock.monotonicMs() - this.#lastSignMs;
+    const silentMs = this.#watch?.silentMs() ?? Infinity;
     return (
       !this.#stopped.signal.aborted &&
       this.#client !== undefined &&
@@ -142,8 +143,9 @@ export class KafkaConsumer implements BusConsumer {
       allowAutoTopicCreation: false,
       retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5, restartOnFailure: async () => false },
     });
+    const watch = new KafkaWatch(client, this.deps.clock, SILENT_SESSIONS * config.sessionTimeoutMs);
     try {
-      const ended = this.#watch(client, backoff);
+      this.#listen(client, watch, backoff);
       await client.connect();
       // Earliest for the client: where a group begins is decided on assignment, and a gap must not skip anything.
       await client.subscribe({ topics: [...options.topics], fromBeginning: true });
@@ -154,9 +156,10 @@ export class KafkaConsumer implements BusConsumer {
         partitionsConsumedConcurrently: 16,
         eachBatch: async (payload) => this.#take(payload),
       });
-      await ended;
+      await watch.ended(this.#stopped.signal);
     } finally {
       this.#client = undefined;
+      watch.close();
       await within(
         client.disconnect().catch(() => undefined),
         this.#disconnectMs,
@@ -164,35 +167,13 @@ export class KafkaConsumer implements BusConsumer {
     }
   }
 
-  /** Settles when the client crashed, fell silent, or is to stop. */
-  #watch(client: Consumer, backoff: Backoff): Promise<void> {
-    const { clock, config } = this.deps;
-    this.#lastSignMs = clock.monotonicMs();
-    const sign = (): void => {
-      this.#lastSignMs = clock.monotonicMs();
-    };
-    client.on(client.events.HEARTBEAT, sign);
-    client.on(client.events.FETCH, sign);
+  #listen(client: Consumer, watch: KafkaWatch, backoff: Backoff): void {
+    this.#watch = watch;
     client.on(client.events.COMMIT_OFFSETS, () => this.#commits.onStored());
     client.on(client.events.GROUP_JOIN, ({ payload }) => {
-      sign();
       backoff.reset();
       this.#assign(client, payload.memberAssignment);
     });
-    const ended = new Promise<void>((resolve, reject) => {
-      client.on(client.events.CRASH, ({ payload }) => reject(payload.error));
-      const silent = setInterval(() => {
-        if (clock.monotonicMs() - this.#lastSignMs < SILENT_SESSIONS * config.sessionTimeoutMs) return;
-        clearInterval(silent);
-        reject(new Error('the consumer fell silent'));
-      }, config.sessionTimeoutMs / 2);
-      this.#stopped.signal.addEventListener('abort', () => {
-        clearInterval(silent);
-        resolve();
-      });
-    });
-    ended.catch(() => undefined);
-    return ended;
   }
 
   #assign(client: Consumer, assignment: Readonly<Record<string, readonly number[]>>): void {
@@ -234,7 +215,7 @@ export class KafkaConsumer implements BusConsumer {
     this.#markJoined();
     // Not before whoever called `consume` holds the consumer.
     setImmediate(() => {
-      for (const lane of lanes) this.#run(lane);
+      for (const lane of lanes) if (current(lane)) this.#run(lane);
     });
   }
 
@@ -244,7 +225,6 @@ export class KafkaConsumer implements BusConsumer {
     return new KafkaLane(at, {
       log,
       onBatch: (batch) => options.onBatch(batch),
-      predecessor: this.#running.get(nameOf(at)) ?? Promise.resolve(),
       fetch: (wanted) => {
         if (this.#client !== client) return;
         if (wanted) client.resume([{ topic, partitions: [partition] }]);
@@ -259,7 +239,8 @@ export class KafkaConsumer implements BusConsumer {
 
   #run(lane: KafkaLane): void {
     const name = nameOf(lane.at);
-    const running = lane.run().finally(() => {
+    const predecessor = this.#running.get(name) ?? Promise.resolve();
+    const running = lane.run(predecessor).finally(() => {
       if (this.#running.get(name) === running) this.#running.delete(name);
     });
     this.#running.set(name, running);
@@ -288,11 +269,4 @@ export class KafkaConsumer implements BusConsumer {
 
 function nameOf({ partition, topic }: TopicPartition): string {
   return laneName(topic, partition);
-}
-
-/** Waits for a promise, but no longer than `timeMs`. */
-async function within(promise: Promise<unknown>, timeMs: number): Promise<void> {
-  const over = new AbortController();
-  await Promise.race([promise, sleep(timeMs, undefined, { signal: over.signal }).catch(() => undefined)]);
-  over.abort();
 }

@@ -8,8 +8,6 @@ const MAX_WAITING_BYTES = 1_048_576;
 export interface KafkaLaneDeps {
   readonly onBatch: ConsumeOptions['onBatch'];
   readonly log: Logger;
-  /** Resolves when the handler of an earlier ownership of this partition has ended. */
-  readonly predecessor: Promise<void>;
   /** Fetch this partition, or don't. */
   fetch(wanted: boolean): void;
   /** Fetch from here on. */
@@ -86,9 +84,9 @@ export class KafkaLane {
     this.#wake?.();
   }
 
-  /** Runs until closed. */
-  async run(): Promise<void> {
-    await this.deps.predecessor;
+  /** Runs until closed, once the handler of an earlier ownership of this partition has ended. */
+  async run(predecessor: Promise<void>): Promise<void> {
+    await predecessor;
     while (!this.#closed.signal.aborted) {
       if (this.#pausedByOwner || this.#waiting.length === 0) {
         await new Promise<void>((resolve) => {

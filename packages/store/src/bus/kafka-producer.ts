@@ -12,6 +12,7 @@ import { laneName, ProducerGeneration, seal, type SealedBatch } from './kafka-ge
 import type { Leaders } from './kafka-leaders.js';
 import type { BusMetrics } from './metrics.js';
 import { ProduceQueue, type LaneBatch } from './produce-queue.js';
+import { within } from './within.js';
 
 export interface KafkaProducerDeps {
   readonly config: BusConfig;
@@ -72,10 +73,7 @@ export class KafkaProducer {
   /** Refuses what waits, and ends what is in flight by the deadline. */
   async stop(deadlineMs: number): Promise<void> {
     this.#queue.close();
-    const late = new AbortController();
-    const cut = sleep(deadlineMs, undefined, { signal: late.signal }).catch(() => undefined);
-    await Promise.race([Promise.all(this.#inFlight), cut]);
-    late.abort();
+    await within(Promise.all(this.#inFlight), deadlineMs);
     this.#stopped.abort();
     await Promise.all(this.#inFlight);
     await Promise.all([...this.#generations].map((generation) => generation.close()));
@@ -200,18 +198,14 @@ export class KafkaProducer {
     const backoff = new Backoff({ baseMs: 100, maxMs: 1_000 });
     while (!this.#over(untilMs)) {
       if (this.#current?.usable) return this.#current;
-      const late = new AbortController();
       const remainingMs = Math.max(0, untilMs - this.deps.clock.monotonicMs());
-      const cut = sleep(remainingMs, undefined, { signal: late.signal }).catch(() => undefined);
       try {
-        const generation = await Promise.race([this.#open(), cut]);
+        const generation = await within(this.#open(), remainingMs);
         if (generation) return generation;
       } catch (error) {
         this.deps.onOutcome(false);
         this.deps.log.debug({ err: error }, 'no producer, repeating');
         await backoff.wait(this.#stopped.signal);
-      } finally {
-        late.abort();
       }
     }
     return undefined;

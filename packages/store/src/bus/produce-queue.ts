@@ -207,16 +207,19 @@ export class ProduceQueue {
 
   /** Ends the wait of what is late although its lane is still busy, so that callers hear of it in time. */
   #scheduleSweep(): void {
-    this.#sweeper ??= setTimeout(() => {
+    if (this.#sweeper) return;
+    this.#sweeper = setTimeout(() => {
       this.#sweeper = undefined;
       const now = this.deps.clock.monotonicMs();
       let waiting = false;
       for (const lane of this.#lanes.values()) {
+        if (lane.waiting.length === 0) continue;
         this.#drop(lane, (part) => part.call.lateness(now));
         waiting ||= lane.waiting.length > 0;
       }
       if (waiting) this.#scheduleSweep();
     }, SWEEP_MS);
+    this.#sweeper.unref();
   }
 
   #drop(lane: Lane, reason: (part: Part) => HalleyError | undefined): void {
