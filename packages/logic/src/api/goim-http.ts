@@ -58,6 +58,7 @@ export class GoimHttp implements Service {
   readonly #server: FastifyInstance;
   readonly #endpoints: readonly Endpoint[];
   #boundPort = 0;
+  #stopping = false;
 
   constructor(private readonly deps: GoimHttpDeps) {
     this.#endpoints = [
@@ -99,6 +100,7 @@ export class GoimHttp implements Service {
 
   /** Takes no new connections and ends when the requests that run are answered, or at the deadline. */
   async stop(deadlineMs: number): Promise<void> {
+    this.#stopping = true;
     const timer = setTimeout(() => this.#server.server.closeAllConnections(), deadlineMs);
     await this.#server.close();
     clearTimeout(timer);
@@ -114,6 +116,10 @@ export class GoimHttp implements Service {
     );
     server.addHook('onRequest', async (request) => {
       delete request.raw.headers['content-type'];
+    });
+    server.addHook('onSend', async (_request, reply) => {
+      // A connection that is kept open would keep the stop waiting.
+      if (this.#stopping) void reply.header('connection', 'close');
     });
     server.addHook('onResponse', async (request, reply) => {
       const path = request.routeOptions.url ?? 'unknown';

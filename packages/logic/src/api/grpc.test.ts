@@ -383,7 +383,7 @@ describe('PushService', () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     bus.calls[0]?.resolve();
     bus.answer = () => 'ok';
-    await push(toUser('2'));
+    expect((await push(toUser('2', { id: 'x' }))).id).toBe('x');
   });
 
   test('GetPresence answers for each user, in order', async () => {

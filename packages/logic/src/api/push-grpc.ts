@@ -110,14 +110,13 @@ function readDisconnect(request: DisconnectRequest__Output, limits: PushLimits):
   if (reason.length > MAX_REASON_LENGTH) {
     throw invalid('reason', `${reason.length} characters, more than ${MAX_REASON_LENGTH}`);
   }
-  switch (target) {
-    case 'users':
-      return { users: [...new Set(readUsers(users?.mids ?? [], limits.maxTargets, 'users.mids'))] };
-    case 'keys':
-      return { keys: [...new Set(readKeys(keys?.keys ?? [], limits.maxTargets, 'keys.keys'))] };
-    default:
-      throw invalid('target', 'exactly one of users and keys is to be set');
+  if (target === 'users') {
+    return { users: [...new Set(readUsers(users?.mids ?? [], limits.maxTargets, 'users.mids'))] };
   }
+  if (target === 'keys') {
+    return { keys: [...new Set(readKeys(keys?.keys ?? [], limits.maxTargets, 'keys.keys'))] };
+  }
+  throw invalid('target', 'exactly one of users and keys is to be set');
 }
 
 interface AnyCall {
