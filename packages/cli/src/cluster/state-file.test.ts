@@ -24,7 +24,7 @@ const port = (fallback: number) => z.int().default(fallback).meta({ description:
 const cometSchema = z.object({
   node: nodeConfig,
   tcp: z.object({ port: port(3101) }),
-  wss: z.object({ port: port(3103), enabled: z.boolean().default(false).meta({ description: 'TLS.' }) }),
+  wss: z.object({ port: port(3103) }),
   ops: opsConfig(3104),
 });
 
