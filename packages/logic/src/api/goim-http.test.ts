@@ -269,7 +269,11 @@ describe('a query that does not bind', () => {
 
 describe('online figures', () => {
   const put = (node: string, counts: Record<string, number>) =>
-    routes.putOnline(node as NodeId, new Map(Object.entries(counts)) as ReadonlyMap<RoomId, number>, 30_000);
+    routes.putOnline(
+      node as NodeId,
+      new Map(Object.entries(counts)) as unknown as ReadonlyMap<RoomId, number>,
+      30_000,
+    );
 
   test('top is summed over the comets, fullest first, named without the type', async () => {
     await put('a', { 'live://1000': 2, 'live://2000': 1, 'chat://1': 9, lobby: 4 });
