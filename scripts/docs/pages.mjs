@@ -1,3 +1,8 @@
+import { configDoc } from '@halley/cli/docs/config-doc';
+import { cometConfig } from '@halley/comet/config';
+import { jobConfig } from '@halley/job/config';
+import { logicConfig } from '@halley/logic/config';
+
 import { errorsPage } from './errors-page.mjs';
 
 /**
@@ -5,5 +10,8 @@ import { errorsPage } from './errors-page.mjs';
  * A page is added here; `npm run docs` writes it, and a unit test finds a stale one.
  */
 export function pages() {
-  return new Map([['docs/errors.md', errorsPage()]]);
+  return new Map([
+    ['docs/errors.md', errorsPage()],
+    ['docs/config.md', configDoc({ comet: cometConfig, logic: logicConfig, job: jobConfig })],
+  ]);
 }

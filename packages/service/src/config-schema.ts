@@ -155,7 +155,9 @@ function leaf(schema: z.ZodType, path: readonly string[]): ConfigKey {
     env: envName(path),
     envAliases: list(meta.env),
     flag: `--${path.join('.')}`,
-    flagAliases: list(meta.flag).map((flag) => `--${flag}`),
+    flagAliases: list(meta.flag)
+      .map((flag) => `--${flag}`)
+      .filter((flag) => flag !== `--${path.join('.')}`),
     kind,
     type,
     defaultText: fallback === undefined ? undefined : JSON.stringify(fallback),

@@ -248,6 +248,10 @@ function unknownKey(label: string, path: readonly string[], keys: readonly Confi
 
 function nearest(name: string, names: readonly string[]): string {
   if (names.length === 0) return '';
+  // A key that is only there below a section, as comet.ops.port of the embedded start.
+  const bare = name.replace(/^(--|HALLEY_)/, '');
+  const longer = names.find((known) => known.endsWith(`.${bare}`) || known.endsWith(`_${bare}`));
+  if (longer !== undefined) return `; did you mean ${longer}?`;
   const best = closest(name, names);
   return distance(name, best) <= Math.max(3, name.length / 2) ? `; did you mean ${best}?` : '';
 }

@@ -78,7 +78,7 @@ export interface NodeIdentity<Kind extends string> {
 export function resolveNode<Kind extends string>(
   config: NodeConfig,
   boundPorts: Readonly<Partial<Record<Kind, number>>>,
-  idKind: Kind,
+  idKind: NoInfer<Kind>,
 ): NodeIdentity<Kind> {
   const name = config.hostname || hostname();
   const host = advertisedHost(config);

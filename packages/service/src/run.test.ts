@@ -37,7 +37,9 @@ class FakeService implements Service {
   }
 }
 
-afterEach(() => jest.restoreAllMocks());
+afterEach(() => {
+  jest.restoreAllMocks();
+});
 
 function run(service: Service, options: Partial<RunOptions> = {}) {
   const host = new FakeProcess();

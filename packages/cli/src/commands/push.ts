@@ -98,8 +98,6 @@ function failed(error: HalleyError, id: string, options: PushOptions): number {
       JSON.stringify({ outcome, id, code, message, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }),
     );
   } else {
-    const where =
-      code === 'unavailable' ? ` Is a logic at ${options.address}? \`halley start\` runs one.` : '';
     const repeat =
       outcome === 'unknown'
         ? ` It may appear all the same: repeat it with --id ${id}.`

@@ -44,16 +44,29 @@ There \`auth.mode\` is \`open\` unless set, and the registry, the routes and the
 
 /** The text of docs/config.md. */
 export function configDoc(schemas: TierSchemas): string {
-  const lines = [INTRODUCTION];
-  for (const tier of TIERS) {
-    lines.push(`## ${tier}`, '');
-    for (const [section, keys] of bySection(describeConfig(schemas[tier]))) {
-      lines.push(`### ${tier}: ${section}`, '', ...keyTable(keys), '');
-    }
-  }
+  const lines = [INTRODUCTION, '## Sections', ''];
+  for (const [title, table] of sectionTables(schemas)) lines.push(`### ${title}`, '', ...table, '');
   lines.push('## Other variables', '', '| variable | |', '|---|---|');
   for (const [name, text] of Object.entries(RESERVED_ENVIRONMENT)) lines.push(`| \`${name}\` | ${text} |`);
   return `${lines.join('\n')}\n`;
+}
+
+/** A table for each section; tiers whose section is the same share one. */
+function sectionTables(schemas: TierSchemas): [string, string[]][] {
+  const sections = new Map<string, { table: string[]; tiers: TierName[] }[]>();
+  for (const tier of TIERS) {
+    for (const [section, keys] of bySection(describeConfig(schemas[tier]))) {
+      const table = keyTable(keys);
+      const variants = sections.get(section) ?? [];
+      sections.set(section, variants);
+      const same = variants.find((variant) => variant.table.join() === table.join());
+      if (same) same.tiers.push(tier);
+      else variants.push({ table, tiers: [tier] });
+    }
+  }
+  return [...sections].flatMap(([section, variants]) =>
+    variants.map(({ table, tiers }): [string, string[]] => [`${section} (${tiers.join(', ')})`, table]),
+  );
 }
 
 function bySection(keys: readonly ConfigKey[]): Map<string, ConfigKey[]> {
@@ -73,7 +86,10 @@ function keyTable(keys: readonly ConfigKey[]): string[] {
 function cells(key: ConfigKey): string[] {
   const names = [`\`${key.key}\``, ...[...key.flagAliases, ...key.envAliases].map((name) => `\`${name}\``)];
   const unit = key.unit === undefined ? '' : `, ${key.unit}`;
-  const range = [key.range, key.sane === undefined ? undefined : `sensible: ${key.sane}`];
+  const range = [
+    key.range?.replace(/^(of|that is) /, ''),
+    key.sane === undefined ? undefined : `sensible: ${key.sane}`,
+  ];
   const secret = key.secret ? ' Secret: never printed.' : '';
   return [
     names.join('<br>'),

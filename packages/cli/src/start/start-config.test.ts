@@ -1,8 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
+import { describeConfig } from '@halley/service/config';
 import { z } from 'zod';
 
 import { configDoc } from '../docs/config-doc.js';
-import { loadStartConfig, printStartConfig } from './start-config.js';
+import { loadStartConfig, printStartConfig, startSchema } from './start-config.js';
 
 const node = z.object({
   bind: z.string().default('127.0.0.1').meta({ description: 'Address.', flag: 'bind' }),
@@ -20,7 +21,13 @@ const schemas = {
     session: z.object({ maxBodyBytes: z.int().default(4096).meta({ description: 'Limit.', unit: 'bytes' }) }),
   }),
   logic: z.object({ node, ops: ops(3114), auth }),
-  job: z.object({ node, ops: ops(3124) }),
+  job: z.object({
+    node,
+    ops: ops(3124),
+    bus: z.object({
+      adapter: z.enum(['kafka', 'embedded']).default('kafka').meta({ description: 'Adapter.' }),
+    }),
+  }),
 };
 
 const load = (...flags: string[]) => loadStartConfig(schemas, { flags, env: {} }).tiers;
@@ -45,7 +52,21 @@ describe('one configuration for three tiers', () => {
 
   test('a key whose default differs is only there', () => {
     expect(load('--comet.ops.port', '1').comet.ops.port).toBe(1);
-    expect(() => load('--ops.port', '1')).toThrow('flag --ops.port: there is no such setting');
+    expect(() => load('--ops.port', '1')).toThrow(
+      'flag --ops.port: there is no such setting; did you mean --comet.ops.port?',
+    );
+  });
+
+  test('another adapter than the embedded one is refused, not ignored', () => {
+    expect(load().job.bus.adapter).toBe('embedded');
+    for (const flag of ['--bus.adapter', '--job.bus.adapter']) {
+      expect(() => load(flag, 'kafka')).toThrow('halley start is always embedded');
+    }
+  });
+
+  test('what is told as the default is what holds', () => {
+    const keys = describeConfig(startSchema(schemas));
+    expect(keys.find(({ key }) => key === 'auth.mode')?.defaultText).toBe('"open"');
   });
 
   test('auth.mode can be set', () => {
@@ -74,8 +95,9 @@ test('what is printed can be read back, but for secrets', () => {
 
 test('the page of the configuration has every key of every tier', () => {
   const page = configDoc(schemas);
-  expect(page).toContain('### comet: session');
+  expect(page).toContain('### session (comet)');
   expect(page).toContain('| `session.maxBodyBytes` | whole number, bytes | `4096` |  | Limit. |');
+  expect(page.split('### node (comet, logic, job)')).toHaveLength(2);
   expect(page).toContain('| `node.region`<br>`REGION` |');
   expect(page).toContain('Secret: never printed.');
 });

@@ -1,3 +1,4 @@
+import { HalleyError } from '@halley/protocol/error';
 import { asObject, describeConfig, withoutDefaults } from '@halley/service/config-schema';
 import { type ConfigSources, loadConfig, printConfig } from '@halley/service/config';
 import { z } from 'zod';
@@ -17,12 +18,12 @@ const dataConfig = z.object({
 });
 
 /** What the embedded start runs with unless it is told otherwise. */
-const EMBEDDED = {
+const EMBEDDED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   auth: { mode: 'open' },
   registry: { adapter: 'embedded' },
   routes: { adapter: 'embedded' },
   bus: { adapter: 'embedded' },
-} as const;
+};
 
 type Tree = Record<string, unknown>;
 
@@ -51,6 +52,7 @@ export function loadStartConfig<Schemas extends TierSchemas>(
   sources: ConfigSources,
 ): StartConfig<Schemas> {
   const said: Tree = loadConfig(startSchema(schemas), sources);
+  for (const part of [said, ...TIERS.map((tier) => said[tier] as Tree | undefined)]) requireEmbedded(part);
   const one = (tier: TierName): Tree => {
     const shared = pick(said, schemas[tier]);
     const values = overlay(
@@ -61,6 +63,17 @@ export function loadStartConfig<Schemas extends TierSchemas>(
   };
   const tiers = { comet: one('comet'), logic: one('logic'), job: one('job') };
   return { dataDir: (said['data'] as { dir: string }).dir, tiers: tiers as StartConfig<Schemas>['tiers'] };
+}
+
+function requireEmbedded(said: Tree | undefined): void {
+  for (const section of ['registry', 'routes', 'bus']) {
+    const { adapter } = (said?.[section] ?? {}) as { readonly adapter?: string };
+    if (adapter === undefined || adapter === 'embedded') continue;
+    throw new HalleyError(
+      'bad_config',
+      `${section}.adapter: ${adapter} is for tiers in processes of their own (halley comet, logic, job); halley start is always embedded`,
+    );
+  }
 }
 
 /** The configuration in effect as YAML, which can be read back; secrets hidden. */
@@ -93,7 +106,9 @@ function merge(
     if (own.has(key)) continue;
     const section = asObject(child);
     if (!section) {
-      into[name] ??= child;
+      // What is told as the default is what holds here.
+      const value = EMBEDDED[path]?.[name];
+      into[name] ??= value === undefined ? child : child.meta({ ...child.meta(), default: value });
       continue;
     }
     const before = into[name] && asObject(into[name]);

@@ -1,10 +1,10 @@
 import { EmbeddedRegistry } from '@halley/cluster/registry/embedded';
 import { createCometApp } from '@halley/comet/app';
-import { cometConfig } from '@halley/comet/config';
+import { checkCometConfig, cometConfig, cometPorts } from '@halley/comet/config';
 import { createJobApp } from '@halley/job/app';
 import { jobConfig } from '@halley/job/config';
 import { createLogicApp } from '@halley/logic/app';
-import { logicConfig } from '@halley/logic/config';
+import { checkLogicConfig, logicConfig } from '@halley/logic/config';
 import { configHelp, splitArguments } from '@halley/service/command-line';
 import { describeConfig } from '@halley/service/config';
 import { systemClock } from '@halley/service/clock';
@@ -42,6 +42,8 @@ export async function start(argv: readonly string[]): Promise<void> {
       env: process.env,
       flags,
     });
+    checkCometConfig(config.tiers.comet);
+    checkLogicConfig(config.tiers.logic);
   } catch (error) {
     await complain(error);
     process.exitCode = 1;
@@ -57,15 +59,14 @@ async function run({ dataDir, tiers }: StartConfig<typeof tierSchemas>): Promise
   const bus = new EmbeddedBus({ dataDir, partitions: tiers.logic.bus.partitions, log, clock: systemClock });
   const registry = new EmbeddedRegistry({ log });
   const routes = new EmbeddedRoutes({ leaseMs: tiers.logic.routes.leaseMs });
-  const shared = { registry, log };
-  const logic = createLogicApp(tiers.logic, { ...shared, bus, routes });
-  const comet = createCometApp(tiers.comet, shared);
-  const job = createJobApp(tiers.job, { ...shared, bus, routes });
+  const logic = createLogicApp(tiers.logic, { registry, bus, routes, log });
+  const comet = createCometApp(tiers.comet, { registry, log: log.child({ tier: 'comet' }) });
+  const job = createJobApp(tiers.job, { registry, bus, routes, log: log.child({ tier: 'job' }) });
   const lock = new DataFolder(dataDir);
   const all = new ServiceGroup('halley', [lock, bus, routes, registry, logic, comet, job], log);
   await runService(all, {
     log,
-    ports: [...portsOf('comet', tiers.comet), ...portsOf('logic', tiers.logic), ...portsOf('job', tiers.job)],
+    ports: [...cometPorts(tiers.comet), ...portsOf('logic', tiers.logic), ...portsOf('job', tiers.job)],
     onStarted: async () => {
       await untilReady([logic, comet, job], 15_000);
       for (const line of banner({ comet: comet.node, logic: logic.node, job: job.node }, dataDir))
