@@ -113,7 +113,7 @@ export interface Bus extends Service {
   consume(options: ConsumeOptions): Promise<BusConsumer>;
   /** Frozen in the configuration; `start` creates missing topics and refuses another count. */
   partitions(topic: string): number;
-  /** Records that `group` has not committed yet, over all partitions of a topic. */
+  /** Records that `group` has not committed yet, over all partitions of a topic. `bus_unknown` while the bus is away. */
   lag(group: string, topic: string): Promise<number>;
   /** Changes only when the bus itself was lost: positions of different epochs are not comparable. */
   readonly epoch: string;

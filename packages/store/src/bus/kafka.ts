@@ -24,6 +24,7 @@ export interface KafkaBusDeps {
 }
 
 const PROBE_MS = 3_000;
+const ASK_ATTEMPTS = 6;
 
 /** The bus in Kafka. Its epoch is Kafka's cluster id. */
 export class KafkaBus implements Bus {
@@ -149,10 +150,9 @@ export class KafkaBus implements Bus {
   }
 
   async lag(group: string, topic: string): Promise<number> {
-    const [ends, committed] = await Promise.all([
-      this.#open.fetchTopicOffsets(topic),
-      this.#committed(group, topic),
-    ]);
+    const [ends, committed] = await this.#ask(() =>
+      Promise.all([this.#open.fetchTopicOffsets(topic), this.#committed(group, topic)]),
+    );
     return ends.reduce((lag, { high, low, partition }) => {
       const start = Number(low);
       return lag + Math.max(0, Number(high) - Math.max(start, committed.get(partition) ?? start));
@@ -186,6 +186,21 @@ export class KafkaBus implements Bus {
     const [answer] = await this.#open.fetchOffsets({ groupId: group, topics: [topic] });
     const known = (answer?.partitions ?? []).filter(({ offset }) => Number(offset) >= 0);
     return new Map(known.map(({ offset, partition }) => [partition, Number(offset)]));
+  }
+
+  /** Asks a few times: a new topic's leader, or one that changes, takes a moment to be known. */
+  async #ask<Answer>(question: () => Promise<Answer>): Promise<Answer> {
+    const backoff = new Backoff({ baseMs: 100, maxMs: 1_000 });
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await question();
+      } catch (error) {
+        if (attempt === ASK_ATTEMPTS || !this.#admin) {
+          throw new HalleyError('bus_unknown', 'Kafka did not answer.', { cause: error });
+        }
+        await backoff.wait();
+      }
+    }
   }
 
   #scheduleProbe(): void {
