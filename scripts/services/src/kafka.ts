@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -9,8 +10,6 @@ import { requireJava } from './requirements.js';
 import { lastLines, run } from './run.js';
 import { startOnPort, type RunningService, type StartOptions } from './running-service.js';
 
-/** Any id will do, and the same one for all lets a folder be formatted again. */
-const CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qk';
 const QUICK_START = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
 const LOGGING = [
   '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
@@ -27,7 +26,15 @@ export async function startKafka(options: StartOptions = {}): Promise<RunningSer
     await writeFile(file, properties(port, await freePort(), data));
     const classPath = ['-cp', path.join(jars, '*')];
     if (!existsSync(path.join(data, 'meta.properties'))) {
-      const format = ['format', '-t', CLUSTER_ID, '-c', file, '--ignore-formatted'];
+      // A fresh id for fresh data: whoever remembers positions in an earlier one can tell.
+      const format = [
+        'format',
+        '-t',
+        randomBytes(16).toString('hex').slice(0, 22),
+        '-c',
+        file,
+        '--ignore-formatted',
+      ];
       const answer = await run(java, [
         '-Xmx64m',
         ...QUICK_START,

@@ -14,7 +14,7 @@ export function registerCluster(program: Command): void {
     .command('cluster')
     .description('run the real Kafka, ZooKeeper and Redis on this machine, and two of each tier')
     .option('--dir <folder>', 'folder for cluster.json, the logs and the data', '.halley')
-    .option('--port-offset <number>', 'added to every port of the tiers', wholeNumber(0, 20_000), 0)
+    .option('--port-offset <number>', 'added to every port of the tiers', wholeNumber(0, 60_000), 0)
     .action(async ({ dir, portOffset }: ClusterOptions) => {
       // Loaded when it is needed, as the other commands need none of it.
       const [{ LocalCluster }, { clusterBanner }, { createLogger }, { runService }] = await Promise.all([

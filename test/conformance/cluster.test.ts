@@ -1,0 +1,17 @@
+import { afterAll, beforeAll } from '@jest/globals';
+
+import { startCluster, type TestCluster } from '../harness/cluster.js';
+import { conformance } from './suite/conformance.js';
+
+/** goim's protocol on real services and processes: on both pairs, and with a client on one and a pusher on the other. */
+let cluster: TestCluster;
+
+beforeAll(async () => {
+  cluster = await startCluster();
+}, 120_000);
+
+afterAll(() => cluster?.stop(), 20_000);
+
+conformance('goim at comet 1 and logic 1 of a cluster', () => cluster.target('comet-1', 'logic-1'));
+conformance('goim at comet 2 and logic 2 of a cluster', () => cluster.target('comet-2', 'logic-2'));
+conformance('goim at comet 2 and logic 1 of a cluster', () => cluster.target('comet-2', 'logic-1'));
