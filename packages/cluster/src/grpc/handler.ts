@@ -40,7 +40,11 @@ export function serverStream<Request, Reply>(
 export function bidiStream<Request, Reply>(
   handle: (call: ServerDuplexStream<Request, Reply>) => Promise<void>,
 ): handleBidiStreamingCall<Request, Reply> {
-  return (call) => settle(call, () => handle(call));
+  return (call) => {
+    // Leaving a `for await` over the requests would destroy the call, and no status could be sent any more.
+    call[Symbol.asyncIterator] = () => call.iterator({ destroyOnReturn: false });
+    settle(call, () => handle(call));
+  };
 }
 
 /** Milliseconds until the caller's deadline; Infinity when it gave none, never negative. */
@@ -87,14 +91,20 @@ export function guardHandlers(handlers: UntypedServiceImplementation): UntypedSe
 }
 
 /** grpc-js sends the status of an error that the stream emits; destroying the stream would send none. */
-function settle(
-  call: { end(): unknown; emit(event: 'error', error: Error): unknown },
-  run: () => Promise<void>,
-): void {
+interface Emitter {
+  emit(event: 'error', error: Error): unknown;
+}
+
+function settle(call: Emitter & { end(): unknown }, run: () => Promise<void>): void {
   Promise.resolve()
     .then(run)
     .then(
       () => call.end(),
-      (error: unknown) => call.emit('error', toServiceError(error)),
+      (error: unknown) => fail(call, error),
     );
+}
+
+/** As grpc-js has it: a stream ends with the status of an error that is emitted, not of one that destroys it. */
+function fail(call: Emitter, error: unknown): void {
+  call.emit('error', toServiceError(error));
 }

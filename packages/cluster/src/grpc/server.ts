@@ -1,4 +1,5 @@
 import {
+  setLogger,
   Server,
   type ServerInterceptor,
   type ServiceDefinition,
@@ -56,13 +57,16 @@ export class GrpcServer implements Service {
   constructor(private readonly deps: GrpcServerDeps) {
     this.name = deps.use ?? 'gRPC server';
     const maxMessageBytes = deps.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
+    // By itself grpc-js writes to standard error, about a port that is taken for instance.
+    const note = (text: unknown): void => deps.log.debug({ text }, 'grpc-js');
+    setLogger({ error: note, info: note, debug: note });
     this.#server = new Server({
       'grpc.max_send_message_length': maxMessageBytes,
       'grpc.max_receive_message_length': maxMessageBytes,
       // Finds dead callers; grpc-js does not refuse the pings of its clients, however many.
       'grpc.keepalive_time_ms': 10_000,
       'grpc.keepalive_timeout_ms': 5_000,
-      'grpc.enable_channelz': 0,
+      // Channelz stays on: without it, forceShutdown of grpc-js 1.14 finds no connections to cut.
       interceptors: [
         this.#inProgress.interceptor,
         observeServer(deps),
@@ -122,11 +126,19 @@ export class GrpcServer implements Service {
       return;
     }
     for (const service of ['', ...this.#services]) this.#health.setStatus(service, 'NOT_SERVING');
-    const cutOff = setTimeout(() => this.#server.forceShutdown(), deadlineMs);
-    const closed = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
-    // What watches the health would hold the server open for as long as it likes.
-    this.#inProgress.whenNone(() => void setTimeout(() => this.#server.forceShutdown(), 100).unref());
-    await closed;
-    clearTimeout(cutOff);
+    await new Promise<void>((resolve) => {
+      const force = (): void => {
+        clearTimeout(cutOff);
+        this.#server.forceShutdown();
+        resolve();
+      };
+      const cutOff = setTimeout(force, deadlineMs);
+      this.#server.tryShutdown(() => {
+        clearTimeout(cutOff);
+        resolve();
+      });
+      // What watches the health would hold the server open for as long as it likes; answers still have to leave.
+      this.#inProgress.whenNone(() => void setTimeout(force, 100).unref());
+    });
   }
 }
