@@ -1,7 +1,7 @@
 import { afterAll, beforeAll } from '@jest/globals';
 
 import { startCluster, type TestCluster } from '../harness/cluster.js';
-import { conformance } from './suite/conformance.js';
+import { conformance } from '../conformance/suite/conformance.js';
 
 /** goim's protocol on real services and processes: on both pairs, and with a client on one and a pusher on the other. */
 let cluster: TestCluster;
