@@ -126,8 +126,9 @@ export abstract class GoimClient {
   /** For the transports: one frame came; on WebSocket, one message that is one frame. */
   protected received(frame: Frame): void {
     this.wire.push(Buffer.from(encodeFrame(frame)).toString('hex'));
-    const wrapped = frame.op === Operation.Raw;
-    for (const inner of unpackRaw(frame)) {
+    // An empty op 9 is the answer to an op 9 of the client's own, which is a message for the business like others.
+    const wrapped = frame.op === Operation.Raw && frame.body.length > 0;
+    for (const inner of wrapped ? unpackRaw(frame) : [frame]) {
       this.#received.push({ ...inner, body: Buffer.from(inner.body), wrapped });
     }
     this.#wake();

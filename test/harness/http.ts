@@ -41,8 +41,10 @@ export class HttpApi {
       for (const one of Array.isArray(value) ? value : [value]) url.searchParams.append(name, String(one));
     }
     const { promise, resolve, reject } = withResolvers<HttpAnswer>();
-    const length: Record<string, string> =
-      body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
+    const isSized = body !== undefined && !('transfer-encoding' in headers);
+    const length: Record<string, string> = isSized
+      ? { 'content-length': String(Buffer.byteLength(body)) }
+      : {};
     const call = request(url, { method, agent: this.#agent, headers: { ...length, ...headers } });
     call.on('error', reject);
     call.on('response', (response) => {

@@ -21,7 +21,7 @@ export class TcpClient extends GoimClient {
     socket.on('data', (chunk) => {
       try {
         for (const frame of this.#decoder.push(chunk)) {
-          if (frame.op === Operation.Raw) this.breaches.push('operation 9 on TCP');
+          if (frame.op === Operation.Raw && frame.body.length > 0) this.breaches.push('operation 9 on TCP');
           this.received(frame);
         }
       } catch (error) {

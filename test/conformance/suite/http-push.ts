@@ -97,7 +97,7 @@ export function httpPushSuite(stage: Stage): void {
   });
 
   describe('paths and methods', () => {
-    test.each(['/', '/goim', '/goim/push', '/goim/push/keys/', '/goim/push/everyone', '/favicon.ico', '/%'])(
+    test.each(['/', '/goim', '/goim/push', '/goim/push/everyone', '/favicon.ico', '/%'])(
       'POST and GET %s is 404',
       async (path) => {
         expect((await stage.http.get(path)).status).toBe(404);
