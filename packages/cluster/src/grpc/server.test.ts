@@ -103,6 +103,7 @@ describe('a gRPC server', () => {
     stream.write({ listServices: '' });
     const [{ listServicesResponse }] = await answer;
     stream.end();
+    await once(stream.resume(), 'end');
     expect(listServicesResponse.service.map(({ name }) => name)).toEqual([
       'halley.delivery.v1.SessionService',
     ]);
