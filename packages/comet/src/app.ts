@@ -184,6 +184,7 @@ class App implements CometApp {
       registration: this.#registration,
       load: () => comet.load,
       intervalMs: LOAD_INTERVAL_MS,
+      clock: systemClock,
       log,
     });
     await this.#reporter.start();

@@ -1,0 +1,49 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+
+import { CometHarness } from '../testing/harness.js';
+import type { Delivered } from './deliverer.js';
+
+const origin = { epoch: 'e', topic: 't', partition: 0 };
+const delivery = (position: number, fields: Partial<Delivered> = {}): Delivered => ({
+  position,
+  operation: 5,
+  body: Buffer.from(`${position}`),
+  expireAtMs: 0,
+  keys: ['k'],
+  rooms: [],
+  everyone: false,
+  speed: 0,
+  ...fields,
+});
+
+describe('a delivery', () => {
+  let harness: CometHarness;
+  beforeEach(async () => {
+    harness = await CometHarness.start();
+  });
+  afterEach(() => harness.stop());
+
+  const dropped = (reason: string): Promise<number> =>
+    harness.metric('halley_comet_messages_dropped_total', { reason });
+
+  test('that cannot be delivered costs only itself', async () => {
+    const client = await harness.tcpOf({ mid: 1, key: 'k', accepts: [5] });
+    const { deliverer } = harness.comet;
+    deliverer.deliver(origin, delivery(1));
+    deliverer.deliver(origin, delivery(2, { body: undefined as unknown as Uint8Array }));
+    deliverer.deliver(origin, delivery(3, { rooms: null as unknown as string[] }));
+    deliverer.deliver(origin, delivery(4));
+    expect(await client.texts(3)).toEqual(['5:1', '5:3', '5:4']);
+    expect(await dropped('fault')).toBe(2);
+  });
+
+  test('for who is not here, or is late, or was had, is counted by its reason', async () => {
+    const { deliverer } = harness.comet;
+    deliverer.deliver(origin, delivery(1, { keys: ['nobody'], rooms: ['none'] }));
+    deliverer.deliver(origin, delivery(2, { expireAtMs: Date.now() - 1 }));
+    deliverer.deliver(origin, delivery(2));
+    expect(await dropped('not_here')).toBe(2);
+    expect(await dropped('expired')).toBe(1);
+    expect(await dropped('duplicate')).toBe(1);
+  });
+});
