@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { describe, expect, test } from '@jest/globals';
 
 import { encodeFrame, encodeRaw, pushFrame } from '@halley/protocol/frame';
@@ -163,6 +165,8 @@ export function pushesSuite(stage: Stage): void {
       await stage.pushMids(op, [mid], 'offline');
       await stage.pushKeys(op, [key], 'offline');
       await stage.pushRoom(op, newRoom(), 'offline');
+      // Who is online is looked up when a push is delivered, and these may still be on their way.
+      await sleep(500);
       const client = await stage.open(transport, { mid, key, accepts: [op] });
       await stage.pushMids(op, [mid], 'online');
       await expectPush(client, op, 'online');
