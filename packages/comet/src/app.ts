@@ -18,7 +18,7 @@ import { OpsServer } from '@halley/service/ops-server';
 
 import { Comet } from './comet.js';
 import { checkCometConfig, type CometConfig } from './config.js';
-import { deliveryService } from './grpc/delivery-stream.js';
+import { DeliveryService } from './grpc/delivery-stream.js';
 import { goimComet } from './grpc/goim-comet.js';
 import { LoadReporter } from './load-reporter.js';
 import { GrpcLogicLink } from './logic-link-grpc.js';
@@ -65,6 +65,7 @@ class App implements CometApp {
   #link: GrpcLogicLink | undefined;
   #comet: Comet | undefined;
   #grpc: GrpcServer | undefined;
+  #delivery: DeliveryService | undefined;
   #self: NodeRef | undefined;
   #registration: Registration | undefined;
   #reporter: LoadReporter | undefined;
@@ -133,6 +134,7 @@ class App implements CometApp {
     }
     if (registration) await atMost(registration.deregister(), Math.min(left(), REGISTRY_MS));
     await comet?.stop(left() * 0.5);
+    this.#delivery?.end();
     await this.#grpc?.stop(Math.min(left() * 0.5, REGISTRY_MS));
     this.#link?.close();
     if (!this.ports.registry) await this.#registry?.stop(left() * 0.5);
@@ -207,10 +209,9 @@ class App implements CometApp {
     });
     const incarnation = (): string => this.#self?.incarnation ?? '';
     grpc.addService(protos.goim.comet.Comet.service, goimComet({ deliverer, rooms }));
-    grpc.addService(
-      protos.halley.delivery.v1.DeliveryService.service,
-      deliveryService({ deliverer, fanout, table, metrics, log: this.#log, incarnation }),
-    );
+    const delivery = new DeliveryService({ deliverer, fanout, table, metrics, log: this.#log, incarnation });
+    this.#delivery = delivery;
+    grpc.addService(protos.halley.delivery.v1.DeliveryService.service, delivery.handlers);
     return grpc;
   }
 

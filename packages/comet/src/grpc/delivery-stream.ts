@@ -27,11 +27,25 @@ export interface DeliveryDeps {
 type Call = ServerDuplexStream<DeliverRequest__Output, DeliverReply>;
 
 /** What job and logic call: the stream of deliveries, and Kick. */
-export function deliveryService(deps: DeliveryDeps): DeliveryServiceHandlers {
-  return {
-    Deliver: bidiStream<DeliverRequest__Output, DeliverReply>((call) => new DeliveryStream(call, deps).run()),
-    Kick: unary(async (request) => kick(request, { table: deps.table, incarnation: deps.incarnation() })),
-  };
+export class DeliveryService {
+  readonly #streams = new Set<Call>();
+  readonly handlers: DeliveryServiceHandlers;
+
+  constructor(deps: DeliveryDeps) {
+    this.handlers = {
+      Deliver: bidiStream<DeliverRequest__Output, DeliverReply>(async (call) => {
+        this.#streams.add(call);
+        await new DeliveryStream(call, deps).run().finally(() => this.#streams.delete(call));
+      }),
+      Kick: unary(async (request) => kick(request, { table: deps.table, incarnation: deps.incarnation() })),
+    };
+  }
+
+  /** Ends the streams, which would hold the server open: nobody is left to deliver to. */
+  end(): void {
+    for (const stream of this.#streams) stream.end();
+    this.#streams.clear();
+  }
 }
 
 /**
