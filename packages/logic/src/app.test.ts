@@ -28,9 +28,17 @@ describe('a configuration that would let anybody in is refused, with the remedy'
 
   test('business APIs without keys need loopback or --insecure', () => {
     expect(() => check('--bind', '10.0.0.1')).toThrow(/^the business APIs have no keys.*--insecure$/);
-    expect(() => check('--bind', '10.0.0.1', ...keys)).not.toThrow();
-    expect(() => check('--bind', '10.0.0.1', '--insecure')).not.toThrow();
-    expect(() => check('--bind', '::1')).not.toThrow();
+    const jwt = ['--auth.jwt.secret', 'secret'];
+    expect(() => check('--bind', '10.0.0.1', ...jwt, ...keys)).not.toThrow();
+    expect(() => check('--bind', '10.0.0.1', ...jwt, '--insecure')).not.toThrow();
+    expect(() => check('--bind', '::1', ...jwt)).not.toThrow();
+  });
+
+  test('--check-config finds what would end a start', () => {
+    const open = ['--auth.mode', 'open'];
+    expect(() => check()).toThrow('auth.jwt.jwksUrl');
+    expect(() => check(...open, '--nodes.regions', '{ sh: [x] }')).toThrow('nodes.regions.sh: "x"');
+    expect(() => check(...open, '--api.keys', '[{ name: a }]')).toThrow('api.keys[0]: give key or sha256');
   });
 
   test('a start says so before it opens anything', async () => {

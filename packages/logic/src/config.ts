@@ -8,8 +8,10 @@ import { busConfig } from '@halley/store/bus/config';
 import { routesConfig } from '@halley/store/routes/config';
 import { z } from 'zod';
 
-import { API_SCOPES } from './auth/api-key.js';
+import { API_SCOPES, ApiKeys } from './auth/api-key.js';
+import { requireJwtSource } from './auth/jwt-keys.js';
 import { JWT_ALGORITHMS } from './auth/jwt.js';
+import { Regions } from './nodes/regions.js';
 
 const port = (fallback: number, description: string) =>
   z.int().min(0).max(65_535).default(fallback).meta({ description });
@@ -169,10 +171,23 @@ export const logicConfig = z.object({
 export type LogicConfig = z.output<typeof logicConfig>;
 
 /**
- * Refuses what would let anybody in: throws `bad_config`, in one line with the remedy, for a bind address that others
- * reach while tokens are believed or the business APIs ask for no key.
+ * Checks what one key alone cannot tell, above all what would let anybody in: a bind address that others reach while
+ * tokens are believed, or while the business APIs ask for no key. Throws `bad_config` in one line with the remedy.
  */
-export function checkLogicConfig({ node, auth, api, insecure }: LogicConfig): void {
+export function checkLogicConfig({ node, auth, api, nodes, insecure }: LogicConfig): void {
+  refuseOpenDoors({ node, auth, api, insecure });
+  if (auth.mode === 'jwt') requireJwtSource(auth.jwt);
+  // They say what is wrong with theirs.
+  void new ApiKeys(api.keys, true);
+  void new Regions(nodes.regions, node.region);
+}
+
+function refuseOpenDoors({
+  node,
+  auth,
+  api,
+  insecure,
+}: Pick<LogicConfig, 'node' | 'auth' | 'api' | 'insecure'>): void {
   if (insecure || isLoopback(node.bind)) return;
   if (auth.mode === 'open') {
     throw new HalleyError(

@@ -23,6 +23,7 @@ import type { LogicConfig } from './config.js';
 import { logicMetrics } from './metrics.js';
 import { Balancer } from './nodes/balancer.js';
 import { ClientNodes } from './nodes/nodes.js';
+import { Regions } from './nodes/regions.js';
 import { PushAcceptor } from './push/accept.js';
 import { Admission } from './push/admission.js';
 import { CometClients } from './session/comet-clients.js';
@@ -68,7 +69,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
   const acceptor = new PushAcceptor({ bus, routes, admission, clock, log, metrics });
   const online = new Online({ routes, clock });
   const balancer = new Balancer(config.nodes.regionWeight);
-  const nodes = new ClientNodes(balancer, {
+  const nodes = new ClientNodes(balancer, new Regions(config.nodes.regions, config.node.region), {
     ...config.nodes,
     ...config.session,
     backoff: {
@@ -77,7 +78,6 @@ export function assembleLogic(deps: LogicDeps): Logic {
       factor: config.nodes.backoffFactor,
       jitter: config.nodes.backoffJitter,
     },
-    defaultRegion: config.node.region,
   });
   const cometClients = new CometClients({
     view: comets,

@@ -1,103 +1,22 @@
 import { connect } from 'node:net';
 
-import type { NodeRecord } from '@halley/cluster/registry/registry';
 import { HalleyError } from '@halley/protocol/error';
 import type { NodeId, RoomId } from '@halley/protocol/ids';
-import { silentLogger } from '@halley/service/log';
-import { Metrics } from '@halley/service/metrics';
-import { EmbeddedRoutes } from '@halley/store/routes/embedded';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { ApiKeys } from '../auth/api-key.js';
-import { logicMetrics } from '../metrics.js';
-import { Balancer } from '../nodes/balancer.js';
-import { ClientNodes } from '../nodes/nodes.js';
-import { PushAcceptor } from '../push/accept.js';
-import { Admission } from '../push/admission.js';
-import { Online } from '../session/online.js';
-import { FakeBus } from '../testing/fake-bus.js';
-import { GoimHttp } from './goim-http.js';
+import { GoimHttpFixture, MEBIBYTE } from '../testing/goim-http-fixture.js';
+import type { GoimHttp } from './goim-http.js';
 
-const MEBIBYTE = 1_048_576;
-const comet: NodeRecord = {
-  tier: 'comet',
-  id: 'host:3109' as NodeId,
-  incarnation: '1',
-  addresses: { grpc: '127.0.0.1:3109', tcp: '127.0.0.1:3101', ws: '127.0.0.1:3102', wss: '127.0.0.1:3103' },
-  hostname: 'host',
-  region: 'sh',
-  zone: 'sh001',
-  env: 'dev',
-  weight: 10,
-  publicAddresses: ['127.0.0.1'],
-  load: { connections: 3, ips: 1 },
-  state: 'serving',
-  version: '0.1.0',
-  registeredAtMs: 1_700_000_000_000,
-};
-
-let bus: FakeBus;
-let routes: EmbeddedRoutes;
-let monotonicMs = 1_000_000;
-const clock = { now: () => Date.now(), monotonicMs: () => monotonicMs };
-const metrics = logicMetrics(new Metrics({ process: false }));
-const log = silentLogger();
-
-/** A server whose bus and routes are those of the running test. */
-const serve = async (keys = new ApiKeys([], false), maxInFlight = 1_000) => {
-  const options = { maxInFlight, maxQueuedBytes: 64 * MEBIBYTE, clock };
-  const deps = { bus: proxy(() => bus), routes: proxy(() => routes) };
-  const balancer = new Balancer(1.6);
-  balancer.update([comet]);
-  const server = new GoimHttp({
-    host: '127.0.0.1',
-    port: 0,
-    trustedProxies: [],
-    limits: { maxBodyBytes: MEBIBYTE, maxTargets: 1_000 },
-    acceptor: new PushAcceptor({ ...deps, admission: new Admission(options), clock, log, metrics }),
-    online: new Online({ routes: deps.routes, clock }),
-    nodes: new ClientNodes(balancer, {
-      domain: 'conn.goim.io',
-      hostDomain: '.goim.io',
-      tcpPort: 0,
-      wsPort: 0,
-      wssPort: 0,
-      heartbeatMs: 240_000,
-      heartbeatMax: 2,
-      backoff: { maxDelay: 300, baseDelay: 3, factor: 1.8, jitter: 0.3 },
-      defaultRegion: '',
-      regions: {},
-    }),
-    comets: { nodes: () => [comet], onChange: () => () => undefined },
-    keys,
-    metrics,
-    log,
-  });
-  await server.start();
-  return server;
-};
-/** Stands for an object that each test makes anew. */
-function proxy<Target extends object>(target: () => Target): Target {
-  return new Proxy({} as Target, {
-    get: (_, name) => {
-      const value = Reflect.get(target(), name) as unknown;
-      return typeof value === 'function' ? value.bind(target()) : value;
-    },
-  });
-}
-
+const http = new GoimHttpFixture();
 let server: GoimHttp;
 let base: string;
 beforeAll(async () => {
-  server = await serve();
+  server = await http.serve();
   base = `http://127.0.0.1:${server.boundPort}`;
 });
 afterAll(() => server.stop(1_000));
-beforeEach(() => {
-  bus = new FakeBus();
-  routes = new EmbeddedRoutes({ leaseMs: 60_000 });
-  monotonicMs += 10_000;
-});
+beforeEach(() => http.renew());
 
 const post = async (path: string, init: RequestInit = {}, at = base) => {
   const response = await fetch(`${at}${path}`, { method: 'POST', body: 'hello', ...init });
@@ -117,12 +36,12 @@ describe('a push', () => {
   test('to keys names each repeated key, and is answered exactly so', async () => {
     expect(await post('/goim/push/keys?operation=1000&keys=a&keys=b,c')).toMatchObject(OK);
     expect(
-      bus
+      http.bus
         .pushes()
         .flatMap(({ keys }) => keys)
         .toSorted(),
     ).toEqual(['a', 'b,c']);
-    expect(bus.pushes()[0]).toMatchObject({
+    expect(http.bus.pushes()[0]).toMatchObject({
       operation: 1000,
       body: Buffer.from('hello'),
       class: 'CLASS_DURABLE',
@@ -134,7 +53,7 @@ describe('a push', () => {
       await post('/goim/push/mids?operation=1&mids=9007199254740993&mids=-9223372036854775808'),
     ).toMatchObject(OK);
     expect(
-      bus
+      http.bus
         .pushes()
         .flatMap(({ users }) => users)
         .toSorted(),
@@ -144,7 +63,7 @@ describe('a push', () => {
   test('to a room goes to type://room, and to everyone with a speed', async () => {
     expect(await post('/goim/push/room?operation=1000&type=live&room=1000')).toMatchObject(OK);
     expect(await post('/goim/push/all?operation=1000&speed=5')).toMatchObject(OK);
-    expect(bus.pushes()).toEqual([
+    expect(http.bus.pushes()).toEqual([
       expect.objectContaining({ rooms: ['live://1000'], class: 'CLASS_EPHEMERAL' }),
       expect.objectContaining({ everyone: true, speed: 5 }),
     ]);
@@ -153,7 +72,7 @@ describe('a push', () => {
   test('without an operation has operation 0 for keys and users', async () => {
     expect(await post('/goim/push/keys?keys=a')).toMatchObject(OK);
     expect(await post('/goim/push/mids?operation=&mids=1')).toMatchObject(OK);
-    expect(bus.pushes().map(({ operation }) => operation)).toEqual([0, 0]);
+    expect(http.bus.pushes().map(({ operation }) => operation)).toEqual([0, 0]);
   });
 
   test.each([
@@ -161,7 +80,7 @@ describe('a push', () => {
     ['no body', { body: null }],
   ])('with %s is an empty message', async (_, init) => {
     expect(await post('/goim/push/room?operation=1&type=a&room=b', init)).toMatchObject(OK);
-    expect(bus.pushes()[0]?.body).toHaveLength(0);
+    expect(http.bus.pushes()[0]?.body).toHaveLength(0);
   });
 
   test.each([
@@ -175,7 +94,7 @@ describe('a push', () => {
     const body = Buffer.from('operation=7&keys=x\u00ff{', 'latin1');
     const init = { body, headers: type === undefined ? {} : { 'content-type': type } };
     expect(await post('/goim/push/keys?operation=1&keys=a', init)).toMatchObject(OK);
-    expect(bus.pushes()[0]).toMatchObject({ operation: 1, keys: ['a'], body });
+    expect(http.bus.pushes()[0]).toMatchObject({ operation: 1, keys: ['a'], body });
   });
 
   test('to users, keys and rooms that nobody has is OK', async () => {
@@ -188,7 +107,7 @@ describe('a push', () => {
     expect(await post('/goim/push/mids?operation=1&mids=0')).toMatchObject(OK);
     expect(await post('/goim/push/mids?operation=1')).toMatchObject(OK);
     expect(await post('/goim/push/keys?operation=1&keys=')).toMatchObject(OK);
-    expect(bus.calls).toEqual([]);
+    expect(http.bus.calls).toEqual([]);
   });
 
   test('to many keys fits the query', async () => {
@@ -202,7 +121,7 @@ describe('a push', () => {
   test('of 1 MiB is taken, of more is 413 with -400, and the connection can be used on', async () => {
     const path = '/goim/push/keys?operation=1&keys=a';
     expect(await post(path, { body: Buffer.alloc(MEBIBYTE) })).toMatchObject(OK);
-    expect(bus.pushes()[0]?.body).toHaveLength(MEBIBYTE);
+    expect(http.bus.pushes()[0]?.body).toHaveLength(MEBIBYTE);
     expect(await post(path, { body: Buffer.alloc(MEBIBYTE + 1) })).toMatchObject(
       answered(413, -400, 'larger than 1048576'),
     );
@@ -215,7 +134,7 @@ describe('a push', () => {
   test('carries the trace of the caller', async () => {
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
     await post('/goim/push/keys?operation=1&keys=a', { headers: { traceparent } });
-    expect(bus.pushes()[0]?.traceparent).toBe(traceparent);
+    expect(http.bus.pushes()[0]?.traceparent).toBe(traceparent);
   });
 });
 
@@ -240,7 +159,7 @@ describe('a query that does not bind', () => {
     const { code, message: told } = JSON.parse(answer.text) as { code: number; message: string };
     expect(code).toBe(-400);
     expect(told).toMatch(new RegExp(message));
-    expect(bus.calls).toEqual([]);
+    expect(http.bus.calls).toEqual([]);
   });
 
   test('no keys at all is 200 with -400', async () => {
@@ -269,7 +188,7 @@ describe('a query that does not bind', () => {
 
 describe('online figures', () => {
   const put = (node: string, counts: Record<string, number>) =>
-    routes.putOnline(
+    http.routes.putOnline(
       node as NodeId,
       new Map(Object.entries(counts)) as unknown as ReadonlyMap<RoomId, number>,
       30_000,
@@ -282,7 +201,7 @@ describe('online figures', () => {
       status: 200,
       text: '{"code":0,"message":"","data":[{"room_id":"1000","count":3},{"room_id":"2000","count":1}]}',
     });
-    monotonicMs += 5_000;
+    http.pass(5_000);
     expect((await get('/goim/online/top?type=li&limit=1')).text).toContain(
       '"data":[{"room_id":"1000","count":3}]',
     );
@@ -328,28 +247,28 @@ describe('failures', () => {
   test.each(['bus_refused', 'bus_unknown', 'store_unavailable', 'internal'] as const)(
     '%s is 200 with -500',
     async (code) => {
-      bus.answer = () => new HalleyError(code);
+      http.bus.answer = () => new HalleyError(code);
       expect(await post('/goim/push/keys?operation=1&keys=a')).toMatchObject(answered(200, -500, ''));
     },
   );
 
   test('a thrown fault costs one answer and its cause is not told', async () => {
-    routes.online = () => Promise.reject(new Error('secret cause'));
+    http.routes.online = () => Promise.reject(new Error('secret cause'));
     const answer = await get('/goim/online/top?type=live&limit=1');
     expect(answer).toMatchObject(answered(200, -500, ''));
     expect(answer.text).not.toContain('secret');
   });
 
   test('too much at once is 429 with -429 and Retry-After', async () => {
-    const small = await serve(new ApiKeys([], false), 1);
+    const small = await http.serve(new ApiKeys([], false), 1);
     const at = `http://127.0.0.1:${small.boundPort}`;
-    bus.answer = undefined;
+    http.bus.answer = undefined;
     const first = post('/goim/push/keys?operation=1&keys=a', {}, at);
-    while (bus.calls.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    while (http.bus.calls.length === 0) await new Promise((resolve) => setImmediate(resolve));
     const second = await post('/goim/push/keys?operation=1&keys=a', {}, at);
     expect(second).toMatchObject(answered(429, -429, 'Repeat'));
     expect(second.headers.get('retry-after')).toBe('1');
-    bus.calls[0]?.resolve();
+    http.bus.calls[0]?.resolve();
     expect(await first).toMatchObject(OK);
     await small.stop(1_000);
   });
@@ -362,7 +281,7 @@ describe('failures', () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     socket.destroy();
     expect(await post('/goim/push/keys?operation=1&keys=a')).toMatchObject(OK);
-    expect(bus.pushes()).toHaveLength(1);
+    expect(http.bus.pushes()).toHaveLength(1);
   });
 });
 
@@ -402,20 +321,20 @@ describe('paths and methods', () => {
       });
     });
     socket.destroy();
-    expect(bus.pushes().map(({ body }) => body.toString())).toEqual(bodies);
+    expect(http.bus.pushes().map(({ body }) => body.toString())).toEqual(bodies);
   });
 });
 
 describe('with API keys', () => {
   test('a key with the scope is needed', async () => {
-    const guarded = await serve(new ApiKeys([{ name: 'shop', key: 'k', scopes: ['push'] }], true));
+    const guarded = await http.serve(new ApiKeys([{ name: 'shop', key: 'k', scopes: ['push'] }], true));
     const at = `http://127.0.0.1:${guarded.boundPort}`;
     const path = '/goim/push/keys?operation=1&keys=a';
     expect(await post(path, {}, at)).toMatchObject(answered(401, -401, 'API key'));
     expect(await post(path, { headers: { authorization: 'Bearer x' } }, at)).toMatchObject({ status: 401 });
     expect(await post(path, { headers: { authorization: 'Bearer k' } }, at)).toMatchObject(OK);
     expect(await post(path, { headers: { 'x-api-key': 'k' } }, at)).toMatchObject(OK);
-    expect(bus.pushes()[0]?.caller).toBe('shop');
+    expect(http.bus.pushes()[0]?.caller).toBe('shop');
     const denied = await fetch(`${at}/goim/online/total`, { headers: { 'x-api-key': 'k' } });
     expect(denied.status).toBe(403);
     await denied.text();

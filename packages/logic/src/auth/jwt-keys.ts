@@ -44,6 +44,7 @@ export class JwtKeys {
 
   /** Reads the keys. Throws `bad_config` when a file is missing or is no key. */
   static async load(sources: JwtKeySources, clock: Clock): Promise<JwtKeys> {
+    requireJwtSource(sources);
     const keys = new JwtKeys();
     const fixed: JWK[] = [];
     if (sources.secret) fixed.push({ kty: 'oct', k: Buffer.from(sources.secret).toString('base64url') });
@@ -51,12 +52,6 @@ export class JwtKeys {
     if (fixed.length > 0) keys.#resolvers.push(resolverOf({ keys: fixed }));
     if (sources.jwksFile) keys.#resolvers.push(fileResolver(sources.jwksFile, clock));
     if (sources.jwksUrl) keys.#resolvers.push(remoteResolver(sources.jwksUrl));
-    if (keys.#resolvers.length === 0) {
-      throw new HalleyError(
-        'bad_config',
-        'auth.mode is jwt but no key is set: give auth.jwt.jwksUrl, auth.jwt.jwksFile, auth.jwt.publicKeyFiles or auth.jwt.secret',
-      );
-    }
     return keys;
   }
 
@@ -71,6 +66,15 @@ export class JwtKeys {
     }
     throw new errors.JWKSNoMatchingKey();
   }
+}
+
+/** Throws `bad_config` when there is no source of keys. */
+export function requireJwtSource({ secret, publicKeyFiles, jwksFile, jwksUrl }: JwtKeySources): void {
+  if (secret || (publicKeyFiles && publicKeyFiles.length > 0) || jwksFile || jwksUrl) return;
+  throw new HalleyError(
+    'bad_config',
+    'auth.mode is jwt but no key is set: give auth.jwt.jwksUrl, auth.jwt.jwksFile, auth.jwt.publicKeyFiles or auth.jwt.secret',
+  );
 }
 
 function resolverOf(jwks: JSONWebKeySet): Resolve {

@@ -5,6 +5,7 @@ import { describe, expect, test } from '@jest/globals';
 import { Balancer } from './balancer.js';
 import { instancesJson } from './instances.js';
 import { ClientNodes, type NodesOptions } from './nodes.js';
+import { Regions } from './regions.js';
 
 const comet = (id: string, fields: Partial<NodeRecord> = {}): NodeRecord => ({
   tier: 'comet',
@@ -26,6 +27,7 @@ const comet = (id: string, fields: Partial<NodeRecord> = {}): NodeRecord => ({
 const load = (connections: number) => ({ load: { connections, ips: connections } });
 const ids = (nodes: readonly NodeRecord[]) => nodes.map(({ id }) => id as string);
 
+const regions = new Regions({ sh: ['10.1.0.0/16', '2001:db8::/32'] }, '');
 const options: NodesOptions = {
   domain: 'conn.goim.io',
   hostDomain: '.goim.io',
@@ -35,8 +37,6 @@ const options: NodesOptions = {
   heartbeatMs: 240_000,
   heartbeatMax: 2,
   backoff: { maxDelay: 300, baseDelay: 3, factor: 1.8, jitter: 0.3 },
-  defaultRegion: '',
-  regions: { sh: ['10.1.0.0/16', '2001:db8::/32'] },
 };
 
 describe('balancer', () => {
@@ -107,7 +107,7 @@ describe('weighted nodes', () => {
   const nodesOf = (records: NodeRecord[], changes: Partial<NodesOptions> = {}) => {
     const balancer = new Balancer(1.6);
     balancer.update(records);
-    return new ClientNodes(balancer, { ...options, ...changes });
+    return new ClientNodes(balancer, regions, { ...options, ...changes });
   };
 
   test("has goim's shape, keys in its order", () => {
@@ -153,7 +153,7 @@ describe('weighted nodes', () => {
   );
 
   test('a malformed network is a bad configuration that names it', () => {
-    expect(() => nodesOf([], { regions: { sh: ['10.1'] } })).toThrow('nodes.regions.sh: "10.1"');
+    expect(() => new Regions({ sh: ['10.1'] }, '')).toThrow('nodes.regions.sh: "10.1"');
   });
 });
 

@@ -1,9 +1,7 @@
-import { BlockList, isIP } from 'node:net';
-
-import { HalleyError } from '@halley/protocol/error';
 import type { AddressKind, NodeRecord } from '@halley/cluster/registry/registry';
 
 import type { Balancer } from './balancer.js';
+import type { Regions } from './regions.js';
 
 /** What clients are told beside the nodes; goim's `[node]` and `[backoff]`. */
 export interface NodesOptions {
@@ -18,10 +16,6 @@ export interface NodesOptions {
   readonly heartbeatMs: number;
   readonly heartbeatMax: number;
   readonly backoff: BackoffAdvice;
-  /** The region of clients whose address is in none of `regions`. */
-  readonly defaultRegion: string;
-  /** Client networks by region, as `{ sh: ['10.1.0.0/16'] }`. */
-  readonly regions: Readonly<Record<string, readonly string[]>>;
 }
 
 export interface BackoffAdvice {
@@ -51,23 +45,16 @@ export interface WeightedNodes {
 
 /** Where clients should connect: comets in the balancer's order. */
 export class ClientNodes {
-  readonly #networks: readonly { region: string; list: BlockList }[];
-
-  /** Throws `bad_config` when a network of `regions` is malformed. */
   constructor(
     private readonly balancer: Balancer,
+    private readonly regions: Regions,
     private readonly options: NodesOptions,
-  ) {
-    this.#networks = Object.entries(options.regions).map(([region, networks]) => ({
-      region,
-      list: blockListOf(region, networks),
-    }));
-  }
+  ) {}
 
   /** For a client of this platform (`web` is told host names) at this address (empty: unknown). */
   weighted(platform: string, clientIp: string): WeightedNodes {
     const { options } = this;
-    const offered = this.balancer.offer(this.#regionOf(clientIp));
+    const offered = this.balancer.offer(this.regions.of(clientIp));
     const [first] = offered;
     const ports = {
       tcp: options.tcpPort || portOf(first, 'tcp') || 3101,
@@ -101,15 +88,6 @@ export class ClientNodes {
       heartbeat_max: options.heartbeatMax,
     };
   }
-
-  #regionOf(clientIp: string): string {
-    const family = isIP(clientIp);
-    if (family === 0) return this.options.defaultRegion;
-    const kind = family === 4 ? 'ipv4' : 'ipv6';
-    return (
-      this.#networks.find(({ list }) => list.check(clientIp, kind))?.region ?? this.options.defaultRegion
-    );
-  }
 }
 
 /** goim's public addresses of a comet: what it registered as such, else where it is reached. */
@@ -126,24 +104,4 @@ function hostOf(address: string): string {
 function portOf(node: NodeRecord | undefined, kind: AddressKind): number {
   const address = node?.addresses[kind];
   return address === undefined ? 0 : Number(address.slice(address.lastIndexOf(':') + 1));
-}
-
-function blockListOf(region: string, networks: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const network of networks) {
-    const [address = '', prefix] = network.split('/');
-    try {
-      const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
-      list.addSubnet(address, prefix === undefined ? (family === 'ipv6' ? 128 : 32) : Number(prefix), family);
-    } catch (cause) {
-      throw new HalleyError(
-        'bad_config',
-        `nodes.regions.${region}: "${network}" is not a network as 10.1.0.0/16`,
-        {
-          cause,
-        },
-      );
-    }
-  }
-  return list;
 }

@@ -84,12 +84,11 @@ export class UpstreamStream {
   async stop(deadlineMs: number): Promise<void> {
     this.#stopped = true;
     this.#wakeAll();
-    const commits = Promise.all([...this.#partitions.values()].flatMap(({ committing }) => committing ?? []));
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise((resolve) => {
       timer = setTimeout(resolve, deadlineMs / 2);
     });
-    await Promise.race([commits, late]);
+    await Promise.race([this.#committed(), late]);
     clearTimeout(timer);
     await this.#consumer?.stop(deadlineMs / 2);
   }
@@ -162,6 +161,15 @@ export class UpstreamStream {
       partition.committing = undefined;
       if (partition.doneBelow > doneBelow) this.#commit(number, partition);
     });
+  }
+
+  /** Resolves when nothing is being committed: a commit that ends may have begun the next. */
+  async #committed(): Promise<void> {
+    for (;;) {
+      const commits = [...this.#partitions.values()].flatMap(({ committing }) => committing ?? []);
+      if (commits.length === 0) return;
+      await Promise.all(commits);
+    }
   }
 
   #wakeAll(): void {
