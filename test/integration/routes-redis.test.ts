@@ -3,9 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ConnectionKey, NodeId, UserId } from '@halley/protocol/ids';
 import { silentLogger } from '@halley/service/log';
-import { startRedis, type RunningService } from '@halley/services/redis';
+import { startRedis } from '@halley/services/redis';
+import type { RunningService } from '@halley/services/running-service';
 import { routesConfig } from '@halley/store/routes/config';
-import { routesContract } from '@halley/store/routes/contract';
+import { routesContract } from '../../packages/store/src/routes/contract.js';
 import { RedisRoutes } from '@halley/store/routes/redis';
 import { Redis } from 'ioredis';
 

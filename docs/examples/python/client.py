@@ -40,6 +40,9 @@ def receive(channel, metadata, args):
     stream = push_pb2_grpc.UpstreamServiceStub(channel).Receive(iter(requests.get, None), metadata=metadata, timeout=60)
     received = 0
     for upstream in stream:
+        if received == args.count:
+            # Was on its way already; unacknowledged, it comes again to the next that receives.
+            continue
         received += 1
         line = {
             "mid": str(upstream.mid),
@@ -65,7 +68,7 @@ def main():
     parser.add_argument("--operation", type=int, default=1000, help="push: the operation of the frame")
     parser.add_argument("--group", default="example-python", help="receive: the consumer group")
     parser.add_argument("--count", type=int, default=1, help="how many to push, or to receive before it ends")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     metadata = [("authorization", f"Bearer {args.api_key}")] if args.api_key else None
     with grpc.insecure_channel(args.address) as channel:
         {"push": push, "receive": receive}[args.command](channel, metadata, args)

@@ -1,0 +1,133 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+
+import { startHalley, type StartedHalley } from '../harness/halley-process.js';
+import { TcpClient } from '../harness/tcp-client.js';
+import { newMid } from '../harness/unique.js';
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const CACHE = path.join(
+  process.env['HALLEY_CACHE'] ?? path.join(os.homedir(), '.cache/halley'),
+  'client-examples',
+);
+
+/** Runs a command and answers what it printed; a failure shows what it wrote to standard error. */
+async function output(command: string, args: readonly string[], cwd: string, env = {}): Promise<string> {
+  const { stdout } = await run(command, args, { cwd, env: { ...process.env, ...env }, timeout: 300_000 });
+  return stdout;
+}
+
+/** A client of docs/examples, made ready in a copy of its folder. */
+interface Example {
+  readonly name: string;
+  prepare(dir: string): Promise<void>;
+  command(dir: string): readonly [string, ...string[]];
+}
+
+const EXAMPLES: readonly Example[] = [
+  {
+    name: 'go',
+    async prepare(dir) {
+      await output('./generate.sh', [], dir, {
+        TOOLS: path.join(CACHE, 'go'),
+        PROTOS: path.join(ROOT, 'protos'),
+      });
+      await output('go', ['build', '-o', 'client', '.'], dir);
+    },
+    command: (dir) => [path.join(dir, 'client')],
+  },
+  {
+    name: 'python',
+    async prepare(dir) {
+      await output('./generate.sh', [], dir, {
+        VENV: path.join(CACHE, 'python'),
+        PROTOS: path.join(ROOT, 'protos'),
+      });
+    },
+    command: (dir) => [path.join(CACHE, 'python/bin/python'), path.join(dir, 'client.py')],
+  },
+];
+
+let halley: StartedHalley;
+beforeAll(async () => {
+  await mkdir(CACHE, { recursive: true });
+  halley = await startHalley();
+});
+afterAll(() => halley.stop());
+
+describe.each(EXAMPLES)('the client in $name, generated from the protos', ({ name, prepare, command }) => {
+  let dir: string;
+  beforeAll(async () => {
+    dir = await mkdtemp(path.join(os.tmpdir(), `halley-${name}-`));
+    await cp(path.join(ROOT, 'docs/examples', name), dir, { recursive: true });
+    await prepare(dir);
+  }, 300_000);
+  afterAll(() => rm(dir, { recursive: true, force: true }));
+
+  const client = (...args: string[]): Promise<string> => {
+    const [file, ...first] = command(dir);
+    return output(file, [...first, ...args, '--address', halley.target.logicGrpc], dir);
+  };
+
+  test('pushes over a stream, in order, to a 64-bit user id', async () => {
+    const mid = newMid();
+    const device = await TcpClient.connect(halley.target.tcp);
+    await device.auth({ mid, accepts: [1000] });
+    const args = [
+      '--mids',
+      String(mid),
+      '--operation',
+      '1000',
+      '--count',
+      '50',
+      '--address',
+      halley.target.logicGrpc,
+    ];
+    const [file, ...first] = command(dir);
+    const printed = await output(file, [...first, 'push', ...args, 'hello'], dir);
+    const outcomes = printed
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ').slice(0, 2).join(' '));
+    expect(outcomes).toEqual(Array.from({ length: 50 }, (_, i) => `${i} OUTCOME_OK`));
+    const frames = await device.take(50);
+    expect(frames.map((frame) => Buffer.from(frame.body).toString())).toEqual(
+      Array.from({ length: 50 }, (_, i) => `hello ${i}`),
+    );
+    device.close();
+  });
+
+  test('receives what a client sends, acknowledges it, and is not sent it again', async () => {
+    const mid = newMid();
+    const device = await TcpClient.connect(halley.target.tcp);
+    await device.auth({ mid, key: `key-${mid}`, room_id: 'live://1000' });
+    for (let i = 0; i < 5; i += 1) expect((await device.request(4, `message ${i}`)).op).toBe(4);
+    const group = `${name}-${mid}`;
+    const received = async (): Promise<unknown[]> => {
+      const lines = (await client('receive', '--group', group, '--count', '5')).trim().split('\n');
+      return lines.map((line) => JSON.parse(line)).filter((line) => line.mid === String(mid));
+    };
+    const expected = (from: number) =>
+      Array.from({ length: 5 }, (_, i) => ({
+        mid: String(mid),
+        key: `key-${mid}`,
+        room: 'live://1000',
+        op: 4,
+        body: `message ${from + i}`,
+      }));
+    // A new group starts at the beginning, where other tests may have written: read past that.
+    let first: unknown[] = [];
+    while (first.length < 5) first = [...first, ...(await received())];
+    expect(first).toEqual(expected(0));
+    for (let i = 5; i < 10; i += 1) await device.request(4, `message ${i}`);
+    expect(await received()).toEqual(expected(5));
+    device.close();
+  });
+});

@@ -1,0 +1,96 @@
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { freePort } from '@halley/services/free-port';
+import { startNginx } from '@halley/services/nginx';
+import type { RunningService } from '@halley/services/running-service';
+import { encodeFrame } from '@halley/protocol/frame';
+import { WebSocket } from 'ws';
+
+import { startHalley, type StartedHalley } from '../harness/halley-process.js';
+import { HttpApi } from '../harness/http.js';
+import { TcpClient } from '../harness/tcp-client.js';
+import { newMid } from '../harness/unique.js';
+import { WsClient } from '../harness/ws-client.js';
+
+const DEPLOY = fileURLToPath(new URL('../../deploy/nginx/', import.meta.url));
+const AUTH = Buffer.from(encodeFrame({ ver: 1, op: 7, seq: 1, body: Buffer.from('{"mid":1}') }));
+
+describe('the real nginx with deploy/nginx', () => {
+  let halley: StartedHalley;
+  let nginx: RunningService;
+  let dir: string;
+  let tcp: string;
+  let ws: string;
+
+  beforeAll(async () => {
+    halley = await startHalley(['--proxy.trusted', '127.0.0.1/32']);
+    dir = await mkdtemp(path.join(os.tmpdir(), 'halley-nginx-'));
+    const [tcpPort, wsPort] = [await freePort(), await freePort()];
+    // The configuration as it is, but for ports and for the path that Debian's package loads its modules from.
+    const config = (await readFile(path.join(DEPLOY, 'nginx.conf'), 'utf8'))
+      .replace('include /etc/nginx/modules-enabled/*.conf;', 'load_module modules/ngx_stream_module.so;')
+      .replace('listen 3101;', `listen 127.0.0.1:${tcpPort};`)
+      .replace('listen 3102;', `listen 127.0.0.1:${wsPort};`);
+    await writeFile(
+      path.join(dir, 'tcp-comets.conf'),
+      `server ${halley.target.tcp} max_fails=1 fail_timeout=2s;\n`,
+    );
+    await writeFile(path.join(dir, 'ws-comets.conf'), `server ${new URL(halley.target.ws).host};\n`);
+    nginx = await startNginx({ dir, config, ports: [tcpPort, wsPort] });
+    tcp = `127.0.0.1:${tcpPort}`;
+    ws = `ws://127.0.0.1:${wsPort}/sub`;
+  });
+  afterAll(async () => {
+    await nginx?.stop();
+    await halley?.stop();
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  test.each(['tcp', 'ws'] as const)('passes %s through: auth, a reply, a push of 1 MB', async (transport) => {
+    const mid = newMid();
+    const client = transport === 'tcp' ? await TcpClient.connect(tcp) : await WsClient.connect(ws);
+    await client.auth({ mid, accepts: [1000] });
+    expect(await client.heartbeat()).toBe(0);
+    const body = Buffer.alloc(1_000_000, 'x');
+    const http = new HttpApi(halley.target.logicHttp);
+    expect((await http.post('/goim/push/mids', { operation: 1000, mids: mid }, body)).status).toBe(200);
+    const push = await client.next(10_000);
+    expect([push.op, Buffer.compare(push.body, body)]).toEqual([1000, 0]);
+    expect(client.breaches).toEqual([]);
+    client.close();
+  });
+
+  test('hands comet the clients’ own addresses', async () => {
+    // Two clients over TCP and two over WebSocket, from four addresses of this machine.
+    const [host, port] = tcp.split(':');
+    const sockets = ['127.0.0.2', '127.0.0.3'].map((localAddress) =>
+      connect({ host: host!, port: Number(port), localAddress }),
+    );
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+    const webSockets = ['127.0.0.4', '127.0.0.5'].map((localAddress) => new WebSocket(ws, { localAddress }));
+    await Promise.all(webSockets.map((socket) => once(socket, 'open')));
+    for (const socket of sockets) socket.write(AUTH);
+    for (const socket of webSockets) socket.send(AUTH);
+    const http = new HttpApi(halley.target.logicHttp);
+    let total: unknown;
+    for (let tries = 0; tries < 30; tries += 1) {
+      total = JSON.parse((await http.get('/goim/online/total')).text).data;
+      if ((total as { ip_count: number }).ip_count === 4) break;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+    expect(total).toEqual({ conn_count: 4, ip_count: 4 });
+    for (const socket of sockets) socket.destroy();
+    for (const socket of webSockets) socket.terminate();
+  });
+
+  test('answers 404 to what is not /sub', async () => {
+    const response = await fetch(ws.replace('ws:', 'http:').replace('/sub', '/other'));
+    expect(response.status).toBe(404);
+  });
+});
