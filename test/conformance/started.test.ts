@@ -17,10 +17,10 @@ const HEARTBEAT_MS = 1_000;
 const HEARTBEAT_MAX = 2;
 const TIMEOUT_MS = HEARTBEAT_MS * HEARTBEAT_MAX;
 
-let halley: StartedHalley;
+let started: StartedHalley | undefined;
 
 beforeAll(async () => {
-  halley = await startHalley([
+  started = await startHalley([
     `--session.heartbeatMs=${HEARTBEAT_MS}`,
     `--session.heartbeatMax=${HEARTBEAT_MAX}`,
     '--log.level=trace',
@@ -28,10 +28,10 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(async () => {
-  await halley.stop();
+  await started?.stop();
 }, 20_000);
 
-const stage = new Stage(() => halley.target);
+const stage = new Stage(() => halley().target);
 
 let startedAt = 0;
 afterEach(() => {
@@ -88,7 +88,7 @@ test.each(TRANSPORTS)(
 test('the interval is told to clients in seconds, and to a comet as the timeout in nanoseconds', async () => {
   const { text } = await stage.http.get('/goim/nodes/weighted');
   expect(JSON.parse(text)).toMatchObject({ data: { heartbeat: 1, heartbeat_max: HEARTBEAT_MAX } });
-  const logic = logicClient(halley.target.logicGrpc);
+  const logic = logicClient(halley().target.logicGrpc);
   const request = { server: 'conformance-server', cookie: '', token: Buffer.from('{}') };
   expect(await unary(logic.Connect.bind(logic), request)).toMatchObject({
     heartbeat: String(TIMEOUT_MS * 1e6),
@@ -108,8 +108,8 @@ test('neither tokens nor bodies are logged, at any level', async () => {
   await bad.end();
   await sleep(200);
   // The log is there, and what it must not have is not.
-  expect(halley.process.output.split('\n').length).toBeGreaterThan(1);
-  expect(halley.process.output).not.toContain(secret);
+  expect(halley().process.output.split('\n').length).toBeGreaterThan(1);
+  expect(halley().process.output).not.toContain(secret);
 });
 
 test('SIGTERM ends it within 10 s with status 0, and closes clients with a code', async () => {
@@ -124,3 +124,8 @@ test('SIGTERM ends it within 10 s with status 0, and closes clients with a code'
   expect(await other).toBe(CloseCode.Draining);
   expect(await own.stop()).toEqual({ code: 0, signal: null });
 }, 60_000);
+
+function halley(): StartedHalley {
+  if (!started) throw new Error('the product did not start');
+  return started;
+}

@@ -10,6 +10,7 @@ import type { GoimClient } from '../harness/goim-client.js';
 import { startHalley, type StartedHalley } from '../harness/halley-process.js';
 import { Random } from '../harness/random.js';
 import { TcpClient } from '../harness/tcp-client.js';
+import { eventually } from '../harness/within.js';
 import { WsClient } from '../harness/ws-client.js';
 import { anInput, fuzzSeed } from './inputs.js';
 
@@ -22,22 +23,22 @@ const MAX_GROWTH_BYTES = 200 * 1024 * 1024;
 const SECRET = 'what another client said';
 
 const seed = fuzzSeed();
-let halley: StartedHalley;
+let started: StartedHalley | undefined;
 
 beforeAll(async () => {
-  halley = await startHalley();
+  started = await startHalley();
 }, 60_000);
 
 afterAll(async () => {
-  await halley.stop();
+  await started?.stop();
 }, 20_000);
 
 test(`10,000 random and mutated inputs cost a listening comet nothing but their connections (HALLEY_FUZZ_SEED=${seed})`, async () => {
   const random = new Random(seed);
   const before = await residentBytes();
   const victims = await Promise.all([
-    TcpClient.connect(halley.target.tcp),
-    WsClient.connect(halley.target.ws),
+    TcpClient.connect(halley().target.tcp),
+    WsClient.connect(halley().target.ws),
   ]);
   for (const victim of victims) await victim.auth({});
 
@@ -48,8 +49,8 @@ test(`10,000 random and mutated inputs cost a listening comet nothing but their 
       const { input, authenticated, pieces } = aSession(random);
       const client =
         index % 2 === 0
-          ? await TcpClient.connect(halley.target.tcp)
-          : await WsClient.connect(halley.target.ws);
+          ? await TcpClient.connect(halley().target.tcp)
+          : await WsClient.connect(halley().target.ws);
       const sent = Buffer.concat([authenticated ? AUTH : Buffer.alloc(0), input]);
       if (authenticated) await client.auth({});
       send(client, input, pieces);
@@ -70,14 +71,18 @@ test(`10,000 random and mutated inputs cost a listening comet nothing but their 
   }
   // Others are served as before, on connections made now.
   const [tcp, ws] = await Promise.all([
-    TcpClient.connect(halley.target.tcp),
-    WsClient.connect(halley.target.ws),
+    TcpClient.connect(halley().target.tcp),
+    WsClient.connect(halley().target.ws),
   ]);
   for (const client of [tcp, ws]) {
     await client.auth({});
     await client.heartbeat();
     client.close();
   }
+  // Nothing is left of them: no connection, and no fault that had to be caught.
+  const left = await eventually(connections, (count) => count === 0, 10_000);
+  expect(left).toBe(0);
+  expect(halley().process.output).not.toMatch(/"level":"(error|fatal)"/);
   const grown = (await residentBytes()) - before;
   console.log(
     `comet fuzz: seed ${seed}, ${INPUTS} inputs: ${JSON.stringify(outcomes)}, grown by ${grown >> 20} MiB`,
@@ -119,7 +124,20 @@ function judge(client: GoimClient, sent: Buffer, index: number): void {
   }
 }
 
+/** The connections that comet counts. */
+async function connections(): Promise<number> {
+  const lines = (await halley().metrics()).split('\n');
+  const counts = lines.filter((line) => /^halley_comet_connections[ {]/.test(line));
+  expect(counts).not.toEqual([]);
+  return counts.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+}
+
 async function residentBytes(): Promise<number> {
-  const statm = await readFile(`/proc/${halley.process.pid}/statm`, 'utf8');
+  const statm = await readFile(`/proc/${halley().process.pid}/statm`, 'utf8');
   return Number(statm.split(' ')[1]) * 4096;
+}
+
+function halley(): StartedHalley {
+  if (!started) throw new Error('the product did not start');
+  return started;
 }

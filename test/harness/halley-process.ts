@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { HttpApi } from './http.js';
 import { freePortOffset, PORTS } from './ports.js';
 import type { Target } from './target.js';
 import { within } from './within.js';
@@ -46,7 +47,10 @@ export class HalleyProcess {
 
   /** Runs `halley ARGS` without waiting for anything. */
   static spawn(args: readonly string[], options: ProcessOptions = {}): HalleyProcess {
-    const { NODE_OPTIONS: _, ...env } = process.env;
+    // Neither jest's options nor settings of whoever runs the tests.
+    const env = Object.fromEntries(
+      Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.startsWith('HALLEY_')),
+    );
     const child = spawn(process.execPath, [CLI, ...args], {
       env: { ...env, ...options.env },
       cwd: options.cwd,
@@ -115,6 +119,8 @@ export class HalleyProcess {
 export interface StartedHalley {
   readonly process: HalleyProcess;
   readonly target: Target;
+  /** comet's metrics, as Prometheus reads them. */
+  metrics(): Promise<string>;
   stop(): Promise<Exit>;
 }
 
@@ -133,6 +139,14 @@ export async function startHalley(
     return {
       process: halley,
       target: targetAt(offset),
+      metrics: async () => {
+        const ops = new HttpApi(`http://127.0.0.1:${PORTS.cometOps + offset}`);
+        try {
+          return (await ops.get('/metrics')).text;
+        } finally {
+          ops.close();
+        }
+      },
       stop: async () => {
         const exit = await halley.stop();
         await rm(dir, { recursive: true, force: true });

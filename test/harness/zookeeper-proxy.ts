@@ -40,15 +40,12 @@ export class ZooKeeperProxy {
     this.#open = true;
   }
 
-  /** Loses the connection once. */
-  drop(): void {
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
   /** Ends the session at the server, by another connection of the same session that says goodbye. */
   async expireSession(): Promise<void> {
     const session = this.#session;
     if (!session) throw new Error('no session came through yet');
+    // Meanwhile the process must not come back: of two connections of a session, the server keeps the later one.
+    this.cut();
     const options = { sessionId: session.id, sessionPassword: session.password, sessionTimeout: 2_000 };
     const client = createClient(this.upstream, options);
     await new Promise<void>((resolve) => {
@@ -58,6 +55,7 @@ export class ZooKeeperProxy {
       });
       client.connect();
     });
+    this.mend();
   }
 
   async close(): Promise<void> {
