@@ -175,11 +175,10 @@ class App implements JobApp {
     await push.start();
     const groups: [string, string][] = [[config.consume.group, Topic.Push]];
     if (config.ingress.enabled) {
-      const comets = (): number => links.everyone().length;
       const ingress = new IngressConsumer({
         ...shared,
         group: config.ingress.group,
-        ingress: new GoimIngress({ ...shared, routes, deadLetters, comets }),
+        ingress: new GoimIngress({ ...shared, routes, deadLetters }),
       });
       this.#parts = { ...this.#parts, ingress };
       await ingress.start();

@@ -49,7 +49,7 @@ export function registerPush(program: Command): void {
     )
     .option('--room <room>', 'to this room, as live://1000')
     .option('--all', 'to everyone')
-    .option('--speed <n>', 'with --all: messages a second on each comet', wholeNumber(0, 1_000_000))
+    .option('--speed <n>', 'with --all: messages a second over the cluster', wholeNumber(0, 1_000_000))
     .requiredOption('--operation <n>', 'operation of the frame that clients receive', operation)
     .option('--body <text>', 'the message')
     .option('--body-file <file>', 'the message from a file; - is standard input')

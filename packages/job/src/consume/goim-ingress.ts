@@ -22,8 +22,6 @@ export interface GoimIngressDeps {
   readonly bus: Pick<Bus, 'produce' | 'partitions'>;
   readonly routes: Pick<Routes, 'owners'>;
   readonly deadLetters: Pick<DeadLetters, 'write'>;
-  /** How many comets there are: goim's speed is that of the cluster, ours of each comet. */
-  comets(): number;
   readonly metrics: JobMetrics;
   readonly clock: Clock;
   readonly log: Logger;
@@ -81,8 +79,7 @@ export class GoimIngress {
       return [record(stream, shardOf(stream, shards), { class: 'CLASS_EPHEMERAL', rooms: [message.room] })];
     }
     if (message.type === 'BROADCAST') {
-      const speed =
-        message.speed <= 0 ? 0 : Math.max(1, Math.floor(message.speed / (this.deps.comets() || 1)));
+      const speed = Math.max(0, message.speed);
       const stream = streamOf.everyone;
       return [record(stream, shardOf(stream, shards), { class: 'CLASS_EPHEMERAL', everyone: true, speed })];
     }

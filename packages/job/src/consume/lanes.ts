@@ -199,6 +199,8 @@ export class Lane {
       metrics.delivered(deliveryClass, result);
       this.offsets.release(record);
     };
+    // A speed is the cluster's: the comets share it.
+    const speed = push.speed > 0 ? Math.max(1, Math.floor(push.speed / route.to.length)) : 0;
     for (const targets of route.to) {
       this.offsets.hold(record);
       targets.comet.offer({
@@ -206,7 +208,7 @@ export class Lane {
         topic: this.topic,
         partition: this.partition,
         position,
-        message: deliveryOf(push, position, targets),
+        message: deliveryOf(push, position, targets, speed),
         bytes: weightOf(push, targets),
         expireAtMs,
         settle,
@@ -269,7 +271,12 @@ function classOf(push: Push): DeliveryClass {
   return push.users.length + push.keys.length > 0 ? 'durable' : 'ephemeral';
 }
 
-function deliveryOf(push: Push, position: number, { keys, rooms, everyone }: CometTargets<CometLink>) {
+function deliveryOf(
+  push: Push,
+  position: number,
+  { keys, rooms, everyone }: CometTargets<CometLink>,
+  speed: number,
+) {
   return {
     position,
     id: push.id,
@@ -280,7 +287,7 @@ function deliveryOf(push: Push, position: number, { keys, rooms, everyone }: Com
     keys,
     rooms,
     everyone,
-    speed: push.speed,
+    speed,
     traceparent: push.traceparent,
   };
 }

@@ -9,7 +9,7 @@ export type Target =
   | { readonly kind: 'users'; readonly users: readonly UserId[] }
   | { readonly kind: 'keys'; readonly keys: readonly ConnectionKey[] }
   | { readonly kind: 'room'; readonly room: RoomId }
-  /** `speed`: messages a second on each comet; 0 is as fast as it goes. */
+  /** `speed`: messages a second over the whole cluster; 0 is as fast as it goes. */
   | { readonly kind: 'everyone'; readonly speed: number };
 
 /** A push that was found valid. */
