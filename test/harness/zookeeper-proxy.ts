@@ -7,7 +7,7 @@ export class ZooKeeperProxy {
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
   #port = 0;
-  #open = true;
+  #state: 'open' | 'cut' | 'frozen' = 'open';
   #session: { readonly id: Buffer; readonly password: Buffer } | undefined;
 
   private constructor(private readonly upstream: string) {}
@@ -30,17 +30,27 @@ export class ZooKeeperProxy {
     return this.#session?.id.toString('hex') ?? '';
   }
 
-  /** Nothing comes through any more: from ZooKeeper's side, the process was killed. */
+  /** Connections break and none can be made: from ZooKeeper's side, the process was killed. */
   cut(): void {
-    this.#open = false;
+    this.#state = 'cut';
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  mend(): void {
-    this.#open = true;
+  /** Connections stay and new ones are accepted, but nothing comes through them, ever. */
+  freeze(): void {
+    this.#state = 'frozen';
+    for (const socket of this.#sockets) {
+      socket.unpipe();
+      socket.pause();
+    }
   }
 
-  /** Ends the session at the server, by another connection of the same session that says goodbye. */
+  /** New connections work again. */
+  mend(): void {
+    this.#state = 'open';
+  }
+
+  /** Ends the session at the server, by another connection of the same session that says goodbye. Leaves the proxy cut. */
   async expireSession(): Promise<void> {
     const session = this.#session;
     if (!session) throw new Error('no session came through yet');
@@ -55,7 +65,6 @@ export class ZooKeeperProxy {
       });
       client.connect();
     });
-    this.mend();
   }
 
   async close(): Promise<void> {
@@ -64,8 +73,13 @@ export class ZooKeeperProxy {
   }
 
   #onConnection(socket: Socket): void {
-    if (!this.#open) {
+    socket.on('error', () => undefined);
+    if (this.#state === 'cut') {
       socket.destroy();
+      return;
+    }
+    if (this.#state === 'frozen') {
+      this.#sockets.add(socket);
       return;
     }
     const [host = '', port = ''] = this.upstream.split(':');

@@ -84,7 +84,10 @@ registryContract('ZooKeeper', async () => {
   return {
     create: () => cluster.create(proxies.shift()),
     kill: async (registry) => cluster.proxyOf(registry).cut(),
-    expire: async (registry) => cluster.proxyOf(registry).expireSession(),
+    expire: async (registry) => {
+      await cluster.proxyOf(registry).expireSession();
+      cluster.proxyOf(registry).mend();
+    },
     close: async () => {
       await cluster.close();
       for (const proxy of proxies) await proxy.close();
@@ -175,6 +178,60 @@ describe('the ZooKeeper registry, when a connection is lost', () => {
     await until(() => view.nodes().length === 0, SESSION_TIMEOUT_MS);
     await sleep(SESSION_TIMEOUT_MS);
     expect(view.nodes()).toEqual([]);
+  });
+
+  test('leaves a server that does not answer, and opens a new session when none does in time', async () => {
+    const { registry, proxy } = await cluster.started();
+    const other = await cluster.started();
+    const view = await other.registry.watch('logic');
+    const own = await registry.watch('logic');
+    const registration = await registry.register(nodeRecord('a'));
+    await until(() => view.nodes().length === 1);
+
+    proxy.freeze();
+    await until(() => !registry.healthy(), 2 * SESSION_TIMEOUT_MS);
+    await until(() => view.nodes().length === 0, 2 * SESSION_TIMEOUT_MS);
+    proxy.mend();
+
+    await until(() => registry.healthy() && view.nodes().length === 1, 3 * SESSION_TIMEOUT_MS);
+    await registration.update({ weight: 5 });
+    await until(() => own.nodes()[0]?.weight === 5 && view.nodes()[0]?.weight === 5);
+    expect(view.nodes()).toHaveLength(1);
+  });
+
+  describe('and sessions with it', () => {
+    async function bothExpired() {
+      const one = await cluster.started();
+      const other = await cluster.started();
+      const view = await other.registry.watch('logic');
+      await one.registry.register(nodeRecord('a'));
+      await until(() => view.nodes().length === 1);
+      const left: string[] = [];
+      view.onChange((change) => left.push(...change.left.map(({ id }) => id)));
+      other.proxy.cut();
+      await one.proxy.expireSession();
+      await other.proxy.expireSession();
+      other.proxy.mend();
+      await until(() => other.registry.healthy());
+      return { one, view, left };
+    }
+
+    test('sees nobody leave who registers again in time', async () => {
+      const { one, view, left } = await bothExpired();
+      await sleep(SESSION_TIMEOUT_MS / 3);
+      expect(view.nodes()).toHaveLength(1);
+      one.proxy.mend();
+      await until(() => one.registry.healthy());
+      await sleep(2 * SESSION_TIMEOUT_MS);
+      expect(view.nodes()).toHaveLength(1);
+      expect(left).toEqual([]);
+    });
+
+    test('sees who does not come back leave, a session timeout later', async () => {
+      const { view, left } = await bothExpired();
+      await until(() => view.nodes().length === 0, 2 * SESSION_TIMEOUT_MS);
+      expect(left).toEqual(['a']);
+    });
   });
 
   test('does not start without ZooKeeper, and says where it looked', async () => {
