@@ -280,7 +280,6 @@ export class Job {
       ...shared,
       routes: rig.routes,
       deadLetters,
-      comets: () => this.links.everyone().length,
     });
     this.#ingress = new IngressConsumer({ ...shared, group: INGRESS_GROUP, ingress });
     await this.#ingress.start();
