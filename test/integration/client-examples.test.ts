@@ -27,14 +27,14 @@ async function output(command: string, args: readonly string[], cwd: string, env
 /** A client of docs/examples, made ready in a copy of its folder. */
 interface Example {
   readonly name: string;
-  prepare(dir: string): Promise<void>;
-  command(dir: string): readonly [string, ...string[]];
+  readonly prepare: (dir: string) => Promise<void>;
+  readonly command: (dir: string) => readonly [string, ...string[]];
 }
 
 const EXAMPLES: readonly Example[] = [
   {
     name: 'go',
-    async prepare(dir) {
+    prepare: async (dir) => {
       await output('./generate.sh', [], dir, {
         TOOLS: path.join(CACHE, 'go'),
         PROTOS: path.join(ROOT, 'protos'),
@@ -45,7 +45,7 @@ const EXAMPLES: readonly Example[] = [
   },
   {
     name: 'python',
-    async prepare(dir) {
+    prepare: async (dir) => {
       await output('./generate.sh', [], dir, {
         VENV: path.join(CACHE, 'python'),
         PROTOS: path.join(ROOT, 'protos'),

@@ -6,13 +6,10 @@ export const routesConfig = z.strictObject({
     .enum(['redis', 'embedded'])
     .default('redis')
     .meta({ description: 'Where routes are kept: Redis, or in the process (`halley start` only).' }),
-  url: z
-    .string()
-    .default('redis://127.0.0.1:6379')
-    .meta({
-      description: 'Redis, as redis:// or rediss:// (TLS) with user, password and database.',
-      secret: true,
-    }),
+  url: z.string().default('redis://127.0.0.1:6379').meta({
+    description: 'Redis, as redis:// or rediss:// (TLS) with user, password and database.',
+    secret: true,
+  }),
   sentinels: z
     .array(z.string())
     .default([])
