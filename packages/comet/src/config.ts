@@ -1,8 +1,9 @@
 import { clusterConfig } from '@halley/cluster/grpc/config';
+import { refuseOpenDoors } from '@halley/cluster/grpc/open-doors';
 import { registryConfig } from '@halley/cluster/registry/config';
 import { HalleyError } from '@halley/protocol/error';
 import { logConfig } from '@halley/service/log';
-import { isLoopback, nodeConfig, offsetPort } from '@halley/service/node-config';
+import { nodeConfig, offsetPort } from '@halley/service/node-config';
 import { opsConfig } from '@halley/service/ops-server';
 import type { PortClaim } from '@halley/service/port-holder';
 import { z } from 'zod';
@@ -56,7 +57,7 @@ export const cometConfig = z.object({
   ops: opsConfig(3104),
   insecure: z.boolean().default(false).meta({
     description:
-      'Allows auth.mode open, and business APIs without keys, also where others than this machine can reach them.',
+      "Allows auth.mode open, business APIs without keys and the tiers' own gRPC without a token also where others than this machine reach them.",
     flag: 'insecure',
   }),
   auth: z.object({
@@ -151,13 +152,9 @@ export const cometConfig = z.object({
 export type CometConfig = z.output<typeof cometConfig>;
 
 /** Throws `bad_config`, in one line with the remedy, for what would let anybody in or cannot work. */
-export function checkCometConfig({ node, auth, tls, insecure }: CometConfig): void {
-  if (auth.mode === 'open' && !insecure && !isLoopback(node.bind)) {
-    throw new HalleyError(
-      'bad_config',
-      `auth.mode open believes every token, and ${node.bind} is reachable by others: set auth.mode to jwt, bind to 127.0.0.1, or give --insecure`,
-    );
-  }
+export function checkCometConfig(config: CometConfig): void {
+  refuseOpenDoors(config);
+  const { tls } = config;
   if ((tls.certFile === '') !== (tls.keyFile === '')) {
     throw new HalleyError('bad_config', 'tls.certFile and tls.keyFile must be given together');
   }

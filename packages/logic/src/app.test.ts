@@ -27,11 +27,22 @@ describe('a configuration that would let anybody in is refused, with the remedy'
   });
 
   test('business APIs without keys need loopback or --insecure', () => {
-    expect(() => check('--bind', '10.0.0.1')).toThrow(/^the business APIs have no keys.*--insecure$/);
-    const jwt = ['--auth.jwt.secret', 'secret'];
+    const token = ['--cluster.token', 'shared'];
+    expect(() => check('--bind', '10.0.0.1', ...token)).toThrow(
+      /^the business APIs have no keys.*--insecure$/,
+    );
+    const jwt = ['--auth.jwt.secret', 'secret', ...token];
     expect(() => check('--bind', '10.0.0.1', ...jwt, ...keys)).not.toThrow();
     expect(() => check('--bind', '10.0.0.1', ...jwt, '--insecure')).not.toThrow();
     expect(() => check('--bind', '::1', ...jwt)).not.toThrow();
+  });
+
+  test("the tiers' own gRPC without a token or mTLS needs loopback or --insecure", () => {
+    const safe = ['--auth.jwt.secret', 'secret', ...keys];
+    expect(() => check('--bind', '10.0.0.1', ...safe)).toThrow(
+      /^the tiers' own gRPC .*cluster\.token.*--insecure$/,
+    );
+    expect(() => check('--bind', '10.0.0.1', ...safe, '--insecure')).not.toThrow();
   });
 
   test('--check-config finds what would end a start', () => {

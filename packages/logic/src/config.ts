@@ -1,6 +1,6 @@
 import { clusterConfig } from '@halley/cluster/grpc/config';
+import { openDoor, refuseOpenDoors } from '@halley/cluster/grpc/open-doors';
 import { registryConfig } from '@halley/cluster/registry/config';
-import { HalleyError } from '@halley/protocol/error';
 import { logConfig } from '@halley/service/log';
 import { isLoopback, nodeConfig } from '@halley/service/node-config';
 import { opsConfig } from '@halley/service/ops-server';
@@ -143,7 +143,7 @@ export const logicConfig = z.object({
   ops: opsConfig(3114),
   insecure: z.boolean().default(false).meta({
     description:
-      'Allows auth.mode open, and business APIs without keys, also where others than this machine can reach them.',
+      "Allows auth.mode open, business APIs without keys and the tiers' own gRPC without a token also where others than this machine reach them.",
     flag: 'insecure',
   }),
   auth: authConfig,
@@ -172,33 +172,16 @@ export type LogicConfig = z.output<typeof logicConfig>;
 
 /**
  * Checks what one key alone cannot tell, above all what would let anybody in: a bind address that others reach while
- * tokens are believed, or while the business APIs ask for no key. Throws `bad_config` in one line with the remedy.
+ * tokens are believed, or while the business APIs or the tiers' own gRPC ask for no key. Throws `bad_config` in one line with the remedy.
  */
-export function checkLogicConfig({ node, auth, api, nodes, insecure }: LogicConfig): void {
-  refuseOpenDoors({ node, auth, api, insecure });
+export function checkLogicConfig(config: LogicConfig): void {
+  const { node, auth, api, nodes, insecure } = config;
+  refuseOpenDoors(config);
+  if (!insecure && !isLoopback(node.bind) && api.keys.length === 0) {
+    throw openDoor(node.bind, 'the business APIs have no keys', 'set api.keys');
+  }
   if (auth.mode === 'jwt') requireJwtSource(auth.jwt);
   // They say what is wrong with theirs.
   void new ApiKeys(api.keys, true);
   void new Regions(nodes.regions, node.region);
-}
-
-function refuseOpenDoors({
-  node,
-  auth,
-  api,
-  insecure,
-}: Pick<LogicConfig, 'node' | 'auth' | 'api' | 'insecure'>): void {
-  if (insecure || isLoopback(node.bind)) return;
-  if (auth.mode === 'open') {
-    throw new HalleyError(
-      'bad_config',
-      `auth.mode open believes every token, and ${node.bind} is reachable by others: set auth.mode to jwt, bind to 127.0.0.1, or give --insecure`,
-    );
-  }
-  if (api.keys.length === 0) {
-    throw new HalleyError(
-      'bad_config',
-      `the business APIs have no keys, and ${node.bind} is reachable by others: set api.keys, bind to 127.0.0.1, or give --insecure`,
-    );
-  }
 }
