@@ -48,7 +48,9 @@ export class HttpPusher implements Pusher {
   }
 
   async push(to: Destination, op: number, body: string): Promise<Answer> {
-    for (const api of [...this.#apis]) {
+    for (let tries = 0; tries < this.#apis.length; tries += 1) {
+      const [api] = this.#apis;
+      if (!api) break;
       try {
         const { status, text } = await ('mid' in to
           ? api.post('/goim/push/mids', { operation: op, mids: to.mid }, body)
@@ -59,7 +61,7 @@ export class HttpPusher implements Pusher {
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED')
           return { outcome: 'unknown', why: String(error) };
-        this.#apis.push(...this.#apis.splice(this.#apis.indexOf(api), 1));
+        this.#apis.push(...this.#apis.splice(0, 1));
       }
     }
     return { outcome: 'refused', why: 'no logic takes connections' };

@@ -49,7 +49,6 @@ export class Traffic {
   readonly #loops: Promise<void>[] = [];
   readonly #perSecond: number;
   readonly #end = new AbortController();
-  /** Streams that were judged already hold up to these answers only once. */
   readonly #users: NumberedPushes[] = [];
 
   private constructor(
