@@ -28,7 +28,7 @@ export class NumberedPushes {
 
 /** A client, and the numbered pushes that it is to get: each from the number that was next when it joined. */
 export class Receiver {
-  readonly #from: ReadonlyMap<NumberedPushes, number>;
+  readonly #from: Map<NumberedPushes, number>;
   #retired = false;
 
   /** Made once the client is authenticated: from then on it gets everything. */
@@ -51,6 +51,11 @@ export class Receiver {
     this.client.close();
   }
 
+  /** What it has missed up to now is not held against anybody; what is pushed from now on is to arrive. */
+  forgive(): void {
+    for (const pushes of this.#from.keys()) this.#from.set(pushes, pushes.next);
+  }
+
   /** What is wrong with what it got, in words: nothing when it is all, once and in order, up to these numbers. */
   faults(upTo: (pushes: NumberedPushes) => number): Faults {
     const { name, client } = this;
@@ -71,6 +76,7 @@ export class Receiver {
       let highest = -1;
       for (const number of got.get(pushes.name) ?? []) {
         const which = `${name} ${pushes.name}/${number}`;
+        if (pushes.answers[number]?.outcome === 'refused') others.push(`got ${which}, which was refused`);
         if (had.has(number)) repeated.push(which);
         else if (number < highest) disordered.push(`${which} after ${highest}`);
         had.add(number);
