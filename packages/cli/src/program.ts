@@ -6,7 +6,7 @@ import { registerPush } from './commands/push.js';
 import { registerStart } from './commands/start.js';
 import { registerTail } from './commands/tail.js';
 import { registerTier } from './commands/tier.js';
-import { VERSION } from './version.js';
+import { VERSION } from '@halley/service/version';
 
 /** The `halley` command with all its subcommands. */
 export function createProgram(): Command {

@@ -6,10 +6,13 @@ import { clientTlsOf, serverTlsOf } from '@halley/cluster/grpc/config';
 import { protos } from '@halley/cluster/grpc/protos';
 import { GrpcServer } from '@halley/cluster/grpc/server';
 import { clientCredentials } from '@halley/cluster/grpc/tls';
+import { nodeRecord } from '@halley/cluster/registry/node-record';
 import type { NodeRecord, Registration, Registry, TierView } from '@halley/cluster/registry/registry';
 import { HalleyError } from '@halley/protocol/error';
 import type { NodeRef } from '@halley/protocol/ids';
+import { atMost } from '@halley/service/at-most';
 import { systemClock } from '@halley/service/clock';
+import { embeddedOnly } from '@halley/service/embedded-only';
 import type { Service } from '@halley/service/lifecycle';
 import { createLogger, type Logger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
@@ -24,7 +27,6 @@ import { LoadReporter } from './load-reporter.js';
 import { GrpcLogicLink } from './logic-link-grpc.js';
 import { CometMetrics } from './comet-metrics.js';
 import { originCheck } from './transport/websocket.js';
-import { VERSION } from './version.js';
 
 /** What is shared with others in the process: it is used and not stopped. What is absent is made from the configuration. */
 export interface CometPorts {
@@ -218,29 +220,15 @@ class App implements CometApp {
   #record(self: NodeRef, comet: Comet, grpc: GrpcServer): NodeRecord {
     const { node } = this.config;
     const bound = { ...comet.boundPorts, grpc: grpc.boundPort, ops: this.#ops.boundPort };
-    return {
-      ...resolveNode(node, bound, 'grpc'),
-      id: self.node,
-      incarnation: self.incarnation,
-      tier: 'comet',
-      region: node.region,
-      zone: node.zone,
-      env: node.env,
-      weight: node.weight,
-      load: { connections: 0, ips: 0 },
-      state: 'serving',
-      version: VERSION,
-      registeredAtMs: systemClock.now(),
-    };
+    // The name was given before the other ports were bound.
+    const identity = { ...resolveNode(node, bound, 'grpc'), id: self.node, incarnation: self.incarnation };
+    return nodeRecord('comet', node, identity, systemClock);
   }
 
   async #ownRegistry(): Promise<Registry> {
     const { registry: config, node } = this.config;
     if (config.adapter === 'embedded') {
-      throw new HalleyError(
-        'bad_config',
-        'registry.adapter embedded is for halley start, where all tiers share one process; a comet of its own needs zookeeper',
-      );
+      throw embeddedOnly('comet', 'registry.adapter', 'zookeeper');
     }
     const { ZooKeeperRegistry } = await import('@halley/cluster/registry/zookeeper');
     const registry = new ZooKeeperRegistry({ config, env: node.env, log: this.#log });
@@ -290,14 +278,4 @@ async function readTls({ tls }: CometConfig): Promise<TlsOptions | undefined> {
     read('tls.keyFile', tls.keyFile),
   ]);
   return { cert, key, minVersion: 'TLSv1.2' };
-}
-
-/** Goes on after `ms`, whatever becomes of the promise: what it is for goes by itself with the process. */
-async function atMost(promise: Promise<unknown>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([promise.catch(() => undefined), late]);
-  clearTimeout(timer);
 }

@@ -3,9 +3,8 @@ import { refuseOpenDoors } from '@halley/cluster/grpc/open-doors';
 import { registryConfig } from '@halley/cluster/registry/config';
 import { HalleyError } from '@halley/protocol/error';
 import { logConfig } from '@halley/service/log';
-import { nodeConfig, offsetPort } from '@halley/service/node-config';
+import { nodeConfig } from '@halley/service/node-config';
 import { opsConfig } from '@halley/service/ops-server';
-import type { PortClaim } from '@halley/service/port-holder';
 import { z } from 'zod';
 
 const port = (fallback: number, description: string) =>
@@ -158,15 +157,4 @@ export function checkCometConfig(config: CometConfig): void {
   if ((tls.certFile === '') !== (tls.keyFile === '')) {
     throw new HalleyError('bad_config', 'tls.certFile and tls.keyFile must be given together');
   }
-}
-
-/** The ports that a comet with this configuration binds. */
-export function cometPorts(config: CometConfig): PortClaim[] {
-  const { node, tls } = config;
-  const kinds = ['tcp', 'ws', ...(tls.certFile ? (['tls', 'wss'] as const) : []), 'grpc', 'ops'] as const;
-  return kinds.map((kind) => ({
-    host: node.bind,
-    port: offsetPort(config[kind].port, node),
-    use: `comet ${kind}`,
-  }));
 }

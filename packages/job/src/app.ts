@@ -2,9 +2,11 @@ import { createClient } from '@halley/cluster/grpc/client';
 import { clientTlsOf } from '@halley/cluster/grpc/config';
 import { protos } from '@halley/cluster/grpc/protos';
 import { clientCredentials } from '@halley/cluster/grpc/tls';
+import { nodeRecord } from '@halley/cluster/registry/node-record';
 import type { NodeRecord, Registration, Registry } from '@halley/cluster/registry/registry';
 import { HalleyError } from '@halley/protocol/error';
 import { systemClock } from '@halley/service/clock';
+import { embeddedOnly } from '@halley/service/embedded-only';
 import type { Service } from '@halley/service/lifecycle';
 import { createLogger, type Logger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
@@ -20,7 +22,6 @@ import { GoimIngress } from './consume/goim-ingress.js';
 import { CometLinks } from './deliver/comet-links.js';
 import { LagMeter } from './lag-meter.js';
 import { JobMetrics } from './metrics.js';
-import { VERSION } from './version.js';
 import { Wakeup } from './wakeup.js';
 
 /** What a caller shares with the app: used, not stopped. What is absent is built from the configuration and owned. */
@@ -186,6 +187,7 @@ class App implements JobApp {
     }
     await this.#own(new LagMeter({ bus, groups, intervalMs: config.consume.lagIntervalMs, metrics, log }));
     this.#parts = { ...this.#parts, registration: await registry.register(node) };
+    log.info({ node: node.id, ...node.addresses }, 'job delivers');
   }
 
   async #links(
@@ -224,18 +226,7 @@ class App implements JobApp {
 
   #record(opsPort: number): NodeRecord {
     const { node } = this.config;
-    return {
-      tier: 'job',
-      ...resolveNode(node, { ops: opsPort }, 'ops'),
-      region: node.region,
-      zone: node.zone,
-      env: node.env,
-      weight: node.weight,
-      load: { connections: 0, ips: 0 },
-      state: 'serving',
-      version: VERSION,
-      registeredAtMs: systemClock.now(),
-    };
+    return nodeRecord('job', node, resolveNode(node, { ops: opsPort }, 'ops'), systemClock);
   }
 
   /** Starts what this app stops. */
@@ -247,28 +238,21 @@ class App implements JobApp {
 }
 
 async function openRegistry(config: JobConfig, log: Logger): Promise<Registry> {
-  if (config.registry.adapter === 'embedded') throw notAlone('registry.adapter', 'zookeeper');
+  if (config.registry.adapter === 'embedded') throw embeddedOnly('job', 'registry.adapter', 'zookeeper');
   const { ZooKeeperRegistry } = await import('@halley/cluster/registry/zookeeper');
   return new ZooKeeperRegistry({ config: config.registry, env: config.node.env, log });
 }
 
 async function openBus(config: JobConfig, log: Logger, metrics: Metrics): Promise<Bus> {
-  if (config.bus.adapter === 'embedded') throw notAlone('bus.adapter', 'kafka');
+  if (config.bus.adapter === 'embedded') throw embeddedOnly('job', 'bus.adapter', 'kafka');
   const { KafkaBus } = await import('@halley/store/bus/kafka');
   return new KafkaBus({ config: config.bus, log, metrics, clock: systemClock });
 }
 
 async function openRoutes(config: JobConfig, log: Logger): Promise<Routes> {
-  if (config.routes.adapter === 'embedded') throw notAlone('routes.adapter', 'redis');
+  if (config.routes.adapter === 'embedded') throw embeddedOnly('job', 'routes.adapter', 'redis');
   const { RedisRoutes } = await import('@halley/store/routes/redis');
   return new RedisRoutes({ config: config.routes, log, shards: config.bus.partitions });
-}
-
-function notAlone(key: string, other: string): HalleyError {
-  return new HalleyError(
-    'bad_config',
-    `${key}: embedded is for \`halley start\`, where all tiers are one process; a job alone needs ${other}`,
-  );
 }
 
 async function quietly(work: Promise<unknown> | undefined, log: Logger): Promise<void> {

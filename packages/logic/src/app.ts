@@ -3,9 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientDeps } from '@halley/cluster/grpc/client';
 import { clientTlsOf } from '@halley/cluster/grpc/config';
 import { clientCredentials } from '@halley/cluster/grpc/tls';
+import { nodeRecord } from '@halley/cluster/registry/node-record';
 import type { NodeRecord, Registration, Registry } from '@halley/cluster/registry/registry';
 import { HalleyError } from '@halley/protocol/error';
+import { atMost } from '@halley/service/at-most';
 import { systemClock } from '@halley/service/clock';
+import { embeddedOnly } from '@halley/service/embedded-only';
 import type { Service } from '@halley/service/lifecycle';
 import { createLogger, type Logger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
@@ -20,7 +23,6 @@ import { OpenVerifier } from './auth/open.js';
 import type { TokenVerifier } from './auth/verifier.js';
 import { checkLogicConfig, type LogicConfig } from './config.js';
 import { assembleLogic, type Logic } from './logic.js';
-import { VERSION } from './version.js';
 
 /** What is shared with others in the process: it is used and not stopped. What is absent is made from the configuration. */
 export interface LogicPorts {
@@ -68,7 +70,7 @@ class App implements LogicApp {
     private readonly config: LogicConfig,
     private readonly ports: LogicPorts,
   ) {
-    this.#log = (ports.log ?? createLogger(config.log)).child({ tier: 'logic' });
+    this.#log = ports.log ?? createLogger({ ...config.log, base: { tier: 'logic' } });
     this.#metrics = ports.metrics ?? new Metrics();
     this.#ops = new OpsServer({
       host: config.node.bind,
@@ -176,18 +178,7 @@ class App implements LogicApp {
   #record({ grpc, http }: Logic): NodeRecord {
     const { node } = this.config;
     const bound = { grpc: grpc.boundPort, http: http.boundPort, ops: this.#ops.boundPort };
-    return {
-      ...resolveNode(node, bound, 'grpc'),
-      tier: 'logic',
-      region: node.region,
-      zone: node.zone,
-      env: node.env,
-      weight: node.weight,
-      load: { connections: 0, ips: 0 },
-      state: 'serving',
-      version: VERSION,
-      registeredAtMs: Date.now(),
-    };
+    return nodeRecord('logic', node, resolveNode(node, bound, 'grpc'), systemClock);
   }
 
   async #own<Owned extends Service>(service: Owned): Promise<Owned> {
@@ -198,21 +189,21 @@ class App implements LogicApp {
 
   async #makeRegistry(): Promise<Registry> {
     const { config } = this;
-    if (config.registry.adapter === 'embedded') throw embeddedOnly('registry');
+    if (config.registry.adapter === 'embedded') throw embeddedOnly('logic', 'registry.adapter', 'zookeeper');
     const { ZooKeeperRegistry } = await import('@halley/cluster/registry/zookeeper');
     return new ZooKeeperRegistry({ config: config.registry, env: config.node.env, log: this.#log });
   }
 
   async #makeBus(): Promise<Bus> {
     const { config } = this;
-    if (config.bus.adapter === 'embedded') throw embeddedOnly('bus');
+    if (config.bus.adapter === 'embedded') throw embeddedOnly('logic', 'bus.adapter', 'kafka');
     const { KafkaBus } = await import('@halley/store/bus/kafka');
     return new KafkaBus({ config: config.bus, log: this.#log, clock: systemClock, metrics: this.#metrics });
   }
 
   async #makeRoutes(bus: Bus): Promise<Routes> {
     const { config } = this;
-    if (config.routes.adapter === 'embedded') throw embeddedOnly('routes');
+    if (config.routes.adapter === 'embedded') throw embeddedOnly('logic', 'routes.adapter', 'redis');
     const { RedisRoutes } = await import('@halley/store/routes/redis');
     return new RedisRoutes({ config: config.routes, shards: bus.partitions(Topic.Push), log: this.#log });
   }
@@ -225,21 +216,4 @@ async function makeVerifier({ auth }: LogicConfig): Promise<TokenVerifier> {
     keys: await JwtKeys.load(auth.jwt, systemClock),
     clock: systemClock,
   });
-}
-
-function embeddedOnly(section: string): HalleyError {
-  return new HalleyError(
-    'bad_config',
-    `${section}.adapter embedded is for halley start, where all tiers share one process; a logic of its own needs the real one`,
-  );
-}
-
-/** Goes on after `ms`, whatever becomes of the promise: what it is for goes by itself with the process. */
-async function atMost(promise: Promise<void>, ms: number): Promise<void> {
-  const late = new AbortController();
-  await Promise.race([
-    promise.catch(() => undefined),
-    sleep(ms, undefined, { signal: late.signal }).catch(() => undefined),
-  ]);
-  late.abort();
 }

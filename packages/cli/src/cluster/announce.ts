@@ -2,9 +2,9 @@ import type { Tier } from '@halley/cluster/registry/registry';
 import { splitArguments } from '@halley/service/command-line';
 import { loadConfig } from '@halley/service/config';
 import type { NodeConfig } from '@halley/service/node-config';
+import { portClaims } from '@halley/service/port-claims';
 import type { z } from 'zod';
 
-import { portsOf } from '../start/ports.js';
 import { ClusterStateFile } from './state-file.js';
 
 /**
@@ -26,7 +26,7 @@ export async function announceJoined(
       env: process.env,
       flags,
     }) as unknown as { readonly node: NodeConfig };
-    const claims = portsOf(tier, config).filter(({ port }) => port !== 0);
+    const claims = portClaims(tier, config).filter(({ port }) => port !== 0);
     ports = Object.fromEntries(claims.map(({ use = '', port }) => [use.slice(tier.length + 1), port]));
   } catch {
     return;

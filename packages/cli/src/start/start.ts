@@ -1,6 +1,6 @@
 import { EmbeddedRegistry } from '@halley/cluster/registry/embedded';
 import { createCometApp } from '@halley/comet/app';
-import { checkCometConfig, cometConfig, cometPorts } from '@halley/comet/config';
+import { checkCometConfig, cometConfig } from '@halley/comet/config';
 import { createJobApp } from '@halley/job/app';
 import { jobConfig } from '@halley/job/config';
 import { createLogicApp } from '@halley/logic/app';
@@ -11,13 +11,13 @@ import { systemClock } from '@halley/service/clock';
 import { type DataLock, lockDataFolder } from '@halley/service/data-lock';
 import { type Service, ServiceGroup } from '@halley/service/lifecycle';
 import { createLogger } from '@halley/service/log';
+import { portClaims } from '@halley/service/port-claims';
 import { runService } from '@halley/service/run';
 import { EmbeddedBus } from '@halley/store/bus/embedded';
 import { EmbeddedRoutes } from '@halley/store/routes/embedded';
 
 import { complain, print } from '../terminal.js';
 import { banner } from './banner.js';
-import { portsOf } from './ports.js';
 import { loadStartConfig, printStartConfig, type StartConfig, startSchema } from './start-config.js';
 import { untilReady } from './until-ready.js';
 
@@ -59,14 +59,14 @@ async function run({ dataDir, tiers }: StartConfig<typeof tierSchemas>): Promise
   const bus = new EmbeddedBus({ dataDir, partitions: tiers.logic.bus.partitions, log, clock: systemClock });
   const registry = new EmbeddedRegistry({ log });
   const routes = new EmbeddedRoutes({ leaseMs: tiers.logic.routes.leaseMs });
-  const logic = createLogicApp(tiers.logic, { registry, bus, routes, log });
+  const logic = createLogicApp(tiers.logic, { registry, bus, routes, log: log.child({ tier: 'logic' }) });
   const comet = createCometApp(tiers.comet, { registry, log: log.child({ tier: 'comet' }) });
   const job = createJobApp(tiers.job, { registry, bus, routes, log: log.child({ tier: 'job' }) });
   const lock = new DataFolder(dataDir);
   const all = new ServiceGroup('halley', [lock, bus, routes, registry, logic, comet, job], log);
   await runService(all, {
     log,
-    ports: [...cometPorts(tiers.comet), ...portsOf('logic', tiers.logic), ...portsOf('job', tiers.job)],
+    ports: Object.entries(tiers).flatMap(([tier, config]) => portClaims(tier, config)),
     onStarted: async () => {
       await untilReady([logic, comet, job], 15_000);
       for (const line of banner({ comet: comet.node, logic: logic.node, job: job.node }, dataDir))
