@@ -4,6 +4,8 @@ import { protos } from '@halley/cluster/grpc/protos';
 import type { TierView } from '@halley/cluster/registry/registry';
 import type { ConnectionKey, NodeRef, RoomId, UserId } from '@halley/protocol/ids';
 
+import { v7 as uuidv7 } from 'uuid';
+
 import type { CometMetrics } from './comet-metrics.js';
 import type {
   ConnectAsk,
@@ -101,7 +103,15 @@ export class GrpcLogicLink implements LogicLink {
 
   async receive({ mid, key, roomId, frame }: UpstreamAsk): Promise<void> {
     const { ver, op, seq, body } = frame;
-    const request = { comet: this.deps.self(), mid, key, room_id: roomId, proto: { ver, op, seq, body } };
+    const request = {
+      comet: this.deps.self(),
+      mid,
+      key,
+      room_id: roomId,
+      proto: { ver, op, seq, body },
+      // Given here, so that a call that gRPC repeats is the same message to the business.
+      id: uuidv7(),
+    };
     await this.#timed('Receive', () =>
       call(this.#client.Receive.bind(this.#client), request, { deadlineMs: RECEIVE_DEADLINE_MS }),
     );

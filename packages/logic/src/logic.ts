@@ -20,7 +20,7 @@ import { upstreamGrpc } from './api/upstream-grpc.js';
 import { ApiKeys } from './auth/api-key.js';
 import type { TokenVerifier } from './auth/verifier.js';
 import type { LogicConfig } from './config.js';
-import { logicMetrics } from './metrics.js';
+import { logicMetrics, watchAdmission } from './metrics.js';
 import { Balancer } from './nodes/balancer.js';
 import { ClientNodes } from './nodes/nodes.js';
 import { Regions } from './nodes/regions.js';
@@ -173,15 +173,6 @@ function dropFigures({ joined, left }: ViewChange, online: Online, log: Logger):
       log.debug({ err: error, comet: id }, 'the figures of a comet that left stay until they run out');
     });
   }
-}
-
-function watchAdmission(metrics: Metrics, admission: Admission): void {
-  metrics.gauge('halley_logic_pushes_in_flight', 'Pushes on their way into the bus.', [], (gauge) =>
-    gauge.set(admission.inFlight),
-  );
-  metrics.gauge('halley_logic_push_queued_bytes', 'Bodies on their way into the bus.', [], (gauge) =>
-    gauge.set(admission.queuedBytes),
-  );
 }
 
 function optional<Name extends string, Value>(name: Name, value: Value | undefined): { [N in Name]?: Value } {

@@ -62,3 +62,16 @@ export function logicMetrics(metrics: Metrics) {
     ),
   };
 }
+
+/** Registers what is on its way into the bus, read on each scrape. */
+export function watchAdmission(
+  metrics: Metrics,
+  admission: { readonly inFlight: number; readonly queuedBytes: number },
+): void {
+  metrics.gauge('halley_logic_pushes_in_flight', 'Pushes on their way into the bus.', [], (gauge) =>
+    gauge.set(admission.inFlight),
+  );
+  metrics.gauge('halley_logic_push_queued_bytes', 'Bodies on their way into the bus.', [], (gauge) =>
+    gauge.set(admission.queuedBytes),
+  );
+}

@@ -52,9 +52,9 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
       return {};
     }),
     Renew: unary((request) => renew(request, { routes, online })),
-    Receive: unary(async ({ comet, mid, key, room_id, proto }) => {
+    Receive: unary(async ({ comet, mid, key, room_id, proto, id }) => {
       const { node } = readComet(comet);
-      return { id: await upstream.receive({ mid, key, server: node, roomId: room_id, proto }) };
+      return { id: await upstream.receive({ mid, key, server: node, roomId: room_id, proto, id }) };
     }),
   };
 }

@@ -19,6 +19,8 @@ export interface ClientMessage {
   readonly server: string;
   readonly roomId: string;
   readonly proto: Proto__Output | null;
+  /** The caller's id, the same when it repeats itself; a fresh one is given when empty. */
+  readonly id?: string;
 }
 
 export interface UpstreamWriterDeps {
@@ -32,10 +34,10 @@ export class UpstreamWriter {
   constructor(private readonly deps: UpstreamWriterDeps) {}
 
   /** Answers the message's id once it is durable. Throws `invalid_argument`, and what the bus throws. */
-  async receive({ mid, key, server, roomId, proto }: ClientMessage): Promise<string> {
+  async receive({ mid, key, server, roomId, proto, ...given }: ClientMessage): Promise<string> {
     if (!proto) throw invalid('proto', 'is missing');
     const { bus, clock, metrics } = this.deps;
-    const id = uuidv7();
+    const id = given.id || uuidv7();
     const value = upstreamCodec.encode({
       mid,
       key,

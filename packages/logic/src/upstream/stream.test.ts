@@ -152,6 +152,19 @@ describe('what clients send', () => {
     expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
   });
 
+  test('keeps the id that its caller gave, so that a repeat can be told', async () => {
+    const writer = new UpstreamWriter({ bus, clock, metrics });
+    const message = {
+      mid: '1',
+      key: 'k',
+      server: 's',
+      roomId: '',
+      proto: { ver: 1, op: 4, seq: 1, body: Buffer.from('') },
+    };
+    expect(await writer.receive({ ...message, id: 'given' })).toBe('given');
+    expect(upstreamCodec.decode(bus.calls[0]?.records[0]?.value ?? Buffer.alloc(0)).id).toBe('given');
+  });
+
   test('without a proto is refused, and the bus decides about the rest', async () => {
     const writer = new UpstreamWriter({ bus, clock, metrics });
     const message = { mid: '1', key: '', server: '', roomId: '' };
