@@ -4,6 +4,7 @@ import { jobConfig } from '@halley/job/config';
 import { logicConfig } from '@halley/logic/config';
 
 import { errorsPage } from './errors-page.mjs';
+import { metricsPage } from './metrics-page.mjs';
 
 /**
  * The pages that are generated from the built product: path from the repository's root → text.
@@ -12,6 +13,7 @@ import { errorsPage } from './errors-page.mjs';
 export function pages() {
   return new Map([
     ['docs/errors.md', errorsPage()],
+    ['docs/metrics.md', metricsPage()],
     ['docs/config.md', configDoc({ comet: cometConfig, logic: logicConfig, job: jobConfig })],
   ]);
 }
