@@ -37,8 +37,8 @@ export function pushClient(
 }
 
 /**
- * goim's HTTP API, one call after the other on a connection that is kept. Where a connection is refused nothing was asked
- * for: as a proxy does, the next address is taken.
+ * goim's HTTP API, one call after the other on a connection that is kept. Where none can be made nothing was asked for:
+ * as a proxy does, the next address is taken.
  */
 export class HttpPusher implements Pusher {
   readonly #apis: HttpApi[];
@@ -59,7 +59,7 @@ export class HttpPusher implements Pusher {
           ? OK
           : { outcome: 'unknown', why: `${status} ${text}` };
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED')
+        if ((error as NodeJS.ErrnoException).syscall !== 'connect')
           return { outcome: 'unknown', why: String(error) };
         this.#apis.push(...this.#apis.splice(0, 1));
       }

@@ -18,6 +18,7 @@ import type { PushAcceptor } from '../push/accept.js';
 import { isDurableByDefault, type PushLimits, type Target } from '../push/target.js';
 import { connectionTotals, type Online } from '../session/online.js';
 import { readBody } from './http-body.js';
+import { drainHttp } from './http-drain.js';
 import { QueryFields } from './query.js';
 
 /** Pushes to keys come in the query: goim takes 1 MB of it. */
@@ -98,12 +99,11 @@ export class GoimHttp implements Service {
     this.#boundPort = (this.#server.server.address() as AddressInfo).port;
   }
 
-  /** Takes no new connections and ends when the requests that run are answered, or at the deadline. */
+  /** Takes no new connections and ends when what callers still ask on theirs is answered, or at the deadline. */
   async stop(deadlineMs: number): Promise<void> {
     this.#stopping = true;
-    const timer = setTimeout(() => this.#server.server.closeAllConnections(), deadlineMs);
+    await drainHttp(this.#server.server, deadlineMs);
     await this.#server.close();
-    clearTimeout(timer);
   }
 
   #configure(): void {
@@ -118,7 +118,7 @@ export class GoimHttp implements Service {
       delete request.raw.headers['content-type'];
     });
     server.addHook('onSend', async (_request, reply) => {
-      // A connection that is kept open would keep the stop waiting.
+      // The caller's next request goes elsewhere.
       if (this.#stopping) void reply.header('connection', 'close');
     });
     server.addHook('onResponse', async (request, reply) => {
