@@ -7,8 +7,9 @@ import { unary } from '../harness/grpc.js';
 import { HttpApi } from '../harness/http.js';
 import { Logins } from '../harness/logins.js';
 import { metric } from '../harness/metrics.js';
-import { pushClient } from '../harness/pushers.js';
+import { type Answer, HttpPusher, pushClient, type Pusher } from '../harness/pushers.js';
 import { NO_TROUBLE, Traffic } from '../harness/traffic.js';
+import { newMid, newOp } from '../harness/unique.js';
 import { eventually } from '../harness/within.js';
 
 /**
@@ -73,6 +74,35 @@ async function isListed(name: string): Promise<boolean> {
 async function msUntil(is: () => Promise<boolean>, timeoutMs: number): Promise<number> {
   const since = performance.now();
   return (await eventually(is, Boolean, timeoutMs, 50)) ? performance.now() - since : Infinity;
+}
+
+/** Pushes one after the other without a pause, to nobody: on its connection there is always a request. */
+class BusyCaller {
+  count = 0;
+  #stopped = false;
+  readonly #failed: Answer[] = [];
+  readonly #loop: Promise<void>;
+
+  constructor(logics: readonly string[]) {
+    const pusher = new HttpPusher(logics.map((logic) => `http://${cluster.address(logic, 'http')}`));
+    this.#loop = this.#run(pusher).finally(() => pusher.close());
+  }
+
+  /** What failed, after a last push. */
+  async stop(): Promise<Answer[]> {
+    this.#stopped = true;
+    await this.#loop;
+    return this.#failed;
+  }
+
+  async #run(pusher: Pusher): Promise<void> {
+    const [mid, op] = [newMid(), newOp()];
+    do {
+      const answer = await pusher.push({ mid }, op, '');
+      this.count += 1;
+      if (answer.outcome !== 'ok') this.#failed.push(answer);
+    } while (!this.#stopped);
+  }
 }
 
 /** Records that a job has taken from the bus. */
