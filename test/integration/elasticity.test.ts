@@ -215,7 +215,10 @@ test('a comet that is told to stop is offered no more at once, and its clients a
 
 test('a logic that is told to stop leaves at once: not a push fails, not a client notices', async () => {
   const logins = new Logins(cluster, ['comet-1']);
+  const busy = Array.from({ length: 20 }, () => new BusyCaller(['logic-2', 'logic-1']));
+  await eventually(() => busy.every(({ count }) => count > 10), Boolean);
   await cluster.kill('logic-2', 'SIGTERM');
+  expect((await Promise.all(busy.map((caller) => caller.stop()))).flat()).toEqual([]);
   expect(cluster.cluster.node('logic-2').ending).toBe('exit code 0');
   expect(await isListed('logic-2')).toBe(false);
   await logins.stop();
