@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+import { describe, expect, test } from '@jest/globals';
+import { parse } from 'yaml';
+import type { z } from 'zod';
+
+import { checkCometConfig, cometConfig, type CometConfig } from '@halley/comet/config';
+import { jobConfig } from '@halley/job/config';
+import { checkLogicConfig, logicConfig, type LogicConfig } from '@halley/logic/config';
+import { loadConfig } from '@halley/service/config';
+
+interface ComposeService {
+  readonly command?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+const TIERS: Readonly<Record<string, { schema: z.ZodObject; check: (config: unknown) => void }>> = {
+  comet: { schema: cometConfig, check: (config) => checkCometConfig(config as CometConfig) },
+  logic: { schema: logicConfig, check: (config) => checkLogicConfig(config as LogicConfig) },
+  job: { schema: jobConfig, check: () => {} },
+};
+
+function pathOf(name: string): string {
+  return fileURLToPath(new URL(`../../deploy/${name}`, import.meta.url));
+}
+
+function start(tier: string, env: Record<string, string>, file?: string): void {
+  const { schema, check } = TIERS[tier] as (typeof TIERS)[string];
+  check(loadConfig(schema, { env, ...(file ? { file } : {}) }));
+}
+
+const composed = parse(readFileSync(pathOf('compose.yaml'), 'utf8'), { merge: true }) as {
+  readonly services: Readonly<Record<string, ComposeService>>;
+};
+const nodes = Object.entries(composed.services).flatMap(([name, { command, environment }]) =>
+  command && (command[0] ?? '') in TIERS ? [{ name, tier: command[0] ?? '', environment }] : [],
+);
+/** The image binds to every address. */
+const IMAGE = { HALLEY_NODE_BIND: '0.0.0.0' };
+
+describe('every node that deploy/ describes would start', () => {
+  test('the image binds as is assumed here', () => {
+    expect(readFileSync(pathOf('docker/Dockerfile'), 'utf8')).toContain('HALLEY_NODE_BIND=0.0.0.0');
+  });
+
+  test('compose.yaml has two of each tier', () => {
+    expect(nodes.map(({ tier }) => tier)).toEqual(['comet', 'comet', 'logic', 'logic', 'job', 'job']);
+  });
+
+  test.each(nodes)('compose.yaml: $name', ({ tier, environment }) => {
+    expect(environment).toBeDefined();
+    expect(() => start(tier, { ...IMAGE, ...environment })).not.toThrow();
+  });
+
+  test.each(Object.keys(TIERS))('production/%s.yaml, with the secrets that it names', (tier) => {
+    const secrets = { HALLEY_CLUSTER_TOKEN: 'secret' };
+    expect(() => start(tier, secrets, pathOf(`production/${tier}.yaml`))).not.toThrow();
+  });
+
+  test.each(['comet', 'logic'])('production/%s.yaml without the shared token is refused', (tier) => {
+    expect(() => start(tier, {}, pathOf(`production/${tier}.yaml`))).toThrow(/cluster\.token/);
+  });
+});
