@@ -4,6 +4,11 @@ import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 
 const OPTIONS = ['tcp', 'ws', 'comet-grpc', 'logic-http', 'logic-grpc'];
+const USAGE = `Runs the suite of the goim protocol against an address; without one, against a start of the product.
+
+  npm run conformance
+  npm run conformance -- --tcp 127.0.0.1:3101 --ws ws://127.0.0.1:3102/sub --comet-grpc 127.0.0.1:3109 \\
+    --logic-http http://127.0.0.1:3111 --logic-grpc 127.0.0.1:3119`;
 
 const { values } = readOptions();
 const env = { ...process.env, NODE_OPTIONS: '--experimental-vm-modules --no-warnings' };
@@ -25,9 +30,15 @@ child.on('exit', (code) => {
 
 function readOptions() {
   try {
-    return parseArgs({ options: Object.fromEntries(OPTIONS.map((name) => [name, { type: 'string' }])) });
+    const addresses = Object.fromEntries(OPTIONS.map((name) => [name, { type: 'string' }]));
+    const { values: given } = parseArgs({ options: { ...addresses, help: { type: 'boolean' } } });
+    if (given.help) {
+      process.stdout.write(`${USAGE}\n`);
+      process.exit(0);
+    }
+    return { values: given };
   } catch (error) {
-    process.stderr.write(`${error.message}\nOptions: ${OPTIONS.map((name) => `--${name} …`).join(' ')}\n`);
+    process.stderr.write(`${error.message}\n${USAGE}\n`);
     process.exit(1);
   }
 }
