@@ -100,7 +100,7 @@ function failed(error: HalleyError, id: string, options: PushOptions): number {
   } else {
     const repeat =
       outcome === 'unknown'
-        ? ` It may appear all the same: repeat it with --id ${id}.`
+        ? ` To repeat it: --id ${id}`
         : retryAfterMs === undefined
           ? ''
           : ` Repeat in ${retryAfterMs} ms.`;
