@@ -20,7 +20,6 @@ const shared = {
 };
 
 export default {
-  reporters: ['default', '<rootDir>/scripts/jest/summary-reporter.mjs'],
   projects: [
     {
       ...shared,
