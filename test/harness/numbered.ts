@@ -10,6 +10,8 @@ export class NumberedPushes {
     readonly name: string,
     readonly to: Destination,
     readonly op: number,
+    /** Put behind each number, to make the pushes larger. */
+    private readonly padding = '',
   ) {}
 
   /** The number that the next push carries. */
@@ -20,7 +22,7 @@ export class NumberedPushes {
   /** Pushes the next number. Those of one pusher leave in the order of the calls. */
   async push(pusher: Pusher): Promise<Answer> {
     const number = this.answers.push(undefined) - 1;
-    const answer = await pusher.push(this.to, this.op, `${this.name}/${number}`);
+    const answer = await pusher.push(this.to, this.op, `${this.name}/${number}/${this.padding}`);
     this.answers[number] = answer;
     return answer;
   }

@@ -3,14 +3,15 @@ import { credentials, type ClientDuplexStream, type ServiceError } from '@grpc/g
 import type { PushRequest } from '@halley/cluster/grpc/gen/halley/push/v1/PushRequest';
 import type { PushStreamReply__Output } from '@halley/cluster/grpc/gen/halley/push/v1/PushStreamReply';
 import type { PushStreamRequest } from '@halley/cluster/grpc/gen/halley/push/v1/PushStreamRequest';
+import type { Target } from '@halley/cluster/grpc/gen/halley/push/v1/Target';
 import { protos } from '@halley/cluster/grpc/protos';
 
 import { unary } from './grpc.js';
-import { HttpApi } from './http.js';
+import { HttpApi, type Query } from './http.js';
 import type { Room } from './unique.js';
 
 /** Where a push goes. */
-export type Destination = { readonly mid: bigint } | { readonly room: Room };
+export type Destination = { readonly mid: bigint } | { readonly key: string } | { readonly room: Room };
 
 /** What became of a push, as its caller knows it: why it was not taken, or not known to be, in `why`. */
 export type Answer =
@@ -52,9 +53,8 @@ export class HttpPusher implements Pusher {
       const [api] = this.#apis;
       if (!api) break;
       try {
-        const { status, text } = await ('mid' in to
-          ? api.post('/goim/push/mids', { operation: op, mids: to.mid }, body)
-          : api.post('/goim/push/room', { operation: op, type: to.room.type, room: to.room.room }, body));
+        const [path, query] = queryOf(to);
+        const { status, text } = await api.post(path, { operation: op, ...query }, body);
         return status === 200 && (JSON.parse(text) as { code: number }).code === 0
           ? OK
           : { outcome: 'unknown', why: `${status} ${text}` };
@@ -142,7 +142,18 @@ export class StreamPusher implements Pusher {
   }
 }
 
+function queryOf(to: Destination): [path: string, query: Query] {
+  if ('mid' in to) return ['/goim/push/mids', { mids: to.mid }];
+  if ('key' in to) return ['/goim/push/keys', { keys: to.key }];
+  return ['/goim/push/room', { type: to.room.type, room: to.room.room }];
+}
+
 function requestOf(to: Destination, operation: number, body: string): PushRequest {
-  const target = 'mid' in to ? { users: { mids: [to.mid.toString()] } } : { room: to.room.id };
-  return { target, operation, body: Buffer.from(body) };
+  return { target: targetOf(to), operation, body: Buffer.from(body) };
+}
+
+function targetOf(to: Destination): Target {
+  if ('mid' in to) return { users: { mids: [to.mid.toString()] } };
+  if ('key' in to) return { keys: { keys: [to.key] } };
+  return { room: to.room.id };
 }

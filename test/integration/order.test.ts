@@ -5,11 +5,12 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 
 import { startCluster, type TestCluster } from '../harness/cluster.js';
 import type { GoimClient } from '../harness/goim-client.js';
+import { GoimProducer } from '../harness/goim-producer.js';
 import { type Faults, faultsOf, NO_FAULTS, NumberedPushes, Receiver } from '../harness/numbered.js';
 import { HttpPusher, type Pusher, StreamPusher } from '../harness/pushers.js';
 import { Random } from '../harness/random.js';
 import { connectTo } from '../harness/traffic.js';
-import { newMid, newOp, newRoom } from '../harness/unique.js';
+import { newKey, newMid, newOp, newRoom } from '../harness/unique.js';
 import { eventually } from '../harness/within.js';
 
 /** All, once and in order: to one user, to many users and rooms, and while jobs die in the middle of a batch. */
@@ -17,6 +18,9 @@ const SEED = Number(process.env['HALLEY_TEST_SEED'] ?? randomInt(2 ** 31));
 const JOB_KILLS = Number(process.env['HALLEY_TEST_JOB_KILLS'] ?? 4);
 /** A job that was killed is known to be gone after its session, 6 s; then the rest of a round still has to go out. */
 const TAKEOVER_MS = 25_000;
+
+/** Longer than a job waits to commit, shorter than it waits for a comet. */
+const FROZEN_MS = 700;
 
 const PLACES = [
   ['comet-1', 'tcp'],
@@ -53,17 +57,6 @@ function openPusher(kind: keyof typeof PUSHERS): Pusher {
   return pusher;
 }
 
-async function receiver(
-  place: (typeof PLACES)[number],
-  token: { mid: bigint; room_id?: string; op: number },
-  pushes: readonly NumberedPushes[],
-): Promise<Receiver> {
-  const client = await connectTo(cluster, place[0], place[1]);
-  clients.push(client);
-  await client.auth({ mid: token.mid, key: '', room_id: token.room_id ?? '', accepts: [token.op] });
-  return new Receiver(place.join(' '), client, pushes);
-}
-
 /** `count` pushes of one pusher, to these in a random order. Resolves when all are answered, each with OK. */
 async function pushAll(
   pusher: Pusher,
@@ -90,26 +83,35 @@ async function faultsWithin(receivers: readonly Receiver[], timeoutMs: number): 
   );
 }
 
-/** Four users, each with a connection at one place and in one of three rooms, and the pushes to all of them. */
-async function crowd(): Promise<{ streams: NumberedPushes[]; receivers: Receiver[] }> {
+/** Eight connections over both comets, of four users with two each, in three rooms; and the pushes to all of them. */
+async function crowd(
+  padding = '',
+): Promise<Record<'users' | 'keys' | 'rooms', NumberedPushes[]> & { receivers: Receiver[] }> {
   const op = newOp();
-  const rooms = [0, 1, 2].map((index) => {
-    const room = newRoom();
-    return { room, pushes: new NumberedPushes(`room-${index}`, { room }, op) };
-  });
-  const users = [0, 1, 2, 3].map((index) => {
-    const mid = newMid();
-    return { mid, pushes: new NumberedPushes(`user-${index}`, { mid }, op) };
-  });
-  // Twice as many connections as places: every room has members on both comets, every user has two devices.
+  const rooms = [0, 1, 2].map(() => newRoom());
+  const mids = [0, 1, 2, 3].map(() => newMid());
+  const places = [...PLACES, ...PLACES].map((place) => ({ place, key: newKey() }));
+  const streams = {
+    rooms: rooms.map((room, index) => new NumberedPushes(`room-${index}`, { room }, op, padding)),
+    users: mids.map((mid, index) => new NumberedPushes(`user-${index}`, { mid }, op, padding)),
+    keys: places.map(({ key }, index) => new NumberedPushes(`key-${index}`, { key }, op, padding)),
+  };
   const receivers = await Promise.all(
-    Array.from({ length: 2 * PLACES.length }, (_, index) => {
-      const [place, user, room] = [PLACES[index % 4], users[(index + (index >> 2)) % 4], rooms[index % 3]];
-      if (!place || !user || !room) throw new Error('there are fewer places than connections');
-      return receiver(place, { mid: user.mid, room_id: room.room.id, op }, [user.pushes, room.pushes]);
+    places.map(async ({ place: [comet, transport], key }, index) => {
+      const client = await connectTo(cluster, comet, transport);
+      clients.push(client);
+      // The second device of a user is elsewhere than the first.
+      const [user, room] = [(index + (index >> 2)) % 4, index % 3];
+      await client.auth({ mid: mids[user], key, room_id: rooms[room]?.id, accepts: [op] });
+      const own = [streams.users[user], streams.rooms[room], streams.keys[index]];
+      return new Receiver(
+        `${comet} ${transport}`,
+        client,
+        own.filter((one) => one !== undefined),
+      );
     }),
   );
-  return { streams: [...users, ...rooms].map(({ pushes }) => pushes), receivers };
+  return { ...streams, receivers };
 }
 
 test.each(Object.keys(PUSHERS) as (keyof typeof PUSHERS)[])(
@@ -117,7 +119,14 @@ test.each(Object.keys(PUSHERS) as (keyof typeof PUSHERS)[])(
   async (kind) => {
     const [mid, op] = [newMid(), newOp()];
     const pushes = new NumberedPushes('user', { mid }, op);
-    const receivers = await Promise.all(PLACES.map((place) => receiver(place, { mid, op }, [pushes])));
+    const receivers = await Promise.all(
+      PLACES.map(async ([comet, transport]) => {
+        const client = await connectTo(cluster, comet, transport);
+        clients.push(client);
+        await client.auth({ mid, key: newKey(), room_id: '', accepts: [op] });
+        return new Receiver(`${comet} ${transport}`, client, [pushes]);
+      }),
+    );
     await pushAll(openPusher(kind), [pushes], 500, new Random(SEED));
     expect(await faultsWithin(receivers, 10_000)).toEqual(NO_FAULTS);
     expect(receivers.map(({ count }) => count)).toEqual([500, 500, 500, 500]);
@@ -127,10 +136,11 @@ test.each(Object.keys(PUSHERS) as (keyof typeof PUSHERS)[])(
 test.each(Object.keys(PUSHERS) as (keyof typeof PUSHERS)[])(
   '1,500 pushes of one pusher to several rooms and users, by %s, arrive all, once and in order',
   async (kind) => {
-    const { streams, receivers } = await crowd();
+    const { users, rooms, receivers } = await crowd();
+    const streams = [...users, ...rooms];
     await pushAll(openPusher(kind), streams, 1_500, new Random(SEED));
     expect(await faultsWithin(receivers, 10_000)).toEqual(NO_FAULTS);
-    expect(streams.reduce((sum, { next }) => sum + next, 0)).toBe(1_500);
+    expect(pushed(streams)).toBe(1_500);
     expect(receivers.every(({ count }) => count > 200)).toBe(true);
   },
 );
@@ -139,36 +149,50 @@ test(
   `they do so too when jobs are killed in the middle of a batch and another takes over (seed ${SEED})`,
   async () => {
     const random = new Random(SEED);
-    const { streams, receivers } = await crowd();
+    // More than a stream to a comet takes at once: while a comet stands still, the rest waits in the job.
+    const { users, keys, rooms, receivers } = await crowd('.'.repeat(200));
     const stream = openPusher('a stream without waiting');
     const http = openPusher('calls of the HTTP API one after the other');
+    const goim = await GoimProducer.connect(cluster.services.kafka.address);
+    pushers.push(goim);
     const jobs = ['job-1', 'job-2'];
     const story: string[] = [];
     for (let kill = 0; kill < JOB_KILLS; kill += 1) {
-      // Both at once, each to half of the streams, so that there is order to keep.
+      // At once, each to streams of its own, so that there is order to keep.
       const before = received(receivers);
       const pushing = Promise.all([
-        pushAll(stream, streams.slice(0, 4), 1_500, random),
-        pushAll(http, streams.slice(4), 300, random),
+        pushAll(stream, [...users, ...rooms.slice(1)], 1_500, random),
+        pushAll(goim, [...keys.slice(4), ...rooms.slice(0, 1)], 600, random),
+        pushAll(http, keys.slice(0, 4), 200, random),
       ]);
       const killAt = before + 1 + random.below(2_000);
-      while (received(receivers) < killAt) await sleep(1);
+      await eventually(() => received(receivers) >= killAt, Boolean, 15_000, 1);
+      // Every second time a comet stands still meanwhile, so that the job dies with a good deal undone.
+      const frozen = kill % 2 === 0 ? cluster.cluster.node(random.pick(['comet-1', 'comet-2'])) : undefined;
+      frozen?.pause();
+      if (frozen) await sleep(FROZEN_MS);
       const victim = random.pick(jobs);
       await cluster.kill(victim);
-      story.push(`${victim} killed after ${received(receivers) - before} of the round's deliveries`);
+      frozen?.resume();
+      const at = `${received(receivers) - before} of the round's deliveries`;
+      story.push(`${victim} killed after ${at}${frozen ? `, ${frozen.name} stood still` : ''}`);
       jobs.splice(jobs.indexOf(victim), 1);
-      // The one that is left takes over; every second time a new one comes in between.
-      const replacement = kill % 2 === 1 ? cluster.add('job') : undefined;
+      // The one that is left takes over; every third time a new one comes in between.
+      const replacement = kill % 3 === 2 ? cluster.add('job') : undefined;
       await pushing;
       const faults = await faultsWithin(receivers, TAKEOVER_MS);
       expect({ story, ...faults }).toEqual({ story, ...NO_FAULTS });
       jobs.push(await (replacement ?? cluster.add('job')));
     }
-    expect(streams.reduce((sum, { next }) => sum + next, 0)).toBe(JOB_KILLS * 1_800);
+    expect(pushed([...users, ...keys, ...rooms])).toBe(JOB_KILLS * 2_300);
   },
   30_000 + JOB_KILLS * (TAKEOVER_MS + 15_000),
 );
 
 function received(receivers: readonly Receiver[]): number {
   return receivers.reduce((sum, { count }) => sum + count, 0);
+}
+
+function pushed(streams: readonly NumberedPushes[]): number {
+  return streams.reduce((sum, { next }) => sum + next, 0);
 }
