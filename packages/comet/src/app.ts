@@ -198,7 +198,7 @@ class App implements CometApp {
 
   #makeGrpc(comet: Comet): GrpcServer {
     const { config } = this;
-    const { deliverer, fanout, table, rooms, metrics } = comet;
+    const { deliverer, fanout, table, earlyKicks, rooms, metrics } = comet;
     const tls = serverTlsOf(config.cluster);
     const grpc = new GrpcServer({
       host: config.node.bind,
@@ -211,7 +211,16 @@ class App implements CometApp {
     });
     const incarnation = (): string => this.#self?.incarnation ?? '';
     grpc.addService(protos.goim.comet.Comet.service, goimComet({ deliverer, rooms }));
-    const delivery = new DeliveryService({ deliverer, fanout, table, metrics, log: this.#log, incarnation });
+    const log = this.#log;
+    const delivery = new DeliveryService({
+      deliverer,
+      fanout,
+      table,
+      earlyKicks,
+      metrics,
+      log,
+      incarnation,
+    });
     this.#delivery = delivery;
     grpc.addService(protos.halley.delivery.v1.DeliveryService.service, delivery.handlers);
     return grpc;

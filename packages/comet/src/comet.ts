@@ -17,6 +17,7 @@ import { Renewal, type RenewalOptions } from './renewal.js';
 import { RoomDirectory } from './room-directory.js';
 import { AcceptSets } from './session/accepts.js';
 import { Deadlines } from './session/deadlines.js';
+import { EarlyKicks } from './session/early-kicks.js';
 import { Releases } from './session/releases.js';
 import { Session, type SessionDeps, type SessionLimits } from './session/session.js';
 import { SessionTable } from './session/session-table.js';
@@ -73,6 +74,7 @@ export class Comet implements Service {
   readonly deliverer: Deliverer;
   readonly renewal: Renewal;
   readonly releases: Releases;
+  readonly earlyKicks: EarlyKicks;
   readonly directory: RoomDirectory;
   readonly #deadlines: Deadlines;
   readonly #sessionDeps: SessionDeps;
@@ -97,6 +99,7 @@ export class Comet implements Service {
     this.fanout = new Fanout(metrics);
     this.#deadlines = new Deadlines({ clock, log });
     this.releases = new Releases({ logic, log });
+    this.earlyKicks = new EarlyKicks({ clock, holdMs: options.session.handshakeTimeoutMs });
     this.directory = new RoomDirectory({
       logic,
       deadlines: this.#deadlines,
@@ -122,6 +125,7 @@ export class Comet implements Service {
       directory,
       deadlines: this.#deadlines,
       releases,
+      earlyKicks: this.earlyKicks,
       accepts: new AcceptSets(),
       metrics,
       clock,

@@ -11,6 +11,7 @@ import type { Logger } from '@halley/service/log';
 import type { CometMetrics } from '../comet-metrics.js';
 import type { Deliverer } from '../delivery/deliverer.js';
 import type { Fanout } from '../delivery/fanout.js';
+import type { EarlyKicks } from '../session/early-kicks.js';
 import type { SessionTable } from '../session/session-table.js';
 import { kick } from './kick.js';
 
@@ -18,10 +19,18 @@ export interface DeliveryDeps {
   readonly deliverer: Deliverer;
   readonly fanout: Fanout;
   readonly table: SessionTable;
+  readonly earlyKicks: EarlyKicks;
   readonly metrics: CometMetrics;
   readonly log: Logger;
   /** This start of the comet: calls that mean another are refused. Empty until it is known. */
   readonly incarnation: () => string;
+}
+
+/** How far a partition was had. */
+interface Position {
+  readonly topic: string;
+  readonly partition: number;
+  readonly position: number;
 }
 
 type Call = ServerDuplexStream<DeliverRequest__Output, DeliverReply>;
@@ -37,7 +46,7 @@ export class DeliveryService {
         this.#streams.add(call);
         await new DeliveryStream(call, deps).run().finally(() => this.#streams.delete(call));
       }),
-      Kick: unary(async (request) => kick(request, { table: deps.table, incarnation: deps.incarnation() })),
+      Kick: unary(async (request) => kick(request, { ...deps, incarnation: deps.incarnation() })),
     };
   }
 
@@ -56,7 +65,7 @@ export class DeliveryService {
 export class DeliveryStream {
   #epoch: string | undefined;
   #ended = false;
-  readonly #acks = new Map<string, { topic: string; partition: number; position: number }>();
+  readonly #acks = new Map<string, Position>();
   #flushScheduled = false;
 
   constructor(
@@ -97,16 +106,13 @@ export class DeliveryStream {
     if (!batches) return;
     const touched = batches.batches.map((batch) => this.#deliver(this.#epoch as string, batch));
     this.deps.fanout.whenWritten(() => {
-      for (const ack of touched) if (ack) this.#acks.set(`${ack.topic}/${ack.partition}`, ack);
+      for (const ack of touched) if (ack) this.#acknowledge(ack);
       this.#flushSoon();
     });
     this.#holdBack();
   }
 
-  #deliver(
-    epoch: string,
-    { topic, partition, deliveries }: PartitionBatch__Output,
-  ): { topic: string; partition: number; position: number } | undefined {
+  #deliver(epoch: string, { topic, partition, deliveries }: PartitionBatch__Output): Position | undefined {
     const origin = { epoch, topic, partition };
     let position = -1;
     for (const delivery of deliveries) {
@@ -124,6 +130,12 @@ export class DeliveryStream {
     if (fanout.backlogBytes < fanout.limits.maxTotalBacklogBytes / 2 || this.call.isPaused()) return;
     this.call.pause();
     fanout.whenWritten(() => this.call.resume());
+  }
+
+  /** A job that reads its partition again sends lower positions behind higher ones: the highest speaks for all. */
+  #acknowledge(ack: Position): void {
+    const name = `${ack.topic}/${ack.partition}`;
+    if (ack.position > (this.#acks.get(name)?.position ?? -1)) this.#acks.set(name, ack);
   }
 
   #flushSoon(): void {

@@ -48,27 +48,33 @@ export async function onAuth(session: Session, frame: Frame): Promise<void> {
     return;
   }
   const room = connected.roomId === '' ? undefined : (connected.roomId as RoomId);
+  let entered = false;
+  /** Undoes what the handshake wrote; the route is left where it is another connection's by now. */
+  const withdraw = (ownsRoute: boolean): void => {
+    if (room !== undefined && entered) deps.directory.release(room);
+    if (ownsRoute) deps.releases.add(connected);
+  };
   try {
-    if (room !== undefined) await untilDeadline(session, async () => deps.directory.acquire(room));
-  } catch (error) {
-    deps.releases.add(connected);
-    throw error;
-  }
-  if (!waiting(session)) {
-    if (room !== undefined) deps.directory.release(room);
-    deps.releases.add(connected);
-    return;
-  }
-  try {
+    if (room !== undefined) {
+      await untilDeadline(session, async () => {
+        await deps.directory.acquire(room);
+        entered = true;
+      });
+    }
+    if (!waiting(session)) return withdraw(true);
+    const kick = deps.earlyKicks.take(connected.owner);
+    if (kick) {
+      withdraw(kick.code !== CloseCode.TakenOver);
+      deps.metrics.handshake('kicked');
+      return session.close(kick.code, kick.reason);
+    }
     if (!deps.table.add(session, connected)) {
-      if (room !== undefined) deps.directory.release(room);
+      withdraw(false);
       deps.metrics.handshake('taken_over');
-      session.close(CloseCode.TakenOver, 'The key connected again.');
-      return;
+      return session.close(CloseCode.TakenOver, 'The key connected again.');
     }
   } catch (error) {
-    if (room !== undefined) deps.directory.release(room);
-    deps.releases.add(connected);
+    withdraw(true);
     throw error;
   }
   comeOnline(session, connected, room);

@@ -18,6 +18,7 @@ import type { Transport } from '../transport/transport.js';
 import type { AcceptSet, AcceptSets } from './accepts.js';
 import type { Deadlines, Expiring } from './deadlines.js';
 import { dispatch } from './dispatch.js';
+import type { EarlyKicks } from './early-kicks.js';
 import type { Releases } from './releases.js';
 import type { SessionTable } from './session-table.js';
 
@@ -29,6 +30,7 @@ export interface SessionDeps {
   readonly directory: RoomDirectory;
   readonly deadlines: Deadlines;
   readonly releases: Releases;
+  readonly earlyKicks: EarlyKicks;
   readonly accepts: AcceptSets;
   readonly metrics: CometMetrics;
   readonly clock: Clock;
