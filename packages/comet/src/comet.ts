@@ -114,6 +114,7 @@ export class Comet implements Service {
       table,
       rooms,
       directory,
+      releases,
       clock,
       log,
       onLeaseLost: () => this.closeAll(CloseCode.LeaseLost, 'The node paused for too long.'),
@@ -226,9 +227,9 @@ export class Comet implements Service {
         this.#open(transport, new Outbox(socket, this.ledger), client);
       },
     };
+    const tcpOptions = { keepAliveMs, handshakeTimeoutMs: session.handshakeTimeoutMs };
     const webSocketOptions = {
-      keepAliveMs,
-      handshakeTimeoutMs: session.handshakeTimeoutMs,
+      ...tcpOptions,
       closeTimeoutMs: session.closeTimeoutMs,
       maxMessageBytes: this.options.maxMessageBytes,
       maxMessageParts: this.options.maxMessageParts,
@@ -237,11 +238,11 @@ export class Comet implements Service {
     const listener = (kind: keyof CometOptions['ports'], server: ConstructorParameters<typeof Listener>[0]) =>
       new Listener(server, this.#acceptor, { use: `comet ${kind}`, host, port: ports[kind] });
     return {
-      tcp: listener('tcp', tcpServer({ keepAliveMs }, tcp)),
+      tcp: listener('tcp', tcpServer(tcpOptions, tcp)),
       ws: listener('ws', webSocketServer(webSocketOptions, websocket)),
       ...(tls
         ? {
-            tls: listener('tls', tcpServer({ keepAliveMs }, tcp, tls)),
+            tls: listener('tls', tcpServer(tcpOptions, tcp, tls)),
             wss: listener('wss', webSocketServer(webSocketOptions, websocket, tls)),
           }
         : {}),

@@ -6,7 +6,7 @@ import { silentLogger } from '@halley/service/log';
 
 import { Renewal } from './renewal.js';
 import { FakeClock } from './testing/fake-clock.js';
-import { CometHarness } from './testing/harness.js';
+import { CometHarness, until } from './testing/harness.js';
 import { frame } from './testing/test-client.js';
 
 describe('renewal', () => {
@@ -24,10 +24,11 @@ describe('renewal', () => {
     // The comet's own renewal stands still.
     harness = await CometHarness.start({
       renewal: { intervalMs: 3_600_000, roundMs: 8_000, figuresMs: 10_000, leaseMs: 60_000 },
+      leaveRoomAfterMs: 10,
     });
     clock = new FakeClock();
     lost = 0;
-    const { table, rooms, directory } = harness.comet;
+    const { table, rooms, directory, releases } = harness.comet;
     renewal = new Renewal(
       { intervalMs: 1_000, roundMs: 8_000, figuresMs: 10_000, leaseMs: 60_000 },
       {
@@ -35,6 +36,7 @@ describe('renewal', () => {
         table,
         rooms,
         directory,
+        releases,
         clock,
         log: silentLogger(),
         onLeaseLost: () => {
@@ -113,6 +115,32 @@ describe('renewal', () => {
     expect((await client.end()).code).toBe(CloseCode.TakenOver);
     expect(other.ended).toBeUndefined();
     expect(harness.logic.calls).not.toContain('disconnect k');
+  });
+
+  test('a session or room that leaves while its renewal is on its way does not come back with it', async () => {
+    const { logic } = harness;
+    const client = await harness.tcpOf({ mid: 1, key: 'k', room_id: 'r' });
+    await harness.tcpOf({ mid: 2, key: 'stays', room_id: 'stays' });
+    let carryOut = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      carryOut = resolve;
+    });
+    const renew = logic.renew.bind(logic);
+    logic.renew = async (ask) => {
+      await held;
+      for (const { key, owner } of ask.sessions) logic.routes.set(key, owner);
+      for (const room of ask.rooms) logic.rooms.add(room);
+      return renew(ask);
+    };
+    renewal.renewAllSoon();
+    renewal.tick();
+    client.close();
+    await until(() => logic.calls.includes('disconnect k') && logic.calls.includes('leave r'));
+    carryOut();
+    await renewal.settled();
+    await until(() => harness.comet.releases.pending === 0 && harness.comet.directory.size === 1);
+    expect([...logic.routes.keys()]).toEqual(['stays']);
+    expect([...logic.rooms]).toEqual(['stays']);
   });
 
   test('a pause longer than the lease is noticed; a shorter one is not', async () => {

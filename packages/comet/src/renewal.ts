@@ -8,6 +8,7 @@ import type { Logger } from '@halley/service/log';
 import type { RoomTable } from './delivery/room-table.js';
 import type { LogicLink, RenewAnswer, RenewAsk, SessionRef } from './logic-link.js';
 import type { RoomDirectory } from './room-directory.js';
+import type { Releases } from './session/releases.js';
 import type { SessionTable } from './session/session-table.js';
 
 export interface RenewalOptions {
@@ -26,6 +27,7 @@ export interface RenewalDeps {
   readonly table: SessionTable;
   readonly rooms: RoomTable;
   readonly directory: RoomDirectory;
+  readonly releases: Pick<Releases, 'add'>;
   readonly clock: Clock;
   readonly log: Logger;
   /** The node stood still for longer than the lease. */
@@ -183,7 +185,7 @@ export class Renewal implements Service {
   }
 
   async #renew(ask: RenewAsk): Promise<void> {
-    const answer = await this.deps.logic.renew(ask);
+    const answer = await this.deps.logic.renew(ask).finally(() => this.#withdrawGone(ask));
     this.#closeSuperseded(answer);
     if (ask.online) this.#takeFigures(ask.online, answer);
     if (this.#generation !== undefined && this.#generation !== answer.generation) {
@@ -192,6 +194,18 @@ export class Renewal implements Service {
       setImmediate(() => this.tick());
     }
     this.#generation = answer.generation;
+  }
+
+  /**
+   * A renewal writes what is missing: what left while it was on its way may stand there again, and is removed again.
+   */
+  #withdrawGone({ sessions, rooms }: RenewAsk): void {
+    const { table, releases, directory } = this.deps;
+    for (const session of sessions) {
+      const state = table.get(session.key)?.state;
+      if (state?.name !== 'online' || state.identity.owner !== session.owner) releases.add(session);
+    }
+    for (const room of rooms) directory.withdrawGone(room);
   }
 
   #closeSuperseded(answer: RenewAnswer): void {

@@ -44,11 +44,7 @@ export class RoomDirectory {
 
   /** Counts a member in; resolves when the room is written. When it rejects the member was not counted. */
   async acquire(room: RoomId): Promise<void> {
-    let entry = this.#entries.get(room);
-    if (!entry) {
-      entry = new Entry(room, this.#leave);
-      this.#entries.set(room, entry);
-    }
+    const entry = this.#entries.get(room) ?? this.#add(room);
     entry.members += 1;
     this.deps.deadlines.clear(entry);
     if (entry.state === 'present') return;
@@ -70,6 +66,13 @@ export class RoomDirectory {
     else if (entry.state === 'present') this.#expireLater(entry);
   }
 
+  /** Removes a room once more that was removed while its renewal was on its way. */
+  withdrawGone(room: RoomId): void {
+    const entry = this.#entries.get(room);
+    if (!entry) void this.#remove(this.#add(room));
+    else if (entry.state === 'leaving') void entry.call.then(() => this.withdrawGone(room));
+  }
+
   /** Removes rooms without members now, at the end. */
   async leaveAll(): Promise<void> {
     const rooms = this.rooms();
@@ -82,6 +85,12 @@ export class RoomDirectory {
       }
     };
     await Promise.all(Array.from({ length: 32 }, worker));
+  }
+
+  #add(room: RoomId): Entry {
+    const entry = new Entry(room, this.#leave);
+    this.#entries.set(room, entry);
+    return entry;
   }
 
   /** One call at a time a room: whoever waits for it shares it. */

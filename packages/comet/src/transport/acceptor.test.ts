@@ -1,9 +1,11 @@
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { CloseCode } from '@halley/protocol/close-code';
 import { encodeFrame } from '@halley/protocol/frame';
 
+import { TEST_CERT, TEST_KEY } from '../testing/certificate.js';
 import { CometHarness, until } from '../testing/harness.js';
 import { frame } from '../testing/test-client.js';
 
@@ -27,6 +29,43 @@ describe('limits and proxies', () => {
     await harness.wsOf({ mid: 1 });
     const second = await harness.ws();
     expect((await second.end()).code).toBe(CloseCode.TooManyConnections);
+  });
+
+  test('one port of a client may have connections to several ports of the node', async () => {
+    const { boundPorts } = (harness = await CometHarness.start()).comet;
+    // Below those that the system gives out.
+    const localPort = 20_000 + Math.floor(Math.random() * 10_000);
+    const open = async (port: number): Promise<Socket> => {
+      const socket = connect({ host: '127.0.0.1', port, localAddress: '127.0.0.1', localPort });
+      await once(socket, 'connect');
+      return socket;
+    };
+    const websocket = await open(boundPorts.ws);
+    await until(() => harness?.comet.counter.open === 1);
+    const tcp = await open(boundPorts.tcp);
+    await until(() => harness?.comet.counter.open === 2);
+    tcp.destroy();
+    await until(() => harness?.comet.counter.open === 1);
+    websocket.write(
+      'GET /sub HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n' +
+        'sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    );
+    const [answer] = (await Promise.race([once(websocket, 'data'), once(websocket, 'close')])) as unknown[];
+    expect(String(answer)).toMatch(/^HTTP\/1.1 101 /);
+    websocket.destroy();
+  });
+
+  test.each(['tls', 'wss'] as const)('a %s handshake that does not end is cut off in time', async (kind) => {
+    harness = await CometHarness.start({
+      tls: { cert: TEST_CERT, key: TEST_KEY },
+      session: { handshakeTimeoutMs: 300, closeTimeoutMs: 100, maxEarlyBytes: 1_024 },
+    });
+    const silent = connect({ host: '127.0.0.1', port: harness.comet.boundPorts[kind] ?? 0 });
+    silent.on('error', () => undefined);
+    const startedMs = performance.now();
+    await once(silent, 'close');
+    expect(performance.now() - startedMs).toBeGreaterThan(250);
+    await until(() => harness?.comet.counter.open === 0);
   });
 
   test.each([

@@ -27,7 +27,7 @@ export interface AcceptorDeps {
 
 /**
  * What every accepted socket goes through, whatever is spoken on it: the node's limit, and the PROXY header when it comes
- * from a trusted proxy. Remembers the client by its peer's address and port, because TLS wraps the socket in another.
+ * from a trusted proxy. Remembers the client by both ends of its connection, because TLS wraps the socket in another.
  */
 export class Acceptor {
   readonly #clients = new Map<string, Client>();
@@ -64,7 +64,7 @@ export class Acceptor {
   }
 
   /** The client of a socket that was handed over, or of the TLS socket around it. */
-  clientOf(socket: Pick<Socket, 'remoteAddress' | 'remotePort'>): Client | undefined {
+  clientOf(socket: Ends): Client | undefined {
     return this.#clients.get(nameOf(socket));
   }
 
@@ -116,8 +116,11 @@ class HeaderDeadline implements Expiring {
   }
 }
 
-function nameOf(socket: Pick<Socket, 'remoteAddress' | 'remotePort'>): string {
-  return `${socket.remoteAddress}/${socket.remotePort}`;
+type Ends = Pick<Socket, 'remoteAddress' | 'remotePort' | 'localPort'>;
+
+/** A client may come from one port of its own to several of ours. */
+function nameOf({ remoteAddress, remotePort, localPort }: Ends): string {
+  return `${remoteAddress}/${remotePort}/${localPort}`;
 }
 
 function read(socket: Socket): Buffer | null {

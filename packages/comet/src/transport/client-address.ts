@@ -58,7 +58,7 @@ export class TrustedProxies {
     if (!good) {
       throw new HalleyError(
         'bad_config',
-        `proxy.trustedAddresses: "${range}" is neither an address nor a range as 10.0.0.0/8.`,
+        `proxy.trusted: "${range}" is neither an address nor a range as 10.0.0.0/8.`,
       );
     }
     const type = family === 4 ? 'ipv4' : 'ipv6';

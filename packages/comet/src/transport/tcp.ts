@@ -91,6 +91,8 @@ function onClose(this: OwnedSocket): void {
 export interface TcpServerOptions {
   /** Seconds of silence are probed by the kernel after this, in milliseconds; 0 is never. */
   readonly keepAliveMs: number;
+  /** From the accepted connection to the end of the TLS handshake. */
+  readonly handshakeTimeoutMs: number;
 }
 
 export interface StreamServerDeps {
@@ -111,7 +113,8 @@ export function tcpServer(options: TcpServerOptions, deps: StreamServerDeps, tls
     else socket.destroy();
   };
   if (!tls) return createServer(socketOptions, onSocket);
-  const server = createTlsServer({ ...socketOptions, ...tls }, onSocket);
+  const tlsOptions = { ...socketOptions, ...tls, handshakeTimeout: options.handshakeTimeoutMs };
+  const server = createTlsServer(tlsOptions, onSocket);
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   return server;
 }

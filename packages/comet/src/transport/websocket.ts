@@ -101,7 +101,7 @@ function onClose(this: OwnedWebSocket): void {
 
 export interface WebSocketServerOptions {
   readonly keepAliveMs: number;
-  /** From the accepted connection to the end of the request's header. */
+  /** From the accepted connection to the end of the TLS handshake, and to the end of the request's header. */
   readonly handshakeTimeoutMs: number;
   readonly closeTimeoutMs: number;
   /** Largest message, in bytes: it may hold several frames. */
@@ -140,7 +140,9 @@ export function webSocketServer(
     requestTimeout: options.handshakeTimeoutMs,
     connectionsCheckingInterval: 1_000,
   };
-  const server: Server = tls ? createTlsServer({ ...httpOptions, ...tls }) : createServer(httpOptions);
+  const server: Server = tls
+    ? createTlsServer({ ...httpOptions, ...tls, handshakeTimeout: options.handshakeTimeoutMs })
+    : createServer(httpOptions);
   const upgraderOptions = {
     noServer: true,
     clientTracking: false,
