@@ -68,6 +68,16 @@ describe('routes on a Redis that goes away', () => {
     expect((await routes.find({ users: [mid] })).users.size).toBe(1);
   });
 
+  test('says of a Redis that hangs that it is away, and serves again when it goes on', async () => {
+    redis.pause();
+    for (let i = 0; i < 100 && routes.healthy(); i += 1) await sleep(50);
+    expect(routes.healthy()).toBe(false);
+    redis.resume();
+    for (let i = 0; i < 200 && !routes.healthy(); i += 1) await sleep(50);
+    expect(routes.healthy()).toBe(true);
+    expect((await routes.find({ users: ['1' as UserId] })).users.size).toBeLessThanOrEqual(1);
+  });
+
   test('a start without a Redis says where it looked', async () => {
     const lost = makeRoutes('redis://user:secret@127.0.0.1:1');
     await expect(lost.start()).rejects.toThrow(/no Redis answers at redis:\/\/127\.0\.0\.1:1/);

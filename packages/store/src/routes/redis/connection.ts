@@ -12,6 +12,9 @@ export type ScriptName = (typeof SCRIPTS)[number];
 /** Lua files are read from the sources, from which the compiled file lies as deep as this one. */
 const LUA_DIR = new URL('../../../src/routes/redis/', import.meta.url);
 
+const PING_INTERVAL_MS = 1_000;
+const PINGS_BEFORE_RECONNECT = 5;
+
 type Script = (numberOfKeys: number, ...args: (string | number)[]) => Promise<unknown>;
 
 /**
@@ -21,6 +24,9 @@ type Script = (numberOfKeys: number, ...args: (string | number)[]) => Promise<un
 export class RedisConnection {
   readonly redis: Redis | Cluster;
   readonly #scripts = new Map<ScriptName, Script>();
+  #pings: NodeJS.Timeout | undefined;
+  /** Pings in a row that were not answered in time: a Redis that hangs keeps its connection. */
+  #unanswered = 0;
 
   constructor(
     private readonly config: RoutesConfig,
@@ -48,6 +54,7 @@ export class RedisConnection {
     try {
       await this.redis.connect();
       await this.redis.ping();
+      this.#pings = setInterval(() => void this.#ping(), PING_INTERVAL_MS).unref();
     } catch (error) {
       this.redis.disconnect();
       throw new HalleyError('store_unavailable', `no Redis answers at ${this.address}: ${message(error)}`, {
@@ -57,6 +64,7 @@ export class RedisConnection {
   }
 
   stop(): void {
+    clearInterval(this.#pings);
     this.redis.disconnect();
   }
 
@@ -67,7 +75,21 @@ export class RedisConnection {
   }
 
   healthy(): boolean {
-    return this.redis.status === 'ready';
+    return this.redis.status === 'ready' && this.#unanswered === 0;
+  }
+
+  async #ping(): Promise<void> {
+    if (this.redis.status !== 'ready') return;
+    try {
+      await this.redis.ping();
+      this.#unanswered = 0;
+    } catch {
+      this.#unanswered += 1;
+      // It may be the way there that is gone: another connection finds out.
+      if (this.#unanswered >= PINGS_BEFORE_RECONNECT && this.redis instanceof Redis) {
+        this.redis.disconnect(true);
+      }
+    }
   }
 
   /** Runs a script of this folder. */
