@@ -1,4 +1,4 @@
-import { unary } from '@halley/cluster/grpc/handler';
+import { remainingMs, unary } from '@halley/cluster/grpc/handler';
 import type { SessionServiceHandlers } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { Routes } from '@halley/store/routes/routes';
@@ -23,8 +23,13 @@ export interface SessionGrpcDeps {
 export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
   const { connector, routes, online, upstream } = deps;
   return {
-    Connect: unary(async ({ comet, counter, token }) => {
-      const connected = await connector.connect({ token, at: readComet(comet), counter: Number(counter) });
+    Connect: unary(async ({ comet, counter, token }, call) => {
+      const connected = await connector.connect({
+        token,
+        at: readComet(comet),
+        counter: Number(counter),
+        abandoned: () => call.cancelled || remainingMs(call) === 0,
+      });
       const { rooms, ...verified } = connected.token;
       return {
         mid: verified.mid,

@@ -54,6 +54,16 @@ describe('connect', () => {
     expect(found?.map(text).toSorted()).toEqual([given, generated].map(text).toSorted());
   });
 
+  test('who has given up meanwhile gets no route: it may have asked again elsewhere', async () => {
+    const { owner } = await connect('{"mid":1,"key":"k"}', at('a'));
+    const token = Buffer.from('{"mid":1,"key":"k"}');
+    const late = connector.connect({ token, at: at('b'), counter: 9, abandoned: () => true });
+    await expect(late).rejects.toMatchObject({ code: 'deadline_exceeded' });
+    const found = (await routes.find({ users: ['1' as UserId] })).users.get('1' as UserId);
+    expect(found?.map((route) => route.owner)).toEqual([owner]);
+    expect(kicks).toEqual([]);
+  });
+
   test('a key that connects again on another comet is closed on the first, by its owner sequence', async () => {
     const first = await connect('{"mid":1,"key":"k"}', at('a'));
     await connect('{"mid":1,"key":"k"}', at('b'));

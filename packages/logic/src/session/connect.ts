@@ -22,6 +22,8 @@ export interface ConnectAttempt {
   readonly at: NodeRef;
   /** Counts the connections of that comet's incarnation. */
   readonly counter: number;
+  /** Whether the caller has given up: it may have asked again elsewhere, and that route must not be taken over. */
+  readonly abandoned?: () => boolean;
 }
 
 /** A connection that was let in: its route is written. */
@@ -36,11 +38,12 @@ export interface Connected {
 export class Connector {
   constructor(private readonly deps: ConnectDeps) {}
 
-  /** Throws `bad_token`, `token_expired`, `key_in_use`, `keys_unavailable` or `store_unavailable`. */
-  async connect({ token, at, counter }: ConnectAttempt): Promise<Connected> {
+  /** Throws `bad_token`, `token_expired`, `key_in_use`, `keys_unavailable`, `store_unavailable` or `deadline_exceeded`. */
+  async connect({ token, at, counter, abandoned }: ConnectAttempt): Promise<Connected> {
     const { verifier, routes, kicker, metrics } = this.deps;
     try {
       const verified = await verifier.verify(token);
+      if (abandoned?.()) throw new HalleyError('deadline_exceeded');
       const key = (verified.key || uuidv4()) as ConnectionKey;
       const { owner, displaced } = await routes.claim({ mid: verified.mid, key, at, counter });
       // On the same comet the newer session has taken over already.
