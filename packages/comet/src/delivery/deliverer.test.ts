@@ -13,6 +13,7 @@ const delivery = (position: number, fields: Partial<Delivered> = {}): Delivered 
   rooms: [],
   everyone: false,
   speed: 0,
+  source: '',
   ...fields,
 });
 
@@ -35,6 +36,22 @@ describe('a delivery', () => {
     deliverer.deliver(origin, delivery(4));
     expect(await client.texts(3)).toEqual(['5:1', '5:3', '5:4']);
     expect(await dropped('fault')).toBe(2);
+  });
+
+  test("that a second job took from goim's topic once more is dropped", async () => {
+    const client = await harness.tcpOf({ mid: 1, key: 'k', accepts: [5] });
+    const { deliverer } = harness.comet;
+    deliverer.deliver(origin, delivery(1, { source: '0:7:100' }));
+    deliverer.deliver(origin, delivery(2, { source: '0:8:100' }));
+    deliverer.deliver(origin, delivery(3, { source: '0:7:100' }));
+    deliverer.deliver(origin, delivery(4, { source: '0:8:100' }));
+    // Another target of the same message, and a topic that was made anew.
+    deliverer.deliver({ ...origin, partition: 1 }, delivery(5, { source: '0:8:100' }));
+    deliverer.deliver(origin, delivery(6, { source: '0:7:200' }));
+    deliverer.deliver(origin, delivery(7));
+    deliverer.deliver(origin, delivery(8));
+    expect(await client.texts(6)).toEqual(['5:1', '5:2', '5:5', '5:6', '5:7', '5:8']);
+    expect(await dropped('duplicate')).toBe(2);
   });
 
   test('for who is not here, or is late, or was had, is counted by its reason', async () => {

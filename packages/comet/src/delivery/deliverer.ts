@@ -1,6 +1,7 @@
 import type { ConnectionKey, RoomId } from '@halley/protocol/ids';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
+import { Repeats } from '@halley/service/repeats';
 
 import type { CometMetrics } from '../comet-metrics.js';
 import type { SessionTable } from '../session/session-table.js';
@@ -36,11 +37,17 @@ export interface Delivered {
   readonly rooms: readonly string[];
   readonly everyone: boolean;
   readonly speed: number;
+  /** The record of goim's topic that it was taken from; empty for other pushes. */
+  readonly source: string;
 }
+
+/** Records of goim's topic that are remembered: more than jobs have under way at once. */
+const MAX_SOURCES = 65_536;
 
 /** Brings pushes to the connections that are here. Who is not here is counted and passed over. */
 export class Deliverer {
   readonly #highWater = new HighWater();
+  readonly #sources = new Repeats(MAX_SOURCES);
 
   constructor(private readonly deps: DelivererDeps) {}
 
@@ -53,6 +60,11 @@ export class Deliverer {
     const { epoch, topic, partition } = origin;
     try {
       if (!this.#highWater.advance(epoch, topic, partition, delivered.position)) {
+        metrics.dropped('duplicate', 1);
+        return;
+      }
+      // A job that took goim's topic over wrote it again; its targets of other partitions have the same source.
+      if (delivered.source !== '' && this.#sources.seen(`${partition} ${delivered.source}`)) {
         metrics.dropped('duplicate', 1);
         return;
       }

@@ -44,6 +44,7 @@ test('a partition that is read again is acknowledged up to the highest position 
               rooms: [],
               everyone: false,
               speed: 0,
+              source: '',
             })),
           },
         ],

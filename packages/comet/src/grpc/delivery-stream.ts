@@ -152,7 +152,7 @@ export class DeliveryStream {
 }
 
 function deliveredOf(delivery: Delivery__Output): Parameters<Deliverer['deliver']>[1] {
-  const { operation, body, keys, rooms, everyone, speed } = delivery;
+  const { operation, body, keys, rooms, everyone, speed, source } = delivery;
   return {
     position: Number(delivery.position),
     operation,
@@ -162,5 +162,6 @@ function deliveredOf(delivery: Delivery__Output): Parameters<Deliverer['deliver'
     rooms,
     everyone,
     speed,
+    source,
   };
 }

@@ -101,6 +101,9 @@ describe("goim's topic", () => {
       Number(comet.shown.find(({ keys }) => keys.includes(key))?.lane.split('/')[1]);
     expect(partitionOf('a')).toBe(rig.record('', { users: ['7'] }).partition);
     expect(partitionOf('anonymous')).toBe(rig.record('', { keys: ['anonymous'] }).partition);
+    // By its source, comet finds a second copy that another job wrote.
+    expect(new Set(comet.shown.map(({ source }) => source)).size).toBe(1);
+    expect(comet.shown[0]?.source).toMatch(/^\d+:\d+:\d+$/);
   });
 
   test('a write that is not answered is repeated, not skipped, and what it doubles is shown once', async () => {

@@ -2,6 +2,7 @@ import type { NodeRef } from '@halley/protocol/ids';
 import { Backoff } from '@halley/service/backoff';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
+import { Repeats } from '@halley/service/repeats';
 import type { ReadBatch, ReadRecord } from '@halley/store/bus/bus';
 import type { RouteAnswer, Routes } from '@halley/store/routes/routes';
 
@@ -15,7 +16,6 @@ import type { DeadLetters } from './dead-letter.js';
 import { INGRESS_HEADER } from './goim-ingress.js';
 import { Offsets, type TrackedRecord, type WindowLimits } from './offsets.js';
 import { BadRecord, decodePushes, positionOf, type Push } from './push-record.js';
-import { Repeats } from './repeats.js';
 
 export interface LaneLimits extends WindowLimits {
   /** A full window that holds records of a lagging comet is waited for this long. */
@@ -47,6 +47,12 @@ export class LaneEnded extends Error {
   constructor(lane: string) {
     super(`${lane} is not read here any more`);
   }
+}
+
+/** Where a push stands on the bus, and the record of goim's topic that it was taken from, if any. */
+interface Place {
+  readonly position: number;
+  readonly source: string;
 }
 
 /** Pushes that are routed by one query. */
@@ -180,15 +186,15 @@ export class Lane {
   }
 
   #offerAll({ read, record, pushes }: Item, routed: readonly RoutedPush<CometLink>[]): void {
-    const repeated = read.headers[INGRESS_HEADER];
-    if (repeated !== undefined && this.#repeats.seen(repeated)) return this.deps.metrics.repeats.inc();
+    const source = read.headers[INGRESS_HEADER] ?? '';
+    if (source !== '' && this.#repeats.seen(source)) return this.deps.metrics.repeats.inc();
     for (const [index, push] of pushes.entries()) {
       const route = routed[index];
-      if (route) this.#offer(push, record, positionOf(record.offset, index), route);
+      if (route) this.#offer(push, record, { position: positionOf(record.offset, index), source }, route);
     }
   }
 
-  #offer(push: Push, record: TrackedRecord, position: number, route: RoutedPush<CometLink>): void {
+  #offer(push: Push, record: TrackedRecord, place: Place, route: RoutedPush<CometLink>): void {
     const { metrics, clock } = this.deps;
     const deliveryClass = classOf(push);
     const expireAtMs = Number(push.expire_at_ms);
@@ -207,8 +213,8 @@ export class Lane {
         lane: this.name,
         topic: this.topic,
         partition: this.partition,
-        position,
-        message: deliveryOf(push, position, targets, speed),
+        position: place.position,
+        message: deliveryOf(push, place, targets, speed),
         bytes: weightOf(push, targets),
         expireAtMs,
         settle,
@@ -273,7 +279,7 @@ function classOf(push: Push): DeliveryClass {
 
 function deliveryOf(
   push: Push,
-  position: number,
+  { position, source }: Place,
   { keys, rooms, everyone }: CometTargets<CometLink>,
   speed: number,
 ) {
@@ -289,6 +295,7 @@ function deliveryOf(
     everyone,
     speed,
     traceparent: push.traceparent,
+    source,
   };
 }
 
