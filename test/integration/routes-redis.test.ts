@@ -35,6 +35,31 @@ routesContract('Redis', async () => {
   };
 });
 
+test('routes that a dead comet left behind do not pile up for a user who always has a connection', async () => {
+  const url = `redis://${process.env['HALLEY_TEST_REDIS']}`;
+  const keyPrefix = `left-${process.pid}:`;
+  const routes = makeRoutes(url, keyPrefix);
+  await routes.start();
+  const redis = new Redis(url);
+  const mid = '1' as UserId;
+  const at = { node: 'n:1' as NodeId, incarnation: 'i' };
+  const claim = (key: string, counter: number) =>
+    routes.claim({ mid, key: key as ConnectionKey, at, counter });
+  for (let i = 0; i < 200; i += 1) await claim(`left-${i}`, i);
+  const { owner } = await claim('stays', 200);
+  for (let waited = 0; waited < LEASE_MS + 200; waited += 500) {
+    await sleep(500);
+    await routes.renew({ at, sessions: [{ mid, key: 'stays' as ConnectionKey, owner }], rooms: [] });
+  }
+  for (let i = 0; i < 100; i += 1) await claim('comes', 201 + i);
+  const [hash = ''] = (await redis.keys(`${keyPrefix}*:u:1`)).values();
+  expect(await redis.hlen(hash)).toBeLessThan(20);
+  const found = (await routes.find({ users: [mid] })).users.get(mid);
+  expect(found?.map(({ key }) => key).toSorted()).toEqual(['comes', 'stays']);
+  redis.disconnect();
+  await routes.stop();
+});
+
 describe('routes on a Redis that goes away', () => {
   let redis: RunningService;
   let routes: RedisRoutes;
