@@ -72,7 +72,7 @@ async function startJob(id: string): Promise<Job> {
   jobs.push(job);
   await until(() => {
     if (child.exitCode !== null) throw new Error(`the job exited: ${job.output}`);
-    return job.output.includes('job is ready');
+    return job.output.includes('job delivers');
   }, 30_000);
   return job;
 }
