@@ -271,7 +271,6 @@ function cometOptions(
       intervalMs: RENEWAL_INTERVAL_MS,
       roundMs: RENEWAL_ROUND_MS,
       figuresMs: renewal.figuresMs,
-      leaseMs: renewal.leaseMs,
     },
   };
 }

@@ -131,12 +131,6 @@ export const cometConfig = z.object({
       unit: 'ms',
       range: '5,000–30,000',
     }),
-    leaseMs: z.int().min(10_000).default(60_000).meta({
-      description:
-        'Lease of the route store (routes.leaseMs of logic): after a longer pause of the node its connections are closed.',
-      unit: 'ms',
-      range: '30,000–300,000',
-    }),
     leaveRoomAfterMs: z.int().min(0).default(30_000).meta({
       description: 'How long a room stays in the directory after its last member here has left.',
       unit: 'ms',

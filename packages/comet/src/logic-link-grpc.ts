@@ -98,6 +98,7 @@ export class GrpcLogicLink implements LogicLink {
         owner,
       })),
       cluster: reply.cluster ? new Map(Object.entries(reply.cluster.room_counts)) : undefined,
+      leaseMs: Number(reply.route_lease_ms),
     };
   }
 

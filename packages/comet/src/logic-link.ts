@@ -49,6 +49,8 @@ export interface RenewAnswer {
   readonly superseded: readonly SessionRef[];
   /** Members over the cluster by room, when figures were given. */
   readonly cluster: ReadonlyMap<string, number> | undefined;
+  /** How long routes and rooms outlive this renewal, in milliseconds; 0 when logic does not say. */
+  readonly leaseMs: number;
 }
 
 /** What a client sent for the business. */

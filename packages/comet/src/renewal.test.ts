@@ -23,14 +23,14 @@ describe('renewal', () => {
   beforeEach(async () => {
     // The comet's own renewal stands still.
     harness = await CometHarness.start({
-      renewal: { intervalMs: 3_600_000, roundMs: 8_000, figuresMs: 10_000, leaseMs: 60_000 },
+      renewal: { intervalMs: 3_600_000, roundMs: 8_000, figuresMs: 10_000 },
       leaveRoomAfterMs: 10,
     });
     clock = new FakeClock();
     lost = 0;
     const { table, rooms, directory, releases } = harness.comet;
     renewal = new Renewal(
-      { intervalMs: 1_000, roundMs: 8_000, figuresMs: 10_000, leaseMs: 60_000 },
+      { intervalMs: 1_000, roundMs: 8_000, figuresMs: 10_000 },
       {
         logic: harness.logic,
         table,
@@ -141,6 +141,39 @@ describe('renewal', () => {
     await until(() => harness.comet.releases.pending === 0 && harness.comet.directory.size === 1);
     expect([...logic.routes.keys()]).toEqual(['stays']);
     expect([...logic.rooms]).toEqual(['stays']);
+  });
+
+  test('a short lease is renewed several times while it runs', async () => {
+    harness.logic.leaseMs = 12_000;
+    for (let i = 0; i < 20; i += 1) await harness.tcpOf({ mid: i, key: `k${i}` });
+    await tick();
+    harness.logic.renewals.length = 0;
+    for (let i = 0; i < 3; i += 1) await tick();
+    expect(
+      new Set(harness.logic.renewals.flatMap(({ sessions }) => sessions.map(({ key }) => key))).size,
+    ).toBe(20);
+    harness.logic.leaseMs = 2_000;
+    await tick();
+    await tick();
+    expect(harness.logic.renewals.at(-1)?.sessions).toHaveLength(20);
+  });
+
+  test('a lease that logic does not tell is as it was', async () => {
+    harness.logic.leaseMs = 20_000;
+    await tick();
+    harness.logic.leaseMs = 0;
+    await tick();
+    await tick(21_000);
+    expect(lost).toBe(1);
+  });
+
+  test('before logic has told its lease a pause of 60 s is too long', async () => {
+    renewal.tick();
+    harness.logic.failure = new HalleyError('no_node');
+    await tick(59_000);
+    expect(lost).toBe(0);
+    await tick(61_000);
+    expect(lost).toBe(1);
   });
 
   test('a pause longer than the lease is noticed; a shorter one is not', async () => {

@@ -14,12 +14,10 @@ import type { SessionTable } from './session/session-table.js';
 export interface RenewalOptions {
   /** A slice is renewed this often. */
   readonly intervalMs: number;
-  /** Everything has been renewed once in this time. */
+  /** Everything has been renewed once in this time, or sooner where the lease is short. */
   readonly roundMs: number;
   /** Online figures are told this often. */
   readonly figuresMs: number;
-  /** The lease of the route store: a pause of the node for longer means that its routes are gone. */
-  readonly leaseMs: number;
 }
 
 export interface RenewalDeps {
@@ -37,10 +35,14 @@ export interface RenewalDeps {
 /** Most sessions, and most rooms, of one call. */
 const BATCH = 1_000;
 const CALLS_AT_ONCE = 4;
+/** What a lease is taken to be before logic has told, which it does with the first renewal. */
+const LEASE_MS = 60_000;
+/** A lease is renewed at least so often while it runs, so that renewals may fail for a while. */
+const RENEWALS_OF_A_LEASE = 4;
 
 /**
- * Keeps the leases of this comet's routes and rooms: a slice each second, and everything at once when the route store was
- * lost. Tells the online figures and takes those of the cluster. Closes connections whose route has a newer owner.
+ * Keeps the leases of this comet's routes and rooms, which are as long as logic says: a slice each second, and everything at
+ * once when the route store was lost. Tells the online figures and takes those of the cluster. Closes connections whose route has a newer owner.
  */
 export class Renewal implements Service {
   readonly name = 'renewal';
@@ -49,6 +51,7 @@ export class Renewal implements Service {
   #session = 0;
   #roomsLeft: RoomId[] = [];
   #generation: string | undefined;
+  #leaseMs = LEASE_MS;
   #renewAll = false;
   #lastTickMs: number | undefined;
   #figuresAtMs = Number.NEGATIVE_INFINITY;
@@ -85,7 +88,7 @@ export class Renewal implements Service {
     const now = this.deps.clock.monotonicMs();
     const pausedMs = now - (this.#lastTickMs ?? now);
     this.#lastTickMs = now;
-    if (pausedMs > this.options.leaseMs) {
+    if (pausedMs > this.#leaseMs) {
       this.deps.log.warn({ pausedMs }, 'the node stood still for longer than its leases');
       this.deps.onLeaseLost();
     }
@@ -115,7 +118,7 @@ export class Renewal implements Service {
 
   async #slice(now: number): Promise<void> {
     const { table, directory } = this.deps;
-    const share = this.options.intervalMs / this.options.roundMs;
+    const share = Math.min(1, this.options.intervalMs / this.#roundMs);
     const sessions: SessionRef[] = [];
     const count = Math.ceil(table.size * share);
     for (let i = 0; i < count; i += 1) {
@@ -128,6 +131,10 @@ export class Renewal implements Service {
     const rooms = this.#roomsLeft.splice(0, Math.ceil(directory.size * share));
     const figures = this.#figuresDue(now);
     await this.#call(sessions, rooms, figures);
+  }
+
+  get #roundMs(): number {
+    return Math.min(this.options.roundMs, this.#leaseMs / RENEWALS_OF_A_LEASE);
   }
 
   async #everything(): Promise<void> {
@@ -186,6 +193,7 @@ export class Renewal implements Service {
 
   async #renew(ask: RenewAsk): Promise<void> {
     const answer = await this.deps.logic.renew(ask).finally(() => this.#withdrawGone(ask));
+    if (answer.leaseMs > 0) this.#leaseMs = answer.leaseMs;
     this.#closeSuperseded(answer);
     if (ask.online) this.#takeFigures(ask.online, answer);
     if (this.#generation !== undefined && this.#generation !== answer.generation) {

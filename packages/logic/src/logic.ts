@@ -114,7 +114,16 @@ export function assembleLogic(deps: LogicDeps): Logic {
   );
   grpc.addService(
     protos.halley.delivery.v1.SessionService.service,
-    { ...sessionGrpc({ ...config.session, connector, routes, online, upstream }) },
+    {
+      ...sessionGrpc({
+        ...config.session,
+        routeLeaseMs: config.routes.leaseMs,
+        connector,
+        routes,
+        online,
+        upstream,
+      }),
+    },
     tiers,
   );
   grpc.addService(

@@ -33,6 +33,7 @@ export class FakeLogic implements LogicLink {
   generation = 'g1';
   superseded: SessionRef[] = [];
   cluster: ReadonlyMap<string, number> | undefined;
+  leaseMs = 60_000;
   /** Thrown by every call while set. */
   failure: HalleyError | undefined;
   /** Awaited by every call. */
@@ -84,7 +85,8 @@ export class FakeLogic implements LogicLink {
   async renew(ask: RenewAsk): Promise<RenewAnswer> {
     await this.#enter('renew');
     this.renewals.push(ask);
-    return { generation: this.generation, superseded: this.superseded, cluster: this.cluster };
+    const { generation, superseded, cluster, leaseMs } = this;
+    return { generation, superseded, cluster, leaseMs };
   }
 
   async receive(ask: UpstreamAsk): Promise<void> {

@@ -32,7 +32,7 @@ export class CometHarness {
       trustedProxies: [],
       allowsOrigin: () => true,
       leaveRoomAfterMs: 30_000,
-      renewal: { intervalMs: 1_000, roundMs: 8_000, figuresMs: 10_000, leaseMs: 60_000 },
+      renewal: { intervalMs: 1_000, roundMs: 8_000, figuresMs: 10_000 },
       ...overrides,
     };
     const comet = new Comet(options, { logic, metrics, clock: systemClock, log: silentLogger() });

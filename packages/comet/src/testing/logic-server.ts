@@ -41,7 +41,7 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
       return {};
     }),
     Renew: unary(async ({ sessions, rooms, online }) => {
-      const { generation, cluster } = await logic.renew({
+      const { generation, cluster, leaseMs } = await logic.renew({
         sessions: sessions.map(({ mid, key, owner }) => ({
           mid: mid as UserId,
           key: key as ConnectionKey,
@@ -53,6 +53,7 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
       return {
         generation,
         superseded: logic.superseded.map(({ mid, key, owner }) => ({ mid, key, owner })),
+        route_lease_ms: leaseMs,
         ...(cluster ? { cluster: { room_counts: Object.fromEntries(cluster) } } : {}),
       };
     }),

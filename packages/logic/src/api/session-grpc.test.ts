@@ -106,6 +106,12 @@ describe('SessionService', () => {
     expect((await renew({ r: 3 })).cluster).toEqual({ room_counts: { r: 7 } });
   });
 
+  test('Renew tells the lease that the routes have', async () => {
+    await start('--routes.leaseMs', '45000');
+    const reply = await call(logic.sessions.Renew.bind(logic.sessions), { comet });
+    expect(reply.route_lease_ms).toBe('45000');
+  });
+
   test('Receive answers the id of the message', async () => {
     await start();
     const request = { comet, mid: '1', key: 'k', room_id: 'r', proto: { ver: 1, op: 4, seq: 1 } };

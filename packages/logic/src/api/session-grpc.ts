@@ -17,11 +17,13 @@ export interface SessionGrpcDeps {
   readonly upstream: UpstreamWriter;
   readonly heartbeatMs: number;
   readonly heartbeatMax: number;
+  /** How long a route outlives its last renewal. */
+  readonly routeLeaseMs: number;
 }
 
 /** halley.delivery.v1.SessionService: what comet calls for its connections. */
 export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
-  const { connector, routes, online, upstream } = deps;
+  const { connector, routes, online, upstream, routeLeaseMs } = deps;
   return {
     Connect: unary(async ({ comet, counter, token }, call) => {
       const connected = await connector.connect({
@@ -56,7 +58,7 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
       await routes.leaveRoom(readRoom(room_id), readComet(comet));
       return {};
     }),
-    Renew: unary((request) => renew(request, { routes, online })),
+    Renew: unary((request) => renew(request, { routes, online, routeLeaseMs })),
     Receive: unary(async ({ comet, mid, key, room_id, proto, id }) => {
       const { node } = readComet(comet);
       return { id: await upstream.receive({ mid, key, server: node, roomId: room_id, proto, id }) };

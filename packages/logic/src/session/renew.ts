@@ -13,7 +13,16 @@ const MAX_SLICE = 10_000;
 /** Renews the leases of a slice of a comet's sessions and rooms, and takes its online figures. Throws `store_unavailable`. */
 export async function renew(
   request: RenewRequest__Output,
-  { routes, online }: { readonly routes: Routes; readonly online: Online },
+  {
+    routes,
+    online,
+    routeLeaseMs,
+  }: {
+    readonly routes: Routes;
+    readonly online: Online;
+    /** Told to comet, which renews well before. */
+    readonly routeLeaseMs: number;
+  },
 ): Promise<RenewReply> {
   const at = readComet(request.comet);
   if (request.sessions.length > MAX_SLICE) throw invalid('sessions', `more than ${MAX_SLICE}`);
@@ -31,7 +40,7 @@ export async function renew(
     }),
     counts ? online.put(at.node, counts) : undefined,
   ]);
-  const reply = { generation, superseded: [...superseded] };
+  const reply = { generation, superseded: [...superseded], route_lease_ms: routeLeaseMs };
   if (!counts) return reply;
   const totals = await online.totals();
   const cluster = Object.keys(counts).map((room) => [room, totals.get(room as RoomId) ?? 0] as const);

@@ -27,9 +27,10 @@ export const routesConfig = z.strictObject({
     .default('')
     .meta({ description: 'Put before every key, to share a Redis between environments.' }),
   leaseMs: z.int().min(100).default(60_000).meta({
-    description: 'How long a route outlives its last renewal.',
+    description:
+      'How long a route outlives its last renewal. Logic tells its own to comets, which renew every 8 s, or four times a lease where that is sooner.',
     unit: 'ms',
-    range: '20,000–300,000; above the renewal round of 8 s by a good margin',
+    range: '20,000–300,000, the same for every logic',
   }),
   directoryTtlMs: z
     .int()
