@@ -1,0 +1,81 @@
+import type { Service } from '@halley/service/lifecycle';
+
+import type { Position, ShardEntry, StreamEntry } from '../streams/streams.js';
+
+/** An archived entry; its `prev` is not kept. */
+export type ArchivedEntry = Omit<StreamEntry, 'prev'>;
+
+export interface StoreBatch {
+  readonly shard: number;
+  readonly epoch: string;
+  /** The watermark that the batch follows; another one refuses it. */
+  readonly from: Position;
+  /** The watermark afterwards. */
+  readonly through: Position;
+  readonly entries: readonly ShardEntry[];
+}
+
+export interface ArchivePage {
+  /** Above max(after, floor) and up to `through`, in order. */
+  readonly entries: readonly ArchivedEntry[];
+  /** Entries at or below this are gone for good: retention took them. */
+  readonly floor: Position;
+  /** Whether entries remain that the limits cut off. */
+  readonly more: boolean;
+}
+
+export interface HistoryQuery {
+  readonly stream: string;
+  /** From the newest backwards, or from the oldest forwards. */
+  readonly direction: 'backward' | 'forward';
+  /** Exclusive bounds; absent is no bound. */
+  readonly afterPosition?: Position;
+  readonly beforePosition?: Position;
+  /** Unix milliseconds of acceptance: inclusive and exclusive. */
+  readonly fromMs?: number;
+  readonly toMs?: number;
+  readonly maxEntries: number;
+}
+
+export interface Retention {
+  /** Entries accepted earlier go. Unix milliseconds. */
+  readonly before: number;
+  /** At most this many of a stream stay. */
+  readonly maxEntries: number;
+}
+
+/**
+ * The long part of the streams: entries by stream and position, a watermark for each shard, a floor for each stream.
+ *
+ * Everything of a shard at or below its watermark is here, or at or below its stream's floor. Methods throw HalleyError
+ * `store_unavailable` when the database cannot be reached in time.
+ */
+export interface Archive extends Service {
+  /** Up to where a shard is archived; `BEFORE_ALL` when nothing of this epoch is. */
+  watermark(shard: number, epoch: string): Promise<Position>;
+  /**
+   * Writes rows that are not there yet and moves the watermark, in one transaction. Answers whether the watermark was
+   * `from`; when it was not, nothing is written.
+   */
+  store(batch: StoreBatch): Promise<boolean>;
+  /** What resume reads. */
+  read(
+    epoch: string,
+    query: {
+      readonly stream: string;
+      readonly after: Position;
+      readonly through: Position;
+      readonly maxEntries: number;
+      readonly maxBytes: number;
+    },
+  ): Promise<ArchivePage>;
+  /** What history reads, in the order asked for, over what the archive has of this epoch. */
+  history(
+    epoch: string,
+    query: HistoryQuery,
+  ): Promise<{ readonly entries: readonly ArchivedEntry[]; readonly more: boolean }>;
+  /** Deletes what retention allows, and moves floors, stream by stream in one transaction each; a bounded amount a call. Answers how many entries went. */
+  retain(retention: Retention): Promise<number>;
+  /** Whether the database can be reached now, for readiness. */
+  healthy(): boolean;
+}

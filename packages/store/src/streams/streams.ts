@@ -1,0 +1,166 @@
+import type { ConnectionKey } from '@halley/protocol/ids';
+import type { Service } from '@halley/service/lifecycle';
+
+/**
+ * Where an entry stands: the offset of its record in its bus partition × 1,024 + its index in the record. It grows and is
+ * not dense, and is the same again after any loss of the store. Exact up to 2^53. {@link BEFORE_ALL} is before the first.
+ */
+export type Position = number;
+
+export const BEFORE_ALL: Position = -1;
+
+/** A push as it stands in a stream. */
+export interface StreamEntry {
+  readonly position: Position;
+  /** No entry of this stream lies strictly between `prev` and `position`. */
+  readonly prev: Position;
+  readonly id: string;
+  readonly operation: number;
+  readonly body: Uint8Array;
+  /** Only these devices of the user; empty is all. */
+  readonly keys: readonly ConnectionKey[];
+  readonly acceptedAtMs: number;
+  /** Unix milliseconds; 0 is never. */
+  readonly expireAtMs: number;
+  /** W3C trace context of the business call; empty when there was none. */
+  readonly traceparent: string;
+  /** Who pushed. */
+  readonly caller: string;
+}
+
+/** A stream that a push goes to. */
+export interface AppendTarget {
+  readonly stream: string;
+  /** Only these devices; empty is all. */
+  readonly keys: readonly ConnectionKey[];
+}
+
+/** A durable push of a batch, its body once, with its targets in this shard. */
+export interface AppendPush extends Omit<StreamEntry, 'prev' | 'keys'> {
+  /** Tells pushes under one id apart: the same id with another digest is a caller's mistake, and is reported. */
+  readonly digest: string;
+  readonly targets: readonly AppendTarget[];
+}
+
+/** What was polled of one partition, in order. Everything durable in (before, through] is among `pushes`. */
+export interface AppendBatch {
+  readonly shard: number;
+  /** The bus epoch that the positions belong to. */
+  readonly epoch: string;
+  /** The position up to which the partition was read before this batch. */
+  readonly before: Position;
+  /** The last position that this batch covers, also when its last records hold nothing durable. */
+  readonly through: Position;
+  readonly pushes: readonly AppendPush[];
+}
+
+/** How far a shard's bus partition was taken in, and up to where its entries are in the archive only. */
+export interface ShardState {
+  readonly applied: Position;
+  readonly trimmed: Position;
+}
+
+/** One push in one stream, as it was appended. */
+export interface Appended {
+  readonly stream: string;
+  readonly position: Position;
+  readonly prev: Position;
+}
+
+/** A push that was not appended because its id was known. */
+export interface Repeated {
+  readonly position: Position;
+  readonly id: string;
+  /** Whether the id was known for another content. */
+  readonly conflict: boolean;
+}
+
+export type AppendAnswer =
+  /** Nothing is known of the shard: it was lost, or is of another epoch. {@link Streams.restore} it, and read again from there. */
+  | { readonly outcome: 'empty' }
+  /** Something before the batch was never taken in: read again from `applied`. */
+  | { readonly outcome: 'behind'; readonly applied: Position }
+  | {
+      readonly outcome: 'appended';
+      readonly applied: Position;
+      /** In the order of the pushes and their targets. */
+      readonly entries: readonly Appended[];
+      readonly repeated: readonly Repeated[];
+      /** Newest positions of the streams of pushes at or below what had been applied before: entries may be among them. */
+      readonly known: readonly { readonly stream: string; readonly newest: Position }[];
+    };
+
+export interface ReadQuery {
+  readonly stream: string;
+  /** Entries above this. */
+  readonly after: Position;
+  readonly maxEntries: number;
+  /** At least one entry is answered. */
+  readonly maxBytes: number;
+}
+
+/** What the store still holds of one stream. */
+export interface HeldPage extends ShardState {
+  /** Above max(after, trimmed), in order. */
+  readonly entries: readonly StreamEntry[];
+  /** Whether entries up to `applied` remain that the limits cut off. */
+  readonly more: boolean;
+}
+
+/** A row for the archive: an entry and its stream. */
+export interface ShardEntry {
+  readonly stream: string;
+  readonly entry: StreamEntry;
+}
+
+/** How far one device has seen one stream. */
+export interface Cursor {
+  readonly epoch: string;
+  readonly position: Position;
+}
+
+export interface CursorWrite extends Cursor {
+  readonly stream: string;
+  readonly key: ConnectionKey;
+  /** The session's owner sequence: an older owner's write changes nothing. */
+  readonly owner: string;
+  /** How long it is kept from now on. */
+  readonly ttlMs: number;
+}
+
+/**
+ * The hot part of the streams: entries that are not archived yet, by shard, beside how far each shard was taken in.
+ * A stream's shard is that of its bus partition (`shardOf`).
+ *
+ * Appends of a shard are atomic and come from whoever reads its partition; several may (one of them a zombie), as long
+ * as each reads without skipping. `trimmed ≤ applied`; entries in (trimmed, applied] are all here. Every method throws
+ * HalleyError `store_unavailable` when the store cannot be reached in time, and nothing is sent again behind the caller's
+ * back: whoever appends repeats the same batch.
+ */
+export interface Streams extends Service {
+  /** Takes a batch in: all of it, or nothing. Pushes at or below `applied` are left as they are. */
+  append(batch: AppendBatch): Promise<AppendAnswer>;
+  /** Sets applied = trimmed = `position` where the shard is empty or of another epoch; answers how it then stands. */
+  restore(shard: number, epoch: string, position: Position): Promise<ShardState>;
+  /** How a shard stands; undefined when it is empty or of another epoch. */
+  state(shard: number, epoch: string): Promise<ShardState | undefined>;
+  /** Pages of several streams, each read atomically; undefined where the shard is empty or of another epoch. */
+  read(epoch: string, queries: readonly ReadQuery[]): Promise<readonly (HeldPage | undefined)[]>;
+  /** Newest positions; a stream without an entry in the last day is absent. */
+  newest(streams: readonly string[]): Promise<ReadonlyMap<string, Position>>;
+  /** Entries of a shard above `after`, by position, at most `maxEntries` positions; ends at `applied` when there are no more. */
+  scan(
+    shard: number,
+    epoch: string,
+    after: Position,
+    maxEntries: number,
+  ): Promise<{ readonly through: Position; readonly entries: readonly ShardEntry[] } | undefined>;
+  /** Deletes entries up to min(through, applied), and moves `trimmed` there; never back. */
+  trim(shard: number, epoch: string, through: Position): Promise<void>;
+  /** Moves cursors forward; older owners, smaller positions of the same epoch, and what is beyond 32 of a stream change nothing. */
+  saveCursors(cursors: readonly CursorWrite[]): Promise<void>;
+  /** The cursors of a stream's devices. */
+  cursors(stream: string): Promise<ReadonlyMap<ConnectionKey, Cursor>>;
+  /** Whether the store can be reached now, for readiness. */
+  healthy(): boolean;
+}
