@@ -18,7 +18,7 @@ export interface StoreBatch {
 export interface ArchivePage {
   /** Above max(after, floor) and up to `through`, in order. */
   readonly entries: readonly ArchivedEntry[];
-  /** Entries at or below this are gone for good: retention took them. */
+  /** Entries at or below this cannot be resumed from any more: retention took them. */
   readonly floor: Position;
   /** Whether entries remain that the limits cut off. */
   readonly more: boolean;
@@ -37,11 +37,17 @@ export interface HistoryQuery {
   readonly maxEntries: number;
 }
 
-export interface Retention {
+export interface Kept {
   /** Entries accepted earlier go. Unix milliseconds. */
-  readonly before: number;
+  readonly sinceMs: number;
   /** At most this many of a stream stay. */
   readonly maxEntries: number;
+}
+
+/** What a device can resume from, and what history keeps: at least as much. */
+export interface Retention {
+  readonly resume: Kept;
+  readonly history: Kept;
 }
 
 /**
@@ -74,7 +80,10 @@ export interface Archive extends Service {
     epoch: string,
     query: HistoryQuery,
   ): Promise<{ readonly entries: readonly ArchivedEntry[]; readonly more: boolean }>;
-  /** Deletes what retention allows, and moves floors, stream by stream in one transaction each; a bounded amount a call. Answers how many entries went. */
+  /**
+   * Moves floors as the resume retention says and deletes rows as the history retention says, never rows above the
+   * floor; a stream's floor and rows change in one transaction. A bounded amount a call; answers how many rows went.
+   */
   retain(retention: Retention): Promise<number>;
   /** Whether the database can be reached now, for readiness. */
   healthy(): boolean;
