@@ -133,9 +133,16 @@ export const ERRORS = {
     CloseCode.Unavailable,
   ),
   store_unavailable: entry(
-    'The route store could not be reached. Repeat.',
+    'The store could not be reached. Repeat.',
     true,
     'UNAVAILABLE',
+    503,
+    CloseCode.Unavailable,
+  ),
+  store_full: entry(
+    'The store is above its high-water mark (streams.highWaterFraction) or out of memory, and takes nothing more. Repeat later; give it more memory, or see why the archive does not take what the store holds.',
+    true,
+    'RESOURCE_EXHAUSTED',
     503,
     CloseCode.Unavailable,
   ),

@@ -4,9 +4,10 @@ import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, NodeId, NodeRef, RoomId, UserId } from '@halley/protocol/ids';
 import type { Logger } from '@halley/service/log';
 
+import { RedisConnection } from '../redis/connection.js';
+import { readScripts } from '../redis/scripts.js';
 import { shardOf, streamOf } from '../shard.js';
 import type { RoutesConfig } from './config.js';
-import { RedisConnection } from './redis/connection.js';
 import type {
   Claim,
   Claimed,
@@ -19,6 +20,15 @@ import type {
   SessionLease,
 } from './routes.js';
 
+const SCRIPTS = readScripts('routes/redis/', {
+  claim: ['claim'],
+  release: ['release'],
+  renew: ['renew'],
+  'enter-room': ['enter-room'],
+  find: ['find'],
+  generation: ['generation'],
+});
+
 export interface RedisRoutesDeps {
   readonly config: RoutesConfig;
   /** The bus's partition count: a stream's routes lie in the shard of its partition. */
@@ -29,10 +39,15 @@ export interface RedisRoutesDeps {
 /** Routes on Redis. Everything of shard p has the hash tag `{p}`, so that one script call serves a shard. */
 export class RedisRoutes implements Routes {
   readonly name = 'routes';
-  readonly #connection: RedisConnection;
+  readonly #connection: RedisConnection<keyof typeof SCRIPTS>;
 
   constructor(private readonly deps: RedisRoutesDeps) {
-    this.#connection = new RedisConnection(deps.config, deps.log);
+    this.#connection = new RedisConnection({
+      location: deps.config,
+      store: 'the route store',
+      scripts: SCRIPTS,
+      log: deps.log,
+    });
   }
 
   start(): Promise<void> {
