@@ -90,7 +90,7 @@ export class TestCluster {
     return this.cluster.node(name).logTail(lines);
   }
 
-  /** Kafka, ZooKeeper and Redis, to kill, pause and restart. */
+  /** Kafka, ZooKeeper, Redis and MariaDB, to kill, pause and restart. */
   get services() {
     return {
       kafka: this.cluster.service('kafka'),

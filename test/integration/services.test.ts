@@ -9,10 +9,12 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { isAlive } from '@halley/services/cache';
 import { freePort } from '@halley/services/free-port';
 import { startKafka } from '@halley/services/kafka';
+import { mariadbUrl, startMariadb } from '@halley/services/mariadb';
 import { startNginx } from '@halley/services/nginx';
 import { probe } from '@halley/services/probe';
 import { startRedis } from '@halley/services/redis';
 import { startZooKeeper } from '@halley/services/zookeeper';
+import { createConnection } from 'mysql2/promise';
 
 let dir: string;
 
@@ -29,8 +31,8 @@ function ask(port: number, command: string): Promise<boolean> {
 }
 
 test('the services of the run are the real ones, on this machine only', async () => {
-  for (const name of ['HALLEY_TEST_KAFKA', 'HALLEY_TEST_ZOOKEEPER', 'HALLEY_TEST_REDIS']) {
-    expect(process.env[name]).toMatch(/^127\.0\.0\.1:\d+$/);
+  for (const service of ['KAFKA', 'ZOOKEEPER', 'REDIS', 'MARIADB']) {
+    expect(process.env[`HALLEY_TEST_${service}`]).toMatch(/^127\.0\.0\.1:\d+$/);
   }
   const port = Number(process.env['HALLEY_TEST_REDIS']?.split(':')[1]);
   expect(await probe(port, 'INFO server\r\n', (answer) => answer.includes('redis_version:7.0.'))).toBe(true);
@@ -48,6 +50,27 @@ test('a Redis that is started again keeps its port and has forgotten everything'
   await redis.stop();
   expect(redis.pid).toBeUndefined();
   expect(await ask(port, 'PING')).toBe(false);
+});
+
+test('a MariaDB that is killed comes back on its port with what it had answered', async () => {
+  const mariadb = await startMariadb({ dir });
+  const { port } = mariadb;
+  const ask = async <Row>(statement: string): Promise<Row> => {
+    const connection = await createConnection(mariadbUrl(mariadb.address));
+    const [rows] = await connection.query(statement);
+    await connection.end();
+    return rows as Row;
+  };
+  expect(await ask<unknown[]>('SELECT VERSION() AS version')).toEqual([
+    { version: expect.stringMatching(/^10\.11\..*MariaDB/) },
+  ]);
+  await ask('CREATE TABLE kept (x INT)');
+  await ask('INSERT INTO kept VALUES (7)');
+  await mariadb.kill();
+  await mariadb.start();
+  expect(mariadb.port).toBe(port);
+  expect(await ask<unknown[]>('SELECT x FROM kept')).toEqual([{ x: 7 }]);
+  await mariadb.stop();
 });
 
 test('a paused service keeps its port and says nothing until it is resumed', async () => {

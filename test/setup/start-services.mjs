@@ -1,8 +1,9 @@
-// Starts one Kafka, ZooKeeper and Redis for all tests in test/: on free ports, in a private folder, ended with the run.
+// Starts one Kafka, ZooKeeper, Redis and MariaDB for all tests in test/: on free ports, in a private folder, ended with the run.
 import { mkdtemp } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { startKafka } from '@halley/services/kafka';
+import { startMariadb } from '@halley/services/mariadb';
 import { startRedis } from '@halley/services/redis';
 import { startZooKeeper } from '@halley/services/zookeeper';
 import stopServices from './stop-services.mjs';
@@ -15,6 +16,7 @@ export default async function startServices() {
     HALLEY_TEST_KAFKA: startKafka({ dir: path.join(dir, 'kafka'), progress }),
     HALLEY_TEST_ZOOKEEPER: startZooKeeper({ dir: path.join(dir, 'zookeeper'), progress }),
     HALLEY_TEST_REDIS: startRedis({ dir: path.join(dir, 'redis'), progress }),
+    HALLEY_TEST_MARIADB: startMariadb({ dir: path.join(dir, 'mariadb'), progress }),
   };
   const settled = await Promise.allSettled(Object.values(starts));
   const services = settled.filter((one) => one.status === 'fulfilled').map((one) => one.value);

@@ -6,13 +6,14 @@ import { cacheRoot } from './cache.js';
 import { download, fetchJars } from './fetch-jars.js';
 import { downloadDebs, fetchDebs } from './fetch-debs.js';
 import { startKafka } from './kafka.js';
+import { startMariadb } from './mariadb.js';
 import { CHECKSUMS_FILE, DEBS, JARS, sha256 } from './pins.js';
 import { startRedis } from './redis.js';
 import { startZooKeeper } from './zookeeper.js';
 
 const USAGE = `usage: node scripts/services/dist/main.js fetch|up|pin
-  fetch  fetches Kafka, ZooKeeper, Redis and nginx into ${cacheRoot()}
-  up     starts Kafka, ZooKeeper and Redis on free ports until Ctrl-C
+  fetch  fetches Kafka, ZooKeeper, Redis, MariaDB and nginx into ${cacheRoot()}
+  up     starts Kafka, ZooKeeper, Redis and MariaDB on free ports until Ctrl-C
   pin    records the checksums of what the versions in pins.ts resolve to now
 `;
 
@@ -29,6 +30,7 @@ async function up(): Promise<void> {
     startKafka({ dir: path.join(dir, 'kafka'), progress: say }),
     startZooKeeper({ dir: path.join(dir, 'zookeeper'), progress: say }),
     startRedis({ dir: path.join(dir, 'redis'), progress: say }),
+    startMariadb({ dir: path.join(dir, 'mariadb'), progress: say }),
   ]);
   for (const service of services) say(`${service.name} ${service.address} (process ${service.pid})`);
   await new Promise<void>((resolve) => {

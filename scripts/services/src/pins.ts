@@ -46,6 +46,13 @@ export const DEBS = {
     ],
     megabytes: 2,
   },
+  mariadb: {
+    title: 'MariaDB 10.11',
+    folder: 'mariadb-10.11',
+    // The server without Debian's service around it, the script that makes a data folder, and their libraries.
+    packages: ['mariadb-server-core', 'mariadb-client-core', 'libaio1', 'libnuma1', 'liburing2'],
+    megabytes: 8,
+  },
   nginx: {
     title: 'nginx 1.22',
     folder: 'nginx-1.22',

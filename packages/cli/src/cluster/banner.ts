@@ -7,7 +7,7 @@ export function clusterBanner(cluster: LocalCluster): string[] {
   const logic = cluster.node('logic-2').ports;
   const offset = (comet['tcp'] ?? 3101) - 3101;
   const tailAddress = offset === 0 ? '' : ` --address 127.0.0.1:${comet['tcp']}`;
-  const services = (['kafka', 'zookeeper', 'redis'] as const).map((name) => {
+  const services = (['kafka', 'zookeeper', 'redis', 'mariadb'] as const).map((name) => {
     const service = cluster.service(name);
     return `${service.name} ${service.address}`;
   });

@@ -8,6 +8,7 @@ import type { Service } from '@halley/service/lifecycle';
 import { requireFreePorts } from '@halley/service/port-holder';
 import { isAlive } from '@halley/services/cache';
 import { startKafka } from '@halley/services/kafka';
+import { startMariadb } from '@halley/services/mariadb';
 import { startRedis } from '@halley/services/redis';
 import type { RunningService } from '@halley/services/running-service';
 import { ServiceStartError } from '@halley/services/service-process';
@@ -35,7 +36,7 @@ export interface LocalClusterOptions {
 }
 
 /**
- * The real cluster on one machine: Kafka, ZooKeeper and Redis, and nodes of each tier in processes of their own, which
+ * The real cluster on one machine: Kafka, ZooKeeper, Redis and MariaDB, and nodes of each tier in processes of their own, which
  * are never restarted. All of it ends with this process at the latest.
  */
 export class LocalCluster implements Service {
@@ -113,6 +114,7 @@ export class LocalCluster implements Service {
         kafka: this.#where('kafka'),
         zookeeper: this.#where('zookeeper'),
         redis: this.#where('redis'),
+        mariadb: this.#where('mariadb'),
       },
       arguments: { comet: this.#joining('comet'), logic: this.#joining('logic'), job: this.#joining('job') },
     });
@@ -154,9 +156,14 @@ export class LocalCluster implements Service {
   /** A fresh set of services: what a cluster that was killed left behind is of no use without its Redis. */
   async #startServices(): Promise<void> {
     const { say } = this.options;
-    say('Starting Kafka, ZooKeeper and Redis');
+    say('Starting Kafka, ZooKeeper, Redis and MariaDB');
     const folder = this.#lock?.folder ?? '';
-    const starts = { kafka: startKafka, zookeeper: startZooKeeper, redis: startRedis };
+    const starts = {
+      kafka: startKafka,
+      zookeeper: startZooKeeper,
+      redis: startRedis,
+      mariadb: startMariadb,
+    };
     const results = await Promise.allSettled(
       Object.entries(starts).map(async ([name, start]) => {
         const dir = join(folder, name);

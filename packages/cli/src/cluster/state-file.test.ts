@@ -16,6 +16,7 @@ const EMPTY: ClusterState = {
     kafka: { address: '127.0.0.1:1', pid: 1 },
     zookeeper: { address: '127.0.0.1:2', pid: 2 },
     redis: { address: '127.0.0.1:3', pid: 3 },
+    mariadb: { address: '127.0.0.1:4', pid: 4 },
   },
   arguments: { comet: ['--registry.servers', '127.0.0.1:2'], logic: [], job: [] },
 };

@@ -17,7 +17,7 @@ export interface ClusterProcess {
   readonly state: 'starting' | 'ready' | 'exited';
 }
 
-export type ServiceName = 'kafka' | 'zookeeper' | 'redis';
+export type ServiceName = 'kafka' | 'zookeeper' | 'redis' | 'mariadb';
 
 /** What `.halley/cluster.json` says while `npm run cluster` runs (docs: README, "The real cluster"). */
 export interface ClusterState {

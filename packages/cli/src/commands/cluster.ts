@@ -8,11 +8,11 @@ interface ClusterOptions {
   readonly portOffset: number;
 }
 
-/** `halley cluster`: the real Kafka, ZooKeeper and Redis, and two of each tier, one process each. */
+/** `halley cluster`: the real Kafka, ZooKeeper, Redis and MariaDB, and two of each tier, one process each. */
 export function registerCluster(program: Command): void {
   program
     .command('cluster')
-    .description('run the real Kafka, ZooKeeper and Redis on this machine, and two of each tier')
+    .description('run the real Kafka, ZooKeeper, Redis and MariaDB on this machine, and two of each tier')
     .option('--dir <folder>', 'folder for cluster.json, the logs and the data', '.halley')
     .option('--port-offset <number>', 'added to every port of the tiers', wholeNumber(0, 60_000), 0)
     .action(async ({ dir, portOffset }: ClusterOptions) => {
