@@ -35,6 +35,8 @@ export interface HistoryQuery {
   readonly fromMs?: number;
   readonly toMs?: number;
   readonly maxEntries: number;
+  /** Of the bodies together; at least one entry is answered. Default 8 MiB. */
+  readonly maxBytes?: number;
 }
 
 export interface Kept {
@@ -44,7 +46,10 @@ export interface Kept {
   readonly maxEntries: number;
 }
 
-/** What a device can resume from, and what history keeps: at least as much. */
+/**
+ * What a device can resume from, and what history keeps: at least as much. Entries leave a stream from the front, in
+ * order: one that was accepted too early stays while one before it does.
+ */
 export interface Retention {
   readonly resume: Kept;
   readonly history: Kept;
@@ -82,7 +87,8 @@ export interface Archive extends Service {
   ): Promise<{ readonly entries: readonly ArchivedEntry[]; readonly more: boolean }>;
   /**
    * Moves floors as the resume retention says and deletes rows as the history retention says, never rows above the
-   * floor; a stream's floor and rows change in one transaction. A bounded amount a call; answers how many rows went.
+   * floor; a stream's floor and rows change in one transaction. A bounded amount a call, which goes on where the last one
+   * ended; answers how many rows went. Several nodes may call it at once.
    */
   retain(retention: Retention): Promise<number>;
   /** Whether the database can be reached now, for readiness. */

@@ -1,0 +1,86 @@
+import type { Logger } from '@halley/service/log';
+
+import { BEFORE_ALL, type Position } from '../streams/streams.js';
+import type { Archive, ArchivedEntry, ArchivePage, HistoryQuery, Retention, StoreBatch } from './archive.js';
+import type { ArchiveConfig } from './config.js';
+import { ArchiveDatabase } from './mariadb/database.js';
+import { readHistory, readPage } from './mariadb/read.js';
+import { findDue, retainStreams, type StreamKey } from './mariadb/retain.js';
+import { storeBatch } from './mariadb/store.js';
+import { bytesOf } from './mariadb/tables.js';
+import { ROWS_A_CALL } from './retention.js';
+
+export interface MariadbArchiveDeps {
+  readonly config: ArchiveConfig;
+  readonly log: Logger;
+}
+
+/** Streams whose retention shares a transaction, and so a flush of the database. */
+const STREAMS_A_TRANSACTION = 10;
+
+/**
+ * The archive in MariaDB or MySQL, for any number of nodes. Its tables are made and changed when it starts. A write that
+ * fails may have been carried out: the watermark tells.
+ */
+export class MariadbArchive implements Archive {
+  readonly name = 'archive (MariaDB)';
+  readonly #database: ArchiveDatabase;
+  /** The last stream that retention looked at; undefined before the first. */
+  #retained: StreamKey | undefined;
+
+  constructor({ config, log }: MariadbArchiveDeps) {
+    this.#database = new ArchiveDatabase(config, log);
+  }
+
+  start(): Promise<void> {
+    return this.#database.start();
+  }
+
+  stop(deadlineMs: number): Promise<void> {
+    return this.#database.stop(deadlineMs);
+  }
+
+  healthy(): boolean {
+    return this.#database.healthy();
+  }
+
+  async watermark(shard: number, epoch: string): Promise<Position> {
+    const row = await this.#database.read((db) =>
+      db
+        .selectFrom('archive_watermarks')
+        .select('position')
+        .where('epoch', '=', bytesOf(epoch))
+        .where('shard', '=', shard)
+        .executeTakeFirst(),
+    );
+    return row?.position ?? BEFORE_ALL;
+  }
+
+  store(batch: StoreBatch): Promise<boolean> {
+    return this.#database.write((db) => storeBatch(db, batch));
+  }
+
+  read(epoch: string, query: Parameters<Archive['read']>[1]): Promise<ArchivePage> {
+    return this.#database.snapshot((db) => readPage(db, epoch, query));
+  }
+
+  history(
+    epoch: string,
+    query: HistoryQuery,
+  ): Promise<{ readonly entries: readonly ArchivedEntry[]; readonly more: boolean }> {
+    return this.#database.snapshot((db) => readHistory(db, epoch, query));
+  }
+
+  async retain(retention: Retention): Promise<number> {
+    const { due, next } = await this.#database.read((db) => findDue(db, this.#retained, retention));
+    let gone = 0;
+    for (let at = 0; at < due.length; at += STREAMS_A_TRANSACTION) {
+      const keys = due.slice(at, at + STREAMS_A_TRANSACTION);
+      gone += await this.#database.write((db) => retainStreams(db, keys, retention));
+      this.#retained = keys.at(-1);
+      if (gone >= ROWS_A_CALL) return gone;
+    }
+    this.#retained = next;
+    return gone;
+  }
+}

@@ -1,0 +1,130 @@
+import { HalleyError } from '@halley/protocol/error';
+import type { ConnectionKey } from '@halley/protocol/ids';
+
+import { BEFORE_ALL, type Position } from '../../streams/streams.js';
+import type { Archive, ArchivedEntry, ArchivePage, HistoryQuery } from '../archive.js';
+import { fitting, HISTORY_MAX_BYTES } from '../page.js';
+import { archivedName } from '../stream-name.js';
+import { bytesOf, type EntryRow, type Queries } from './tables.js';
+
+type Head = Omit<EntryRow, 'epoch' | 'stream' | 'body'>;
+
+const HEAD = [
+  'position',
+  'accepted_at_ms',
+  'expire_at_ms',
+  'operation',
+  'id',
+  'caller',
+  'traceparent',
+  'only_keys',
+  'body_bytes',
+  'body_shard',
+] as const;
+
+/** What resume reads; from one state, lest retention takes entries between the look at the floor and that at them. */
+export async function readPage(
+  db: Queries,
+  epoch: string,
+  query: Parameters<Archive['read']>[1],
+): Promise<ArchivePage> {
+  const [name, stream] = [bytesOf(epoch), bytesOf(archivedName(query.stream))];
+  const state = await db
+    .selectFrom('archive_streams')
+    .select('floor')
+    .where('epoch', '=', name)
+    .where('stream', '=', stream)
+    .executeTakeFirst();
+  if (!state) return { entries: [], floor: BEFORE_ALL, more: false };
+  const heads = await headsOf(db, name, stream)
+    .where('position', '>', Math.max(query.after, state.floor))
+    .where('position', '<=', query.through)
+    .orderBy('position', 'asc')
+    .limit(query.maxEntries + 1)
+    .execute();
+  const page = fitting(heads, bodyBytes, query.maxEntries, query.maxBytes);
+  const entries = await withBodies(db, name, stream, page.rows);
+  return { entries, floor: state.floor, more: page.more };
+}
+
+/** What history reads, from one state too. */
+export async function readHistory(
+  db: Queries,
+  epoch: string,
+  query: HistoryQuery,
+): Promise<{ readonly entries: readonly ArchivedEntry[]; readonly more: boolean }> {
+  const [name, stream] = [bytesOf(epoch), bytesOf(archivedName(query.stream))];
+  const { afterPosition, beforePosition, fromMs, toMs, maxEntries, maxBytes = HISTORY_MAX_BYTES } = query;
+  let select = headsOf(db, name, stream);
+  if (afterPosition !== undefined) select = select.where('position', '>', afterPosition);
+  if (beforePosition !== undefined) select = select.where('position', '<', beforePosition);
+  if (fromMs !== undefined) select = select.where('accepted_at_ms', '>=', fromMs);
+  if (toMs !== undefined) select = select.where('accepted_at_ms', '<', toMs);
+  const heads = await select
+    .orderBy('position', query.direction === 'backward' ? 'desc' : 'asc')
+    .limit(maxEntries + 1)
+    .execute();
+  const page = fitting(heads, bodyBytes, maxEntries, maxBytes);
+  return { entries: await withBodies(db, name, stream, page.rows), more: page.more };
+}
+
+function headsOf(db: Queries, epoch: Buffer, stream: Buffer) {
+  return db
+    .selectFrom('archive_entries')
+    .select(HEAD)
+    .where('epoch', '=', epoch)
+    .where('stream', '=', stream);
+}
+
+/** Bodies are read once it is known which fit. */
+async function withBodies(
+  db: Queries,
+  epoch: Buffer,
+  stream: Buffer,
+  heads: readonly Head[],
+): Promise<ArchivedEntry[]> {
+  const bodies = new Map<Position, Buffer>();
+  const inline = heads.filter((head) => head.body_shard === null).map(({ position }) => position);
+  if (inline.length > 0) {
+    const rows = await db
+      .selectFrom('archive_entries')
+      .select(['position', 'body'])
+      .where('epoch', '=', epoch)
+      .where('stream', '=', stream)
+      .where('position', 'in', inline)
+      .execute();
+    for (const { position, body } of rows) if (body) bodies.set(position, body);
+  }
+  for (const shard of new Set(heads.map(({ body_shard }) => body_shard))) {
+    if (shard === null) continue;
+    const positions = heads.filter((head) => head.body_shard === shard).map(({ position }) => position);
+    const rows = await db
+      .selectFrom('archive_bodies')
+      .select(['position', 'body'])
+      .where('epoch', '=', epoch)
+      .where('shard', '=', shard)
+      .where('position', 'in', positions)
+      .execute();
+    for (const { position, body } of rows) bodies.set(position, body);
+  }
+  return heads.map((head) => entryOf(head, bodies.get(head.position)));
+}
+
+function entryOf(head: Head, body: Buffer | undefined): ArchivedEntry {
+  if (!body) throw new HalleyError('internal', `The archive has lost the body of position ${head.position}.`);
+  return {
+    position: head.position,
+    id: head.id,
+    operation: head.operation,
+    body,
+    keys: head.only_keys === null ? [] : (JSON.parse(head.only_keys) as ConnectionKey[]),
+    acceptedAtMs: head.accepted_at_ms,
+    expireAtMs: head.expire_at_ms,
+    traceparent: head.traceparent,
+    caller: head.caller,
+  };
+}
+
+function bodyBytes(head: Head): number {
+  return head.body_bytes;
+}

@@ -1,0 +1,41 @@
+import type { Kysely } from 'kysely';
+
+/** The tables as migrations/ makes them; what the columns mean is said there. Names are bytes. */
+export interface ArchiveTables {
+  archive_watermarks: { epoch: Buffer; shard: number; position: number };
+  archive_streams: {
+    epoch: Buffer;
+    stream: Buffer;
+    floor: number;
+    resumable: number;
+    resumable_from_ms: number;
+    archived: number;
+    archived_from_ms: number;
+  };
+  archive_entries: {
+    epoch: Buffer;
+    stream: Buffer;
+    position: number;
+    accepted_at_ms: number;
+    expire_at_ms: number;
+    operation: number;
+    id: string;
+    caller: string;
+    traceparent: string;
+    only_keys: string | null;
+    body_bytes: number;
+    body_shard: number | null;
+    body: Buffer | null;
+  };
+  archive_bodies: { epoch: Buffer; shard: number; position: number; entries: number; body: Buffer };
+}
+
+/** Runs queries, in a transaction or not. */
+export type Queries = Kysely<ArchiveTables>;
+
+export type EntryRow = ArchiveTables['archive_entries'];
+
+/** A name as it is compared and stored. */
+export function bytesOf(name: string): Buffer {
+  return Buffer.from(name, 'utf8');
+}
