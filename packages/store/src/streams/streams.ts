@@ -9,6 +9,15 @@ export type Position = number;
 
 export const BEFORE_ALL: Position = -1;
 
+/** For how long after its acceptance a push's id is known. */
+export const ID_LIFETIME_MS = 24 * 3_600_000;
+
+/** For how long a stream's newest position is known at least. */
+export const NEWEST_LIFETIME_MS = 24 * 3_600_000;
+
+/** Cursors that a stream keeps. */
+export const MAX_CURSORS = 32;
+
 /** A push as it stands in a stream. */
 export interface StreamEntry {
   readonly position: Position;
@@ -28,7 +37,7 @@ export interface StreamEntry {
   readonly caller: string;
 }
 
-/** A stream that a push goes to. */
+/** A stream that a push goes to. One that is named twice gets one entry, for the devices of both. */
 export interface AppendTarget {
   readonly stream: string;
   /** Only these devices; empty is all. */
@@ -37,12 +46,18 @@ export interface AppendTarget {
 
 /** A durable push of a batch, its body once, with its targets in this shard. */
 export interface AppendPush extends Omit<StreamEntry, 'prev' | 'keys'> {
-  /** Tells pushes under one id apart: the same id with another digest is a caller's mistake, and is reported. */
+  /**
+   * Tells pushes under one id of one caller apart: the same id with another digest is a caller's mistake, and is reported.
+   * An id is known for 24 h from acceptance; an empty one never is.
+   */
   readonly digest: string;
   readonly targets: readonly AppendTarget[];
 }
 
-/** What was polled of one partition, in order. Everything durable in (before, through] is among `pushes`. */
+/**
+ * What was polled of one partition. Everything durable in (before, through] is among `pushes`, by growing position. It
+ * goes to the store in one piece: keep it to some thousand targets and some megabytes.
+ */
 export interface AppendBatch {
   readonly shard: number;
   /** The bus epoch that the positions belong to. */
@@ -86,7 +101,10 @@ export type AppendAnswer =
       /** In the order of the pushes and their targets. */
       readonly entries: readonly Appended[];
       readonly repeated: readonly Repeated[];
-      /** Newest positions of the streams of pushes at or below what had been applied before: entries may be among them. */
+      /**
+       * Newest positions of the streams of pushes at or below what had been applied before, once each: entries may be
+       * among them.
+       */
       readonly known: readonly { readonly stream: string; readonly newest: Position }[];
     };
 
@@ -133,22 +151,29 @@ export interface CursorWrite extends Cursor {
  * A stream's shard is that of its bus partition (`shardOf`).
  *
  * Appends of a shard are atomic and come from whoever reads its partition; several may (one of them a zombie), as long
- * as each reads without skipping. `trimmed ≤ applied`; entries in (trimmed, applied] are all here. Every method throws
- * HalleyError `store_unavailable` when the store cannot be reached in time, and nothing is sent again behind the caller's
- * back: whoever appends repeats the same batch.
+ * as each reads without skipping. `trimmed ≤ applied`; entries in (trimmed, applied] are all here, with their bodies.
+ * Every method throws HalleyError `store_unavailable` when the store cannot be reached in time, and nothing is sent again
+ * behind the caller's back: whoever appends repeats the same batch. What writes throws `store_full` when the store takes
+ * nothing more, having changed nothing; `trim` makes room.
  */
 export interface Streams extends Service {
   /** Takes a batch in: all of it, or nothing. Pushes at or below `applied` are left as they are. */
   append(batch: AppendBatch): Promise<AppendAnswer>;
-  /** Sets applied = trimmed = `position` where the shard is empty or of another epoch; answers how it then stands. */
+  /**
+   * Sets applied = trimmed = `position` where the shard is empty or of another epoch, and removes what is left of it but
+   * ids and cursors; answers how it then stands.
+   */
   restore(shard: number, epoch: string, position: Position): Promise<ShardState>;
   /** How a shard stands; undefined when it is empty or of another epoch. */
   state(shard: number, epoch: string): Promise<ShardState | undefined>;
   /** Pages of several streams, each read atomically; undefined where the shard is empty or of another epoch. */
   read(epoch: string, queries: readonly ReadQuery[]): Promise<readonly (HeldPage | undefined)[]>;
-  /** Newest positions; a stream without an entry in the last day is absent. */
+  /** Newest positions; a stream is absent when its last entry was appended a day ago and is trimmed, or its shard is empty. */
   newest(streams: readonly string[]): Promise<ReadonlyMap<string, Position>>;
-  /** Entries of a shard above `after`, by position, at most `maxEntries` positions; ends at `applied` when there are no more. */
+  /**
+   * Entries of a shard above max(after, trimmed), by position: all of each position, at most `maxEntries` positions and
+   * fewer where they are large. `through` is `applied` when there are no more, else the last position answered.
+   */
   scan(
     shard: number,
     epoch: string,
@@ -157,10 +182,15 @@ export interface Streams extends Service {
   ): Promise<{ readonly through: Position; readonly entries: readonly ShardEntry[] } | undefined>;
   /** Deletes entries up to min(through, applied), and moves `trimmed` there; never back. */
   trim(shard: number, epoch: string, through: Position): Promise<void>;
-  /** Moves cursors forward; older owners, smaller positions of the same epoch, and what is beyond 32 of a stream change nothing. */
+  /**
+   * Saves cursors, in order. An older owner's changes nothing; of the same epoch the larger position stays. A stream keeps
+   * 32: the one that was saved longest ago goes.
+   */
   saveCursors(cursors: readonly CursorWrite[]): Promise<void>;
   /** The cursors of a stream's devices. */
   cursors(stream: string): Promise<ReadonlyMap<ConnectionKey, Cursor>>;
   /** Whether the store can be reached now, for readiness. */
   healthy(): boolean;
+  /** Whether the store is at its high-water mark: appends fail with `store_full`, and pushes are to be refused. */
+  full(): boolean;
 }

@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+
+import type { ConnectionKey } from '@halley/protocol/ids';
+import { HalleyError } from '@halley/protocol/error';
+
+import { encodeContent, encodeOwn } from './entry-codec.js';
+import type { AppendBatch, AppendPush, AppendTarget, Position } from './streams.js';
+
+/** A push as both adapters store it. */
+export interface PlannedPush {
+  readonly position: Position;
+  readonly id: string;
+  /** Stands for (caller, id); empty when the push has no id. */
+  readonly idKey: string;
+  readonly digest: string;
+  readonly acceptedAtMs: number;
+  readonly content: Buffer;
+  /** Whether every entry carries the content, or the shard has it once. */
+  readonly inline: boolean;
+  readonly targets: readonly { readonly stream: string; readonly own: Buffer }[];
+}
+
+/** Encodes a batch. Throws `internal` on positions that do not grow or do not lie in (before, through]. */
+export function planAppend(batch: AppendBatch, inlineBytes: number): PlannedPush[] {
+  let last = batch.before;
+  return batch.pushes.map((push) => {
+    if (push.position <= last || push.position > batch.through)
+      throw new HalleyError('internal', 'The positions of a batch do not grow, or are not within it.');
+    last = push.position;
+    const targets = merged(push.targets);
+    const content = encodeContent(push);
+    const inline = targets.length <= 1 || content.byteLength <= inlineBytes;
+    return {
+      position: push.position,
+      id: push.id,
+      idKey: idKeyOf(push),
+      digest: push.digest,
+      acceptedAtMs: push.acceptedAtMs,
+      content,
+      inline,
+      targets: targets.map(({ stream, keys }) => ({ stream, own: encodeOwn(keys, inline) })),
+    };
+  });
+}
+
+/** One target for each stream, in the order in which they came first. */
+function merged(targets: readonly AppendTarget[]): AppendTarget[] {
+  const byStream = new Map<string, readonly ConnectionKey[]>();
+  for (const { stream, keys } of targets) {
+    const known = byStream.get(stream);
+    const everyDevice = known?.length === 0 || keys.length === 0;
+    byStream.set(stream, everyDevice ? [] : known ? [...new Set([...known, ...keys])] : keys);
+  }
+  return [...byStream].map(([stream, keys]) => ({ stream, keys }));
+}
+
+/** 128 bits of a hash: ids are of any length, and are kept for a day. */
+function idKeyOf({ caller, id }: AppendPush): string {
+  if (id === '') return '';
+  return createHash('sha256')
+    .update(`${Buffer.byteLength(caller)}:${caller}${id}`)
+    .digest()
+    .toString('base64url', 0, 16);
+}

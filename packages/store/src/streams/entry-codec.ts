@@ -1,0 +1,100 @@
+import type { ConnectionKey } from '@halley/protocol/ids';
+
+import type { AppendPush, Position, StreamEntry } from './streams.js';
+
+/*
+ * What is stored of an entry is in two parts: the content, which all entries of a push share, and the entry's own.
+ *
+ * content: version u8 · operation i32 · acceptedAt f64 · expireAt f64 · (length u32 · text) of id, caller, traceparent · body
+ * own:     kind u8 · number of keys u16 · (length u32 · text) of each key · the content, when the kind is INLINE
+ */
+const VERSION = 1;
+const CONTENT_FIXED_BYTES = 1 + 4 + 8 + 8;
+
+/** The content follows in the entry itself. */
+const INLINE = 'I'.charCodeAt(0);
+/** The content is stored once for the shard, under the position. */
+const SHARED = 'S'.charCodeAt(0);
+
+/** What entries of one position have in common. */
+export type Content = Omit<StreamEntry, 'position' | 'prev' | 'keys'>;
+
+export function encodeContent(push: AppendPush): Buffer {
+  const texts = [push.id, push.caller, push.traceparent];
+  const textBytes = texts.reduce((sum, text) => sum + 4 + Buffer.byteLength(text), 0);
+  const encoded = Buffer.allocUnsafe(CONTENT_FIXED_BYTES + textBytes + push.body.byteLength);
+  let at = encoded.writeUInt8(VERSION, 0);
+  at = encoded.writeInt32BE(push.operation, at);
+  at = encoded.writeDoubleBE(push.acceptedAtMs, at);
+  at = encoded.writeDoubleBE(push.expireAtMs, at);
+  for (const text of texts) at = writeText(encoded, text, at);
+  encoded.set(push.body, at);
+  return encoded;
+}
+
+/** The inverse of {@link encodeContent}; throws on bytes of another layout. The body is a view of `encoded`. */
+export function decodeContent(encoded: Buffer): Content {
+  if (encoded.readUInt8(0) !== VERSION)
+    throw new Error(`unknown layout of an entry: ${encoded.readUInt8(0)}`);
+  const id = readText(encoded, CONTENT_FIXED_BYTES);
+  const caller = readText(encoded, id.end);
+  const traceparent = readText(encoded, caller.end);
+  return {
+    id: id.text,
+    operation: encoded.readInt32BE(1),
+    body: encoded.subarray(traceparent.end),
+    acceptedAtMs: encoded.readDoubleBE(5),
+    expireAtMs: encoded.readDoubleBE(13),
+    traceparent: traceparent.text,
+    caller: caller.text,
+  };
+}
+
+/** An entry's own part, without the content that follows when it is inline. */
+export function encodeOwn(keys: readonly ConnectionKey[], inline: boolean): Buffer {
+  const bytes = keys.reduce((sum, key) => sum + 4 + Buffer.byteLength(key), 3);
+  const encoded = Buffer.allocUnsafe(bytes);
+  let at = encoded.writeUInt8(inline ? INLINE : SHARED, 0);
+  at = encoded.writeUInt16BE(keys.length, at);
+  for (const key of keys) at = writeText(encoded, key, at);
+  return encoded;
+}
+
+/**
+ * Puts an entry together. `shared` answers the content stored under the position, for entries that do not carry their
+ * own; undefined from it means that it is lost, and throws.
+ */
+export function decodeEntry(
+  position: Position,
+  prev: Position,
+  own: Buffer,
+  shared: (position: Position) => Content | undefined,
+): StreamEntry {
+  const count = own.readUInt16BE(1);
+  const keys: ConnectionKey[] = [];
+  let at = 3;
+  for (let index = 0; index < count; index += 1) {
+    const key = readText(own, at);
+    keys.push(key.text as ConnectionKey);
+    at = key.end;
+  }
+  const content = own.readUInt8(0) === INLINE ? decodeContent(own.subarray(at)) : shared(position);
+  if (!content) throw new Error(`the content of position ${position} is lost`);
+  return { ...content, position, prev, keys };
+}
+
+/** Whether an own part needs the content stored under its position. */
+export function isShared(own: Buffer): boolean {
+  return own.readUInt8(0) === SHARED;
+}
+
+function writeText(target: Buffer, text: string, at: number): number {
+  const length = target.write(text, at + 4);
+  target.writeUInt32BE(length, at);
+  return at + 4 + length;
+}
+
+function readText(source: Buffer, at: number): { text: string; end: number } {
+  const end = at + 4 + source.readUInt32BE(at);
+  return { text: source.toString('utf8', at + 4, end), end };
+}

@@ -1,0 +1,289 @@
+import { randomBytes } from 'node:crypto';
+
+import { HalleyError } from '@halley/protocol/error';
+import type { ConnectionKey } from '@halley/protocol/ids';
+import type { Logger } from '@halley/service/log';
+
+import { RedisConnection, type RedisArgument } from '../redis/connection.js';
+import { readScripts } from '../redis/scripts.js';
+import type { RoutesConfig } from '../routes/config.js';
+import { shardOf } from '../shard.js';
+import { planAppend, type PlannedPush } from './append-plan.js';
+import type { StreamsConfig } from './config.js';
+import { entryReader } from './redis/entries.js';
+import { RedisMemory } from './redis/memory.js';
+import {
+  ID_LIFETIME_MS,
+  MAX_CURSORS,
+  NEWEST_LIFETIME_MS,
+  type AppendAnswer,
+  type AppendBatch,
+  type Appended,
+  type Cursor,
+  type CursorWrite,
+  type HeldPage,
+  type Position,
+  type ReadQuery,
+  type ShardEntry,
+  type ShardState,
+  type Streams,
+} from './streams.js';
+
+/** All but the first begin with what they share; `drop` is shared by two. */
+const SCRIPTS = readScripts('streams/redis/', {
+  append: ['shard', 'append'],
+  restore: ['shard', 'drop', 'restore'],
+  read: ['shard', 'read'],
+  newest: ['shard', 'newest'],
+  scan: ['shard', 'scan'],
+  trim: ['shard', 'drop', 'trim'],
+  'save-cursors': ['shard', 'save-cursors'],
+  cursors: ['shard', 'cursors'],
+});
+
+/** Streams whose entries one call removes: some milliseconds of Redis's one thread. */
+const STREAMS_A_DROP = 2_000;
+/** One call reads about as much at most. */
+const ENTRIES_A_SCAN = 5_000;
+const BYTES_A_SCAN = 8 * 1_048_576;
+
+export interface RedisStreamsDeps {
+  /** Where Redis is: section `routes`. */
+  readonly location: RoutesConfig;
+  readonly config: StreamsConfig;
+  /** The bus's partition count. */
+  readonly shards: number;
+  readonly log: Logger;
+}
+
+/**
+ * Streams on Redis, 6.2 or later. Everything of shard p has the hash tag `{p}`, and each call about a shard is one
+ * script, so that it is atomic; redis/shard.lua says which keys there are.
+ */
+export class RedisStreams implements Streams {
+  readonly name = 'streams';
+  readonly #connection: RedisConnection<keyof typeof SCRIPTS>;
+  readonly #memory: RedisMemory;
+
+  constructor(private readonly deps: RedisStreamsDeps) {
+    const { location, config, log } = deps;
+    this.#connection = new RedisConnection({
+      location,
+      store: 'the store of streams',
+      scripts: SCRIPTS,
+      log,
+    });
+    const { redis } = this.#connection;
+    this.#memory = new RedisMemory({ redis, highWaterFraction: config.highWaterFraction, log });
+  }
+
+  async start(): Promise<void> {
+    await this.#connection.start();
+    await this.#connection.guard(() => this.#memory.start());
+  }
+
+  async stop(): Promise<void> {
+    this.#memory.stop();
+    this.#connection.stop();
+  }
+
+  healthy(): boolean {
+    return this.#connection.healthy();
+  }
+
+  full(): boolean {
+    return this.#memory.full();
+  }
+
+  async append(batch: AppendBatch): Promise<AppendAnswer> {
+    const plan = planAppend(batch, this.deps.config.inlineBytes);
+    if (this.full()) throw new HalleyError('store_full');
+    const answer = (await this.#connection.run(
+      'append',
+      [this.#stateKey(batch.shard)],
+      [batch.epoch, batch.before, batch.through, NEWEST_LIFETIME_MS, ...plan.flatMap(pushArguments)],
+    )) as AppendReply;
+    if (answer[0] === 'empty') return { outcome: 'empty' };
+    if (answer[0] === 'behind') return { outcome: 'behind', applied: Number(answer[1]) };
+    return appendedOf(batch, plan, answer);
+  }
+
+  async restore(shard: number, epoch: string, position: Position): Promise<ShardState> {
+    const life = randomBytes(4).toString('hex');
+    for (;;) {
+      const state = (await this.#connection.run(
+        'restore',
+        [this.#stateKey(shard)],
+        [epoch, position, life, STREAMS_A_DROP],
+      )) as [string, string] | null;
+      if (state) return { applied: Number(state[0]), trimmed: Number(state[1]) };
+    }
+  }
+
+  async state(shard: number, epoch: string): Promise<ShardState | undefined> {
+    const [of, applied, trimmed] = await this.#connection.guard(() =>
+      this.#connection.redis.hmget(this.#stateKey(shard), 'epoch', 'applied', 'trimmed'),
+    );
+    return of === epoch ? { applied: Number(applied), trimmed: Number(trimmed) } : undefined;
+  }
+
+  async read(epoch: string, queries: readonly ReadQuery[]): Promise<readonly (HeldPage | undefined)[]> {
+    const pages: (HeldPage | undefined)[] = queries.map(() => undefined);
+    await this.#eachShard(
+      queries,
+      ({ stream }) => stream,
+      async (key, asked) => {
+        const args = asked.flatMap(({ item: { stream, after, maxEntries, maxBytes } }) => [
+          stream,
+          after,
+          maxEntries,
+          maxBytes,
+        ]);
+        const answer = (await this.#connection.runForBytes('read', [key], [epoch, ...args])) as
+          | [Buffer, Buffer, [number, ...Buffer[]][], (Buffer | null)[]]
+          | null;
+        if (!answer) return;
+        const [applied, trimmed, found, shared] = answer;
+        const entryOf = entryReader(shared);
+        asked.forEach(({ index }, i) => {
+          const [more, ...entries] = found[i]!;
+          pages[index] = {
+            applied: Number(applied.toString()),
+            trimmed: Number(trimmed.toString()),
+            entries: entries.map(entryOf),
+            more: more === 1,
+          };
+        });
+      },
+    );
+    return pages;
+  }
+
+  async newest(streams: readonly string[]): Promise<ReadonlyMap<string, Position>> {
+    const newest = new Map<string, Position>();
+    await this.#eachShard(
+      [...new Set(streams)],
+      (stream) => stream,
+      async (key, asked) => {
+        const names = asked.map(({ item }) => item);
+        const answer = (await this.#connection.run('newest', [key], names)) as string[];
+        answer.forEach((position, i) => {
+          if (position !== '') newest.set(names[i]!, Number(position));
+        });
+      },
+    );
+    return newest;
+  }
+
+  async scan(
+    shard: number,
+    epoch: string,
+    after: Position,
+    maxEntries: number,
+  ): Promise<{ readonly through: Position; readonly entries: readonly ShardEntry[] } | undefined> {
+    const answer = (await this.#connection.runForBytes(
+      'scan',
+      [this.#stateKey(shard)],
+      [epoch, after, maxEntries, ENTRIES_A_SCAN, BYTES_A_SCAN],
+    )) as [Buffer, Buffer[], (Buffer | null)[]] | null;
+    if (!answer) return undefined;
+    const [through, found, shared] = answer;
+    const entryOf = entryReader(shared);
+    const entries: ShardEntry[] = [];
+    for (let i = 0; i + 1 < found.length; i += 2)
+      entries.push({ stream: found[i]!.toString(), entry: entryOf(found[i + 1]!) });
+    return { through: Number(through.toString()), entries };
+  }
+
+  async trim(shard: number, epoch: string, through: Position): Promise<void> {
+    const keys = [this.#stateKey(shard)];
+    while ((await this.#connection.run('trim', keys, [epoch, through, STREAMS_A_DROP])) === 1);
+  }
+
+  async saveCursors(cursors: readonly CursorWrite[]): Promise<void> {
+    await this.#eachShard(
+      cursors,
+      ({ stream }) => stream,
+      (key, writes) => {
+        const args = writes.flatMap(({ item: { stream, key: device, owner, epoch, position, ttlMs } }) => [
+          stream,
+          device,
+          owner,
+          epoch,
+          position,
+          ttlMs,
+        ]);
+        return this.#connection.run('save-cursors', [key], [MAX_CURSORS, ...args]);
+      },
+    );
+  }
+
+  async cursors(stream: string): Promise<ReadonlyMap<ConnectionKey, Cursor>> {
+    const key = this.#stateKey(shardOf(stream, this.deps.shards));
+    const fields = (await this.#connection.run('cursors', [key], [stream])) as string[];
+    const cursors = new Map<ConnectionKey, Cursor>();
+    for (let i = 0; i + 2 < fields.length; i += 3)
+      cursors.set(fields[i] as ConnectionKey, { epoch: fields[i + 1]!, position: Number(fields[i + 2]) });
+    return cursors;
+  }
+
+  #stateKey(shard: number): string {
+    return `${this.deps.location.keyPrefix}{${shard}}:s:state`;
+  }
+
+  /** Calls for each shard with what is asked of it and where that stood in the list. */
+  async #eachShard<Item>(
+    items: readonly Item[],
+    streamOfItem: (item: Item) => string,
+    call: (stateKey: string, asked: readonly { item: Item; index: number }[]) => Promise<unknown>,
+  ): Promise<void> {
+    const shards = new Map<number, { item: Item; index: number }[]>();
+    for (const [index, item] of items.entries()) {
+      const shard = shardOf(streamOfItem(item), this.deps.shards);
+      const group = shards.get(shard);
+      if (group) group.push({ item, index });
+      else shards.set(shard, [{ item, index }]);
+    }
+    await Promise.all([...shards].map(([shard, asked]) => call(this.#stateKey(shard), asked)));
+  }
+}
+
+type AppendReply =
+  | ['empty']
+  | ['behind', string]
+  | ['appended', string, string[], [string, number][], [string, string][]];
+
+function pushArguments(push: PlannedPush): RedisArgument[] {
+  return [
+    push.position,
+    push.idKey,
+    push.digest,
+    push.acceptedAtMs + ID_LIFETIME_MS,
+    push.content,
+    push.inline ? 1 : 0,
+    push.targets.length,
+    ...push.targets.flatMap(({ stream, own }) => [stream, own]),
+  ];
+}
+
+function appendedOf(
+  batch: AppendBatch,
+  plan: readonly PlannedPush[],
+  [, appliedBefore, prevs, repeats, known]: Extract<AppendReply, ['appended', ...unknown[]]>,
+): AppendAnswer {
+  const conflicts = new Map(repeats.map(([position, conflict]) => [Number(position), conflict === 1]));
+  const entries: Appended[] = [];
+  for (const { position, targets } of plan) {
+    if (position <= Number(appliedBefore) || conflicts.has(position)) continue;
+    for (const { stream } of targets) entries.push({ stream, position, prev: Number(prevs[entries.length]) });
+  }
+  return {
+    outcome: 'appended',
+    applied: Math.max(Number(appliedBefore), batch.through),
+    entries,
+    repeated: plan
+      .filter(({ position }) => conflicts.has(position))
+      .map(({ position, id }) => ({ position, id, conflict: conflicts.get(position) === true })),
+    known: known.map(([stream, newest]) => ({ stream, newest: Number(newest) })),
+  };
+}
