@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { ConnectionKey } from '@halley/protocol/ids';
 import { silentLogger, type Logger } from '@halley/service/log';
 import { startRedis } from '@halley/services/redis';
 import type { RunningService } from '@halley/services/running-service';
@@ -77,6 +78,75 @@ streamsContract('Redis', async () => {
   });
 });
 
+describe('streams on a Redis Cluster', () => {
+  let nodes: RunningService[];
+  let admins: Redis[];
+  let streams: RedisStreams;
+
+  beforeAll(async () => {
+    nodes = await Promise.all([startRedis({ cluster: true }), startRedis({ cluster: true })]);
+    admins = nodes.map(({ address }) => new Redis(`redis://${address}`));
+    const [one, two] = admins as [Redis, Redis];
+    await one.call('CLUSTER', 'ADDSLOTSRANGE', '0', '8191');
+    await two.call('CLUSTER', 'ADDSLOTSRANGE', '8192', '16383');
+    const [, busPort] = (await two.config('GET', 'cluster-port')) as string[];
+    await one.call('CLUSTER', 'MEET', '127.0.0.1', String(nodes[1]!.port), busPort!);
+    const joined = async (redis: Redis) => {
+      const info = String(await redis.call('CLUSTER', 'INFO'));
+      return /cluster_state:ok/.test(info) && /cluster_slots_assigned:16384/.test(info);
+    };
+    for (let i = 0; i < 200 && !((await joined(one)) && (await joined(two))); i += 1) await sleep(50);
+    streams = makeStreams('', { cluster: nodes.map(({ address }) => address) });
+    await streams.start();
+  });
+  afterAll(async () => {
+    await streams.stop();
+    for (const admin of admins) admin.disconnect();
+    await Promise.all(nodes.map((node) => node.stop()));
+  });
+
+  test('each shard is on one node, and every call about it goes there', async () => {
+    const users = Array.from({ length: 500 }, (_, i) => `u/${i + 1}`);
+    const body = Buffer.alloc(2_000, 'x');
+    for (let shard = 0; shard < SHARDS; shard += 1) {
+      await streams.restore(shard, 'e', -1);
+      const targets = users.filter((stream) => shardOf(stream, SHARDS) === shard);
+      const pushes = [makePush(0, targets, { body }), makePush(1, targets)];
+      const batch = { shard, epoch: 'e', before: -1, through: 1, pushes };
+      expect(await streams.append(batch)).toMatchObject({ outcome: 'appended' });
+      expect((await streams.scan(shard, 'e', -1, 10))!.entries).toHaveLength(2 * targets.length);
+      await streams.trim(shard, 'e', 0);
+      expect(await streams.state(shard, 'e')).toEqual({ applied: 1, trimmed: 0 });
+    }
+    const queries = users.map((stream) => ({ stream, after: -1, ...NO_LIMITS }));
+    const pages = await streams.read('e', queries);
+    expect(new Set(pages.map((page) => page?.entries[0]?.position))).toEqual(new Set([1]));
+    expect((await streams.newest(users)).size).toBe(500);
+    await streams.saveCursors(
+      users.map((stream) => ({
+        stream,
+        key: 'web' as ConnectionKey,
+        epoch: 'e',
+        position: 1,
+        owner: '1',
+        ttlMs: 60_000,
+      })),
+    );
+    expect((await streams.cursors('u/500')).get('web' as ConnectionKey)).toEqual({ epoch: 'e', position: 1 });
+    for (const admin of admins) expect(await admin.dbsize()).toBeGreaterThan(100);
+    expect([streams.healthy(), streams.full()]).toEqual([true, false]);
+  });
+
+  test('one node at its high-water mark is enough to take nothing more', async () => {
+    await admins[1]!.config('SET', 'maxmemory', '100000');
+    for (let i = 0; i < 100 && !streams.full(); i += 1) await sleep(50);
+    expect(streams.full()).toBe(true);
+    await admins[1]!.config('SET', 'maxmemory', '0');
+    for (let i = 0; i < 100 && streams.full(); i += 1) await sleep(50);
+    expect(streams.full()).toBe(false);
+  });
+});
+
 describe('streams on a Redis of their own', () => {
   let redis: RunningService;
   let admin: Redis;
@@ -143,8 +213,8 @@ describe('streams on a Redis of their own', () => {
       shard.push(0, [stream], { acceptedAtMs }),
       shard.push(1, [stream, shard.stream()], { body: Buffer.alloc(999), id: '' }),
     ]);
-    const write = { stream, key: 'web', epoch: 'e', position: 0, owner: '1', ttlMs: 5_000 };
-    await streams.saveCursors([write as Parameters<RedisStreams['saveCursors']>[0][number]]);
+    const key = 'web' as ConnectionKey;
+    await streams.saveCursors([{ stream, key, epoch: 'e', position: 0, owner: '1', ttlMs: 5_000 }]);
     const keys = await admin.keys('*');
     expect(keys.filter((key) => !key.startsWith('{7}:s:'))).toEqual([]);
     const livesMs = async (kind: string) =>

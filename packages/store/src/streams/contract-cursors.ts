@@ -71,12 +71,12 @@ export function cursorContract(harness: () => StreamsHarness, fixture: () => Sha
 
     test('is gone after its time, and each save renews it', async () => {
       const stream = fixture().stream();
-      await save(write(stream, 'short', 1, { ttlMs: 300 }), write(stream, 'long', 1));
-      await harness().pass(200);
-      await save(write(stream, 'renewed', 1, { ttlMs: 300 }), write(stream, 'short', 1, { ttlMs: 400 }));
-      await harness().pass(200);
+      await save(write(stream, 'short', 1, { ttlMs: 900 }), write(stream, 'long', 1));
+      await harness().pass(500);
+      await save(write(stream, 'renewed', 1, { ttlMs: 900 }), write(stream, 'short', 1, { ttlMs: 1_000 }));
+      await harness().pass(500);
       expect(Object.keys(await saved(stream)).sort()).toEqual(['long', 'renewed', 'short']);
-      await harness().pass(300);
+      await harness().pass(800);
       expect(await saved(stream)).toEqual({ long: 'e1 1' });
       await save(write(stream, 'short', 0, { owner: OWNERS[0]! }));
       expect(await saved(stream)).toEqual({ long: 'e1 1', short: 'e1 0' });
