@@ -14,8 +14,10 @@ import { createLogger, type Logger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
 import { offsetPort, resolveNode } from '@halley/service/node-config';
 import { OpsServer } from '@halley/service/ops-server';
+import type { Archive } from '@halley/store/archive/archive';
 import { type Bus, Topic } from '@halley/store/bus/bus';
 import type { Routes } from '@halley/store/routes/routes';
+import type { Streams } from '@halley/store/streams/streams';
 
 import { JwtKeys } from './auth/jwt-keys.js';
 import { JwtVerifier } from './auth/jwt.js';
@@ -29,6 +31,8 @@ export interface LogicPorts {
   readonly registry?: Registry;
   readonly bus?: Bus;
   readonly routes?: Routes;
+  readonly streams?: Streams;
+  readonly archive?: Archive;
   readonly log?: Logger;
   readonly metrics?: Metrics;
 }
@@ -63,6 +67,8 @@ class App implements LogicApp {
   #registry: Registry | undefined;
   #bus: Bus | undefined;
   #routes: Routes | undefined;
+  #streams: Streams | undefined;
+  #archive: Archive | undefined;
   #logic: Logic | undefined;
   #registration: Registration | undefined;
 
@@ -93,6 +99,8 @@ class App implements LogicApp {
     else if (!this.#registration) missing.push('registry: not registered');
     if (!this.#bus?.healthy()) missing.push('bus: not reached');
     if (!this.#routes?.healthy()) missing.push('route store: not reached');
+    if (!this.#streams?.healthy()) missing.push('streams: not reached');
+    if (!this.#archive?.healthy()) missing.push('archive: not reached');
     return missing;
   }
 
@@ -141,6 +149,10 @@ class App implements LogicApp {
     this.#bus = bus;
     const routes = ports.routes ?? (await this.#own(await this.#makeRoutes(bus)));
     this.#routes = routes;
+    const streams = ports.streams ?? (await this.#own(await this.#makeStreams(bus)));
+    this.#streams = streams;
+    const archive = ports.archive ?? (await this.#own(await this.#makeArchive()));
+    this.#archive = archive;
     const [comets, logics, jobs] = await Promise.all([
       registry.watch('comet'),
       registry.watch('logic'),
@@ -158,6 +170,8 @@ class App implements LogicApp {
       config,
       bus,
       routes,
+      streams,
+      archive,
       comets,
       tiers: [comets, logics, jobs],
       registrySessionTimeoutMs: registry.sessionTimeoutMs,
@@ -206,6 +220,24 @@ class App implements LogicApp {
     if (config.routes.adapter === 'embedded') throw embeddedOnly('logic', 'routes.adapter', 'redis');
     const { RedisRoutes } = await import('@halley/store/routes/redis');
     return new RedisRoutes({ config: config.routes, shards: bus.partitions(Topic.Push), log: this.#log });
+  }
+
+  async #makeStreams(bus: Bus): Promise<Streams> {
+    const { config } = this;
+    const { RedisStreams } = await import('@halley/store/streams/redis');
+    return new RedisStreams({
+      location: config.routes,
+      config: config.streams,
+      shards: bus.partitions(Topic.Push),
+      log: this.#log,
+    });
+  }
+
+  async #makeArchive(): Promise<Archive> {
+    const { config } = this;
+    if (config.archive.adapter === 'embedded') throw embeddedOnly('logic', 'archive.adapter', 'mariadb');
+    const { MariadbArchive } = await import('@halley/store/archive/mariadb');
+    return new MariadbArchive({ config: config.archive, log: this.#log });
   }
 }
 

@@ -4,8 +4,10 @@ import { registryConfig } from '@halley/cluster/registry/config';
 import { logConfig } from '@halley/service/log';
 import { isLoopback, nodeConfig } from '@halley/service/node-config';
 import { opsConfig } from '@halley/service/ops-server';
+import { archiveConfig } from '@halley/store/archive/config';
 import { busConfig } from '@halley/store/bus/config';
 import { routesConfig } from '@halley/store/routes/config';
+import { streamsConfig } from '@halley/store/streams/config';
 import { z } from 'zod';
 
 import { API_SCOPES, ApiKeys } from './auth/api-key.js';
@@ -164,6 +166,8 @@ export const logicConfig = z.object({
   cluster: clusterConfig,
   registry: registryConfig,
   routes: routesConfig,
+  streams: streamsConfig,
+  archive: archiveConfig,
   bus: busConfig,
   log: logConfig,
 });

@@ -8,8 +8,10 @@ import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
 import type { Metrics } from '@halley/service/metrics';
 import { isLoopback, offsetPort } from '@halley/service/node-config';
-import type { Bus } from '@halley/store/bus/bus';
+import type { Archive } from '@halley/store/archive/archive';
+import { type Bus, Topic } from '@halley/store/bus/bus';
 import type { Routes } from '@halley/store/routes/routes';
+import type { Streams } from '@halley/store/streams/streams';
 
 import { apiKeyCheck } from './api/api-auth.js';
 import { goimGrpc } from './api/goim-grpc.js';
@@ -31,6 +33,8 @@ import { Connector } from './session/connect.js';
 import { GoimSessions } from './session/goim-session.js';
 import { Kicker } from './session/kick.js';
 import { Online } from './session/online.js';
+import { Cursors } from './streams/cursor.js';
+import { StreamReader } from './streams/read.js';
 import { UpstreamWriter } from './upstream/receive.js';
 
 /** What a logic works with, started. */
@@ -38,6 +42,8 @@ export interface LogicDeps {
   readonly config: LogicConfig;
   readonly bus: Bus;
   readonly routes: Routes;
+  readonly streams: Streams;
+  readonly archive: Archive;
   readonly comets: TierView;
   /** The views of every tier, for listing. */
   readonly tiers: readonly TierView[];
@@ -61,12 +67,12 @@ export interface Logic {
 
 /** Puts a logic together from its ports. Throws `bad_config`. */
 export function assembleLogic(deps: LogicDeps): Logic {
-  const { config, bus, routes, comets, clock, log } = deps;
+  const { config, bus, routes, streams, archive, comets, clock, log } = deps;
   const metrics = logicMetrics(deps.metrics);
   const keys = new ApiKeys(config.api.keys, !config.insecure && !isLoopback(config.node.bind));
   const admission = new Admission({ ...config.push, clock });
   watchAdmission(deps.metrics, admission);
-  const acceptor = new PushAcceptor({ bus, routes, admission, clock, log, metrics });
+  const acceptor = new PushAcceptor({ bus, routes, streams, admission, clock, log, metrics });
   const online = new Online({ routes, clock });
   const balancer = new Balancer(config.nodes.regionWeight);
   const nodes = new ClientNodes(balancer, new Regions(config.nodes.regions, config.node.region), {
@@ -85,9 +91,12 @@ export function assembleLogic(deps: LogicDeps): Logic {
     client: deps.client,
   });
   const kicker = new Kicker({ comets: cometClients, metrics, log });
-  const connector = new Connector({ verifier: deps.verifier, routes, kicker, metrics });
+  const store = { streams, archive, shards: bus.partitions(Topic.Push), epoch: () => bus.epoch };
+  const cursors = new Cursors(store);
+  const reader = new StreamReader(store);
+  const connector = new Connector({ verifier: deps.verifier, routes, kicker, cursors, metrics });
   const upstream = new UpstreamWriter({ bus, clock, metrics });
-  const streams = new AbortController();
+  const stopping = new AbortController();
 
   balancer.update(comets.nodes());
   const unwatch = comets.onChange((change) => {
@@ -122,6 +131,8 @@ export function assembleLogic(deps: LogicDeps): Logic {
         routes,
         online,
         upstream,
+        cursors,
+        reader,
       }),
     },
     tiers,
@@ -137,14 +148,14 @@ export function assembleLogic(deps: LogicDeps): Logic {
         tiers: deps.tiers,
         clock,
         streamWindow: config.push.streamWindow,
-        stopping: streams.signal,
+        stopping: stopping.signal,
       }),
     },
     business,
   );
   grpc.addService(
     protos.halley.push.v1.UpstreamService.service,
-    { ...upstreamGrpc({ bus, log, metrics, stopping: streams.signal }) },
+    { ...upstreamGrpc({ bus, log, metrics, stopping: stopping.signal }) },
     business,
   );
 
@@ -165,7 +176,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
   return {
     grpc,
     http,
-    endStreams: () => streams.abort(),
+    endStreams: () => stopping.abort(),
     close: () => {
       unwatch();
       cometClients.close();

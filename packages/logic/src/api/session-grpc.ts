@@ -1,5 +1,7 @@
 import { remainingMs, unary } from '@halley/cluster/grpc/handler';
 import type { SessionServiceHandlers } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
+import type { StreamPage as StreamPageMessage } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamPage';
+import type { StreamRead__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamRead';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { Routes } from '@halley/store/routes/routes';
 
@@ -8,6 +10,8 @@ import { readComet } from '../session/comet-ref.js';
 import type { Connector } from '../session/connect.js';
 import type { Online } from '../session/online.js';
 import { renew } from '../session/renew.js';
+import type { Cursors, StreamStart } from '../streams/cursor.js';
+import type { StreamPage, StreamRead, StreamReader } from '../streams/read.js';
 import type { UpstreamWriter } from '../upstream/receive.js';
 
 export interface SessionGrpcDeps {
@@ -15,15 +19,20 @@ export interface SessionGrpcDeps {
   readonly routes: Routes;
   readonly online: Online;
   readonly upstream: UpstreamWriter;
+  readonly cursors: Cursors;
+  readonly reader: StreamReader;
   readonly heartbeatMs: number;
   readonly heartbeatMax: number;
   /** How long a route outlives its last renewal. */
   readonly routeLeaseMs: number;
 }
 
+/** Streams of one call. */
+const MAX_READS = 256;
+
 /** halley.delivery.v1.SessionService: what comet calls for its connections. */
 export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
-  const { connector, routes, online, upstream, routeLeaseMs } = deps;
+  const { connector, routes, online, upstream, cursors, reader, routeLeaseMs } = deps;
   return {
     Connect: unary(async ({ comet, counter, token }, call) => {
       const connected = await connector.connect({
@@ -44,6 +53,7 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
         token_expires_at_ms: verified.expiresAtMs,
         room_grants: [...rooms.patterns],
         any_room: rooms.any,
+        ...streamOf(connected.start),
       };
     }),
     Disconnect: unary(async ({ comet, mid, key, owner }) => {
@@ -58,11 +68,47 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
       await routes.leaveRoom(readRoom(room_id), readComet(comet));
       return {};
     }),
-    Renew: unary((request) => renew(request, { routes, online, routeLeaseMs })),
+    Renew: unary((request) => renew(request, { routes, online, cursors, routeLeaseMs })),
+    Read: unary(async ({ reads }) => ({ pages: (await reader.read(readsOf(reads))).map(pageOf) })),
     Receive: unary(async ({ comet, mid, key, room_id, proto, id }) => {
       const { node } = readComet(comet);
       return { id: await upstream.receive({ mid, key, server: node, roomId: room_id, proto, id }) };
     }),
+  };
+}
+
+function streamOf(start: StreamStart | undefined) {
+  if (!start) return {};
+  const { kept, ...stream } = start;
+  return { stream, keeps_cursor: kept };
+}
+
+function readsOf(reads: readonly StreamRead__Output[]): StreamRead[] {
+  if (reads.length > MAX_READS) throw invalid('reads', `more than ${MAX_READS}`);
+  return reads.map(({ stream, epoch, after, max_entries, max_bytes }) => ({
+    stream,
+    epoch,
+    after: Number(after),
+    maxEntries: max_entries,
+    maxBytes: max_bytes,
+  }));
+}
+
+function pageOf({ epoch, entries, through, more, gap }: StreamPage): StreamPageMessage {
+  return {
+    epoch,
+    entries: entries.map((entry) => ({
+      position: entry.position,
+      id: entry.id,
+      operation: entry.operation,
+      body: entry.body,
+      keys: [...entry.keys],
+      expire_at_ms: entry.expireAtMs,
+      traceparent: entry.traceparent,
+    })),
+    through,
+    more,
+    ...(gap ? { gap: true, gap_after: gap.after, gap_through: gap.through } : {}),
   };
 }
 

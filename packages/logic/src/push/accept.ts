@@ -4,6 +4,7 @@ import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
 import { Topic, type Bus } from '@halley/store/bus/bus';
 import type { Routes } from '@halley/store/routes/routes';
+import type { Streams } from '@halley/store/streams/streams';
 
 import type { LogicMetrics } from '../metrics.js';
 import type { Admission } from './admission.js';
@@ -15,6 +16,7 @@ import type { PushMessage } from './target.js';
 export interface PushAcceptorDeps {
   readonly bus: Bus;
   readonly routes: Routes;
+  readonly streams: Pick<Streams, 'full'>;
   readonly admission: Admission;
   readonly clock: Clock;
   readonly log: Logger;
@@ -94,7 +96,9 @@ export class PushAcceptor {
     owners: ReadonlyMap<ConnectionKey, UserId>,
     origin: PushOrigin,
   ): Promise<(HalleyError | undefined)[]> {
-    const { bus, clock } = this.deps;
+    const { bus, streams, clock } = this.deps;
+    // Job pauses then: what is not taken in is not accepted.
+    if (streams.full()) return pushes.map(() => new HalleyError('store_full'));
     if (origin.deadlineMs !== undefined && origin.deadlineMs <= clock.monotonicMs()) {
       return pushes.map(() => new HalleyError('deadline_exceeded'));
     }

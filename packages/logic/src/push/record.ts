@@ -15,6 +15,9 @@ const MAX_PACKED_BYTES = 512 * 1_024;
 /** What a push takes in a record beside body and names, roughly. */
 const PUSH_OVERHEAD_BYTES = 200;
 
+/** Who anonymous connections and unknown keys belong to. */
+const NOBODY = '0' as UserId;
+
 /** What is common to the pushes of one call. */
 export interface RecordContext {
   readonly partitions: number;
@@ -81,6 +84,7 @@ interface Slice {
   readonly targets: {
     users?: UserId[];
     keys?: ConnectionKey[];
+    key_owners?: UserId[];
     rooms?: string[];
     everyone?: boolean;
     speed?: number;
@@ -106,10 +110,11 @@ function slicesOf({ target }: PushMessage, { partitions, owners }: RecordContext
       break;
     case 'keys':
       for (const key of target.keys) {
-        const owner = owners.get(key);
-        const stream = owner === undefined || owner === '0' ? streamOf.key(key) : streamOf.user(owner);
+        const owner = owners.get(key) ?? NOBODY;
+        const stream = owner === NOBODY ? streamOf.key(key) : streamOf.user(owner);
         const slice = sliceOf(stream);
         (slice.targets.keys ??= []).push(key);
+        (slice.targets.key_owners ??= []).push(owner);
         slice.nameBytes += Buffer.byteLength(key);
       }
       break;

@@ -6,12 +6,14 @@ import { v4 as uuidv4 } from 'uuid';
 
 import type { TokenVerifier, VerifiedToken } from '../auth/verifier.js';
 import type { LogicMetrics } from '../metrics.js';
+import type { Cursors, StreamStart } from '../streams/cursor.js';
 import type { Kicker } from './kick.js';
 
 export interface ConnectDeps {
   readonly verifier: TokenVerifier;
   readonly routes: Routes;
   readonly kicker: Kicker;
+  readonly cursors: Pick<Cursors, 'open'>;
   readonly metrics: LogicMetrics;
 }
 
@@ -32,6 +34,8 @@ export interface Connected {
   readonly key: ConnectionKey;
   /** The owner sequence of the route. */
   readonly owner: string;
+  /** Where it goes on in its user's stream; anonymous connections have none. */
+  readonly start?: StreamStart;
 }
 
 /** Lets connections in: verifies the token and writes the route, which takes over the key from an older connection. */
@@ -40,7 +44,7 @@ export class Connector {
 
   /** Throws `bad_token`, `token_expired`, `key_in_use`, `keys_unavailable`, `store_unavailable` or `deadline_exceeded`. */
   async connect({ token, at, counter, abandoned }: ConnectAttempt): Promise<Connected> {
-    const { verifier, routes, kicker, metrics } = this.deps;
+    const { verifier, routes, kicker, cursors, metrics } = this.deps;
     try {
       const verified = await verifier.verify(token);
       if (abandoned?.()) throw new HalleyError('deadline_exceeded');
@@ -50,8 +54,12 @@ export class Connector {
       if (displaced && !(displaced.at.node === at.node && displaced.at.incarnation === at.incarnation)) {
         kicker.kickLater([displaced], CloseCode.TakenOver, 'taken over', 'taken_over');
       }
+      const start =
+        verified.mid === '0'
+          ? {}
+          : { start: await cursors.open({ mid: verified.mid, key, owner, keyGiven: verified.key !== '' }) };
       metrics.connects.inc();
-      return { token: verified, key, owner };
+      return { token: verified, key, owner, ...start };
     } catch (error) {
       metrics.authFailures.inc({ reason: HalleyError.from(error).code });
       throw error;

@@ -1,10 +1,14 @@
 import type { RenewReply } from '@halley/cluster/grpc/gen/halley/delivery/v1/RenewReply';
 import type { RenewRequest__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/RenewRequest';
+import type { SessionRoute__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionRoute';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { Routes } from '@halley/store/routes/routes';
+import { streamOf } from '@halley/store/shard';
+import { BEFORE_ALL, type CursorWrite, type Position } from '@halley/store/streams/streams';
 
 import { invalid } from '../push/target.js';
 import { readComet } from './comet-ref.js';
+import type { Cursors } from '../streams/cursor.js';
 import type { Online } from './online.js';
 
 /** Sessions or rooms of one renewal. */
@@ -16,10 +20,12 @@ export async function renew(
   {
     routes,
     online,
+    cursors,
     routeLeaseMs,
   }: {
     readonly routes: Routes;
     readonly online: Online;
+    readonly cursors: Pick<Cursors, 'save' | 'newest'>;
     /** Told to comet, which renews well before. */
     readonly routeLeaseMs: number;
   },
@@ -28,7 +34,8 @@ export async function renew(
   if (request.sessions.length > MAX_SLICE) throw invalid('sessions', `more than ${MAX_SLICE}`);
   if (request.rooms.length > MAX_SLICE) throw invalid('rooms', `more than ${MAX_SLICE}`);
   const counts = request.online?.room_counts;
-  const [{ generation, superseded }] = await Promise.all([
+  const { sessions } = request;
+  const [{ generation, superseded }, newest] = await Promise.all([
     routes.renew({
       at,
       sessions: request.sessions.map(({ mid, key, owner }) => ({
@@ -38,11 +45,31 @@ export async function renew(
       })),
       rooms: request.rooms as RoomId[],
     }),
+    newestOf(sessions, cursors),
+    cursors.save(sessions.flatMap(cursorOf)),
     counts ? online.put(at.node, counts) : undefined,
   ]);
-  const reply = { generation, superseded: [...superseded], route_lease_ms: routeLeaseMs };
+  const reply = { generation, superseded: [...superseded], route_lease_ms: routeLeaseMs, newest };
   if (!counts) return reply;
   const totals = await online.totals();
   const cluster = Object.keys(counts).map((room) => [room, totals.get(room as RoomId) ?? 0] as const);
   return { ...reply, cluster: { room_counts: Object.fromEntries(cluster) } };
+}
+
+/** The cursor of a session that has one; a device that is there keeps it. */
+function cursorOf({ key, owner, cursor }: SessionRoute__Output): Omit<CursorWrite, 'ttlMs'>[] {
+  if (!cursor) return [];
+  const { stream, epoch, position } = cursor;
+  return [{ stream, epoch, position: Number(position), key: key as ConnectionKey, owner }];
+}
+
+/** One for each session that wants it, in their order. */
+async function newestOf(
+  sessions: readonly SessionRoute__Output[],
+  cursors: Pick<Cursors, 'newest'>,
+): Promise<Position[]> {
+  const users = sessions.filter(({ wants_newest }) => wants_newest).map(({ mid }) => mid as UserId);
+  if (users.length === 0) return [];
+  const positions = await cursors.newest([...new Set(users)]);
+  return users.map((mid) => positions.get(streamOf.user(mid)) ?? BEFORE_ALL);
 }

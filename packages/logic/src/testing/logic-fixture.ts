@@ -18,12 +18,14 @@ import { EmbeddedRoutes } from '@halley/store/routes/embedded';
 
 import { createLogicApp, type LogicApp } from '../app.js';
 import { logicConfig } from '../config.js';
+import { embeddedStores, type EmbeddedStores } from './embedded-stores.js';
 
 /** For tests: a logic on free ports with a comet that only counts kicks, and clients of all its services. */
 export interface LogicFixture {
   readonly app: LogicApp;
   readonly hub: EmbeddedHub;
   readonly routes: EmbeddedRoutes;
+  readonly stores: EmbeddedStores;
   readonly metrics: Metrics;
   readonly comet: Registration;
   readonly kicks: KickRequest__Output[];
@@ -66,11 +68,13 @@ export async function startLogic(bus: Bus, flags: readonly string[] = []): Promi
     addresses: { grpc: `127.0.0.1:${cometServer.boundPort}`, tcp: '127.0.0.1:3101' },
   });
 
+  const stores = await embeddedStores(bus);
+  const { streams, archive } = stores;
   const config = loadConfig(logicConfig, {
     defaults: { auth: { mode: 'open' }, grpc: { port: 0 }, http: { port: 0 }, ops: { port: 0 } },
     flags,
   });
-  const app = createLogicApp(config, { registry, bus, routes, log, metrics });
+  const app = createLogicApp(config, { registry, bus, routes, streams, archive, log, metrics });
   await app.start();
   const options = {
     target: app.node.addresses.grpc ?? '',
@@ -88,6 +92,7 @@ export async function startLogic(bus: Bus, flags: readonly string[] = []): Promi
     app,
     hub,
     routes,
+    stores,
     metrics,
     comet,
     kicks,
@@ -97,6 +102,7 @@ export async function startLogic(bus: Bus, flags: readonly string[] = []): Promi
     stop: async () => {
       for (const client of Object.values(clients)) client.close();
       await app.stop(2_000);
+      await stores.stop();
       await cometServer.stop(0);
       await cometRegistry.stop(0);
       await registry.stop(0);

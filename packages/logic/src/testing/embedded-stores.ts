@@ -1,0 +1,34 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { silentLogger } from '@halley/service/log';
+import { EmbeddedArchive } from '@halley/store/archive/embedded';
+import { type Bus, Topic } from '@halley/store/bus/bus';
+import { EmbeddedStreams } from '@halley/store/streams/embedded';
+
+/** For tests: streams and archive in a folder of their own. */
+export interface EmbeddedStores {
+  readonly streams: EmbeddedStreams;
+  readonly archive: EmbeddedArchive;
+  /** Stops both and removes the folder. */
+  stop(): Promise<void>;
+}
+
+/** Starts them for the shards of this bus. */
+export async function embeddedStores(bus: Pick<Bus, 'partitions'>): Promise<EmbeddedStores> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'halley-logic-'));
+  const streams = new EmbeddedStreams({ dataDir, shards: bus.partitions(Topic.Push), log: silentLogger() });
+  const archive = new EmbeddedArchive({ dataDir });
+  await streams.start();
+  await archive.start();
+  return {
+    streams,
+    archive,
+    stop: async () => {
+      await archive.stop(0);
+      await streams.stop();
+      await rm(dataDir, { recursive: true });
+    },
+  };
+}
