@@ -13,11 +13,11 @@ import { type Service, ServiceGroup } from '@halley/service/lifecycle';
 import { createLogger } from '@halley/service/log';
 import { portClaims } from '@halley/service/port-claims';
 import { runService } from '@halley/service/run';
-import { EmbeddedBus } from '@halley/store/bus/embedded';
 import { EmbeddedRoutes } from '@halley/store/routes/embedded';
 
 import { complain, print } from '../terminal.js';
 import { banner } from './banner.js';
+import { embeddedBus } from './embedded-bus.js';
 import { loadStartConfig, printStartConfig, type StartConfig, startSchema } from './start-config.js';
 import { untilReady } from './until-ready.js';
 
@@ -56,7 +56,7 @@ export async function start(argv: readonly string[]): Promise<void> {
 
 async function run({ dataDir, tiers }: StartConfig<typeof tierSchemas>): Promise<void> {
   const log = createLogger({ ...tiers.logic.log });
-  const bus = new EmbeddedBus({ dataDir, partitions: tiers.logic.bus.partitions, log, clock: systemClock });
+  const bus = embeddedBus(tiers.logic.bus, { dataDir, log, clock: systemClock });
   const registry = new EmbeddedRegistry({ log });
   const routes = new EmbeddedRoutes({ leaseMs: tiers.logic.routes.leaseMs });
   const logic = createLogicApp(tiers.logic, { registry, bus, routes, log: log.child({ tier: 'logic' }) });
