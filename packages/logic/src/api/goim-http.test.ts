@@ -303,6 +303,17 @@ describe('paths and methods', () => {
     },
   );
 
+  // Each path has its one method in goim: to a HEAD it answers 404.
+  test.each(['HEAD', 'PUT', 'DELETE', 'OPTIONS'])(
+    '%s on a figure is 405 and tells the method',
+    async (method) => {
+      const response = await fetch(`${base}/goim/online/total`, { method });
+      expect(response.status).toBe(405);
+      expect(response.headers.get('allow')).toBe('GET');
+      await response.text();
+    },
+  );
+
   test('POST on a figure is 405, with any body', async () => {
     expect(await post('/goim/online/total', { body: Buffer.alloc(100_000) })).toMatchObject({ status: 405 });
   });
