@@ -6,6 +6,9 @@ import { Lane } from '../delivery/lane.js';
 import type { SessionRef } from '../logic-link.js';
 import type { Session } from './session.js';
 
+/** What a connection that was taken over is told, wherever the newer one is. */
+export const TAKEN_OVER_REASON = 'The key connected again.';
+
 /** The authenticated connections of this comet, by key. */
 export class SessionTable {
   readonly #byKey = new Map<ConnectionKey, Session>();
@@ -39,7 +42,7 @@ export class SessionTable {
       const { identity } = present.state;
       if (identity.mid !== route.mid) throw new HalleyError('key_in_use');
       if (identity.owner > route.owner) return false;
-      present.close(CloseCode.TakenOver, 'The key connected again.', false);
+      present.close(CloseCode.TakenOver, TAKEN_OVER_REASON, false);
     }
     this.#byKey.set(route.key, session);
     this.everyone.roster.add(session);
