@@ -177,9 +177,9 @@ export class Comet implements Service {
     };
   }
 
-  /** Connections and distinct addresses now. */
+  /** Connections that are online and their distinct addresses, both at one moment, as goim counts them. */
   get load(): { connections: number; ips: number } {
-    return { connections: this.table.size, ips: this.counter.addresses };
+    return { connections: this.table.size, ips: this.table.addresses };
   }
 
   async start(): Promise<void> {
