@@ -63,8 +63,13 @@ describe.each(['tcp', 'ws'] as const)('what a client said over %s before it went
 
   test('is handed over and answered, in order, when it ends its side behind it', async () => {
     const client = await open();
+    hold();
     client.send(AUTH, ...WORDS);
     leave(client);
+    await until(() => harness.logic.calls.includes('connect'));
+    // Its end has come too, long ahead of what logic answers.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    letGo();
     expect(await client.next()).toMatchObject({ op: 8, seq: 99 });
     for (const { seq } of WORDS) expect(await client.next()).toMatchObject({ op: 4, seq });
     expect(await client.end()).toEqual(
