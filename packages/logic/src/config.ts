@@ -60,6 +60,10 @@ const apiConfig = z.object({
       description:
         'Keys of the business APIs: `name`, `key` or its `sha256` in hex, and `scopes` (push, presence, nodes, disconnect, upstream; empty is all). Required outside loopback.',
     }),
+  publicNodes: z.boolean().default(false).meta({
+    description:
+      'GET /goim/nodes/weighted needs no key, for clients that ask it themselves. Let a proxy pass that path alone to them.',
+  }),
 });
 
 const pushConfig = z.object({

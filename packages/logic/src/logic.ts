@@ -158,6 +158,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
     nodes,
     comets,
     keys,
+    publicNodes: config.api.publicNodes,
     metrics,
     log,
   });

@@ -351,4 +351,20 @@ describe('with API keys', () => {
     await denied.text();
     await guarded.stop(1_000);
   });
+
+  test('only the nodes that clients ask for are answered without one, where they may ask', async () => {
+    const keys = new ApiKeys([{ name: 'shop', key: 'k', scopes: ['push'] }], true);
+    for (const [publicNodes, status] of [
+      [false, 401],
+      [true, 200],
+    ] as const) {
+      const guarded = await http.serve(keys, 1_000, publicNodes);
+      const at = `http://127.0.0.1:${guarded.boundPort}`;
+      expect((await fetch(`${at}/goim/nodes/weighted?platform=web`)).status).toBe(status);
+      for (const path of ['/goim/nodes/instances', '/goim/online/total'])
+        expect((await fetch(at + path)).status).toBe(401);
+      expect((await fetch(`${at}/goim/push/keys?operation=1&keys=a`, { method: 'POST' })).status).toBe(401);
+      await guarded.stop(500);
+    }
+  });
 });
