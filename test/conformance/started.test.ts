@@ -2,13 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 
+import type { Upstream__Output } from '@halley/cluster/grpc/gen/halley/push/v1/Upstream';
 import { CloseCode } from '@halley/protocol/close-code';
+import { encodeFrames } from '@halley/protocol/frame';
 import { Operation } from '@halley/protocol/operation';
 
-import { logicClient, unary } from '../harness/grpc.js';
+import { logicClient, unary, upstreamClient } from '../harness/grpc.js';
 import { startHalley, type StartedHalley } from '../harness/halley-process.js';
 import type { Transport } from '../harness/goim-client.js';
 import { newKey, newMid, newOp } from '../harness/unique.js';
+import { eventually } from '../harness/within.js';
 import { WsClient } from '../harness/ws-client.js';
 import { Stage, TRANSPORTS } from './suite/stage.js';
 
@@ -95,6 +98,51 @@ test('the interval is told to clients in seconds, and to a comet as the timeout 
   });
   logic.close();
 });
+
+test.each([
+  ['tcp', 'ends its side'],
+  ['tcp', 'is closed'],
+  ['ws', 'says close'],
+  ['ws', 'is cut off'],
+] as const)(
+  'what a client said over %s reaches the business, in order, when it %s behind it',
+  async (transport, how) => {
+    const mid = newMid();
+    const logic = upstreamClient(halley().target.logicGrpc);
+    const upstream = logic.Receive();
+    const bodies: string[] = [];
+    upstream.on('error', () => undefined);
+    upstream.on('data', (message: Upstream__Output) => {
+      if (message.mid === String(mid)) bodies.push(String(message.proto?.body));
+    });
+    upstream.write({ group: newKey() });
+    const messages = Array.from({ length: 20 }, (_, i) => `${i}`);
+    const frames = [
+      { ver: 1, op: Operation.Auth, seq: 1, body: Buffer.from(`{"mid":${mid}}`) },
+      ...messages.map((body, seq) => ({ ver: 1, op: Operation.Business, seq, body: Buffer.from(body) })),
+    ];
+    if (transport === 'tcp') {
+      const client = await stage.tcp();
+      client.sendBytes(encodeFrames(frames));
+      client.endSide();
+      if (how === 'is closed') client.close();
+    } else {
+      const client = await stage.ws();
+      client.sendBytes(encodeFrames(frames));
+      if (how === 'says close') client.sendClose(1_000);
+      else client.close();
+    }
+    expect(
+      await eventually(
+        () => [...bodies],
+        ({ length }) => length >= messages.length,
+      ),
+    ).toEqual(messages);
+    upstream.cancel();
+    logic.close();
+  },
+  20_000,
+);
 
 test('neither tokens nor bodies are logged, at any level', async () => {
   const [mid, op, secret] = [newMid(), newOp(), newKey()];

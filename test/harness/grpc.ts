@@ -13,6 +13,11 @@ export function logicClient(address: string): InstanceType<typeof protos.goim.lo
   return new protos.goim.logic.Logic(address, credentials.createInsecure());
 }
 
+/** What clients say for the business, at logic's address. */
+export function upstreamClient(address: string): InstanceType<typeof protos.halley.push.v1.UpstreamService> {
+  return new protos.halley.push.v1.UpstreamService(address, credentials.createInsecure());
+}
+
 /** A unary call as a promise: `unary(client.Rooms.bind(client), {})`. Rejects with the ServiceError. */
 export function unary<Request, Reply>(
   method: (request: Request, callback: Callback<Reply>) => unknown,

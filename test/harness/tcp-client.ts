@@ -57,6 +57,11 @@ export class TcpClient extends GoimClient {
     }
   }
 
+  /** Ends the client's side, behind what was sent; the server may still answer. */
+  endSide(): void {
+    this.#socket.end();
+  }
+
   override pause(): void {
     this.#socket.pause();
   }

@@ -54,7 +54,7 @@ export class WsClient extends GoimClient {
     });
   }
 
-  /** The frame as a text message: its bytes must be valid UTF-8. */
+  /** The frame as a text message. */
   sendText(bytes: Uint8Array): void {
     this.#socket.send(bytes, { binary: false });
   }

@@ -13,6 +13,7 @@ import { KafkaBus } from '@halley/store/bus/kafka';
 import { routesConfig } from '@halley/store/routes/config';
 import { RedisRoutes } from '@halley/store/routes/redis';
 import { shardOf, streamOf } from '@halley/store/shard';
+import { codec, protos } from '@halley/cluster/grpc/protos';
 import { recordCodec } from '@halley/job/consume/push-record';
 import { FakeComet } from '../../packages/job/src/testing/fake-comet.js';
 
@@ -22,6 +23,8 @@ const env = `job-${run}`;
 const group = `halley-job-${run}`;
 const keyPrefix = `job-${run}:`;
 const log = silentLogger();
+const goimCodec = codec(protos.goim.logic.PushMsg);
+const MAX_RECORD_BYTES = busConfig.parse({}).maxRecordBytes;
 
 let registry: ZooKeeperRegistry;
 let bus: KafkaBus;
@@ -45,7 +48,7 @@ class Job {
   }
 }
 
-async function startJob(id: string): Promise<Job> {
+async function startJob(id: string, more: readonly (readonly [string, string])[] = []): Promise<Job> {
   const settings: readonly (readonly [string, string])[] = [
     ['node.id', id],
     ['node.env', env],
@@ -57,6 +60,7 @@ async function startJob(id: string): Promise<Job> {
     ['routes.url', `redis://${process.env['HALLEY_TEST_REDIS']}`],
     ['routes.keyPrefix', keyPrefix],
     ['log.format', 'json'],
+    ...more,
   ];
   const args = settings.flatMap(([key, value]) => [`--${key}`, value]);
   // Neither jest's options nor the tests' own variables, which are no settings.
@@ -176,3 +180,46 @@ test('a job that is told to stop leaves at once, and another goes on where it st
   expect(comet.shown.slice(before).every(({ id }) => id === 'last')).toBe(true);
   expect(await third.signal('SIGTERM')).toBe(0);
 }, 60_000);
+
+test("a message of goim's producers that Kafka finds too large as a push is put aside, and the rest goes on", async () => {
+  // More than its topics take, so that it is Kafka who says so.
+  const job = await startJob(`four-${run}`, [['bus.maxRecordBytes', String(2 * MAX_RECORD_BYTES)]]);
+  const key = `large-${run}`;
+  await routes.claim({ mid: '14' as UserId, key: key as ConnectionKey, at: comet.ref, counter: 100 });
+  const message = (msg: Uint8Array): BusRecord => ({
+    partition: 0,
+    key,
+    value: goimCodec.encode({ type: 'PUSH', operation: 1_000, keys: [key], msg }),
+  });
+  // Fits into goim's topic, and no more with what a push says besides.
+  const large = Buffer.alloc(MAX_RECORD_BYTES - 140, 'a secret ');
+  const [, written] = await bus.produce(
+    Topic.GoimPush,
+    [Buffer.from('before'), large, Buffer.from('after')].map(message),
+  );
+  await until(async () => (await bus.lag(`goim-${group}`, Topic.GoimPush)) === 0, 30_000);
+  await until(() => comet.shown.some(({ body }) => body.toString() === 'after'), 10_000);
+  expect(comet.shown.filter(({ keys }) => keys.includes(key)).map(({ body }) => body.toString())).toEqual([
+    'before',
+    'after',
+  ]);
+  const letters: Readonly<Record<string, string>>[] = [];
+  const reader = await bus.consume({
+    group: `dead-${run}`,
+    topics: [Topic.Dead],
+    onBatch: async ({ records }) => void letters.push(...records.map(({ headers }) => headers)),
+  });
+  await until(() => letters.length > 0, 10_000);
+  await reader.stop(1_000);
+  expect(letters).toEqual([
+    expect.objectContaining({
+      'halley-topic': Topic.GoimPush,
+      'halley-partition': '0',
+      'halley-offset': String(written?.offset),
+      'halley-reason': 'too_large',
+    }),
+  ]);
+  expect(job.output).toContain('too_large');
+  expect(job.output).not.toContain('a secret');
+  expect(await job.signal('SIGTERM')).toBe(0);
+}, 90_000);

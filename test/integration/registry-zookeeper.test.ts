@@ -158,7 +158,7 @@ describe('the ZooKeeper registry, when a connection is lost', () => {
     await registration.update({ load: { connections: 1, ips: 1 } });
     await registration.update({ state: 'draining' });
     await registration.update({ load: { connections: 2, ips: 2 } });
-    expect(performance.now() - startedMs).toBeLessThan(100);
+    expect(performance.now() - startedMs).toBeLessThan(2_000);
 
     proxy.mend();
     await until(() => view.nodes()[0]?.load.connections === 2);

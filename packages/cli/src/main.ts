@@ -1,20 +1,25 @@
+import { HalleyError } from '@halley/protocol/error';
 import { CommanderError } from 'commander';
 
-import { createProgram } from './program.js';
-import { complain } from './terminal.js';
+import { createProgram, helpPointer } from './program.js';
+import { complain, note } from './terminal.js';
 
 // A reader that goes away, as `halley tail | head -1`, ends the command; it is no fault.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 0 : 1);
 });
 
+const program = createProgram();
 try {
-  await createProgram().parseAsync(process.argv);
+  await program.parseAsync(process.argv);
 } catch (error) {
   // Commander has said what is wrong with the arguments, or printed what was asked for.
   if (error instanceof CommanderError) process.exitCode = error.exitCode;
   else {
     await complain(error);
+    const [command] = program.args;
+    if (command !== undefined && error instanceof HalleyError && error.code === 'invalid_argument')
+      note(helpPointer(command));
     process.exitCode = 1;
   }
 }

@@ -30,5 +30,11 @@ export function createProgram(): Command {
   registerPush(program);
   registerTail(program);
   registerNodes(program);
+  for (const command of program.commands) command.showHelpAfterError(helpPointer(command.name()));
   return program;
+}
+
+/** Where the options of a command are told, to stand below an error. */
+export function helpPointer(command: string): string {
+  return `(halley ${command} --help lists its options)`;
 }

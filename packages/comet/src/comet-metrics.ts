@@ -27,6 +27,7 @@ export class CometMetrics {
   readonly #refused;
   readonly #handshakes;
   readonly #closed;
+  readonly #subscribesRefused;
   readonly #fanout;
   readonly #acks;
   readonly #logic;
@@ -52,6 +53,10 @@ export class CometMetrics {
     this.#closed = metrics.counter('halley_comet_closes_total', 'Connections closed by us, by close code.', [
       'code',
     ]);
+    this.#subscribesRefused = metrics.counter(
+      'halley_comet_subscribes_refused_total',
+      'Subscribe requests that were not applied: the connection would have accepted too many operations.',
+    );
     this.#fanout = metrics.histogram(
       'halley_comet_fanout_seconds',
       'Time of one turn of the fan-out to rooms and everyone.',
@@ -117,6 +122,10 @@ export class CometMetrics {
 
   closed(code: number): void {
     this.#closed.inc({ code: String(code) });
+  }
+
+  subscribeRefused(): void {
+    this.#subscribesRefused.inc();
   }
 
   fannedOut(roomFrames: number, everyoneFrames: number, seconds: number): void {

@@ -7,6 +7,28 @@ import { outgoing } from './delivery/outgoing.js';
 import { CometHarness, until } from './testing/harness.js';
 import { frame } from './testing/test-client.js';
 
+describe('the load', () => {
+  let harness: CometHarness | undefined;
+  afterEach(() => harness?.stop());
+
+  test('counts who is online and their addresses at one moment', async () => {
+    harness = await CometHarness.start();
+    const { comet } = harness;
+    await harness.tcp();
+    expect(comet.load).toEqual({ connections: 0, ips: 0 });
+    await harness.wsOf({ mid: 1, key: 'a' });
+    await harness.tcpOf({ mid: 1, key: 'b' });
+    await harness.tcpOf({ mid: 1, key: 'a' });
+    expect(comet.load).toEqual({ connections: 2, ips: 1 });
+    // Their sockets are still there, which are counted for the limits.
+    comet.closeAll(CloseCode.Draining, 'bye');
+    expect(comet.load).toEqual({ connections: 0, ips: 0 });
+    expect(comet.counter.addresses).toBe(1);
+    await harness.tcpOf({ mid: 1, key: 'a' });
+    expect(comet.load).toEqual({ connections: 1, ips: 1 });
+  });
+});
+
 describe('deadlines', () => {
   let harness: CometHarness | undefined;
   afterEach(() => harness?.stop());

@@ -18,8 +18,10 @@ import { RoomDirectory } from './room-directory.js';
 import { AcceptSets } from './session/accepts.js';
 import { Deadlines } from './session/deadlines.js';
 import { EarlyKicks } from './session/early-kicks.js';
+import { Leavers } from './session/leavers.js';
 import { Releases } from './session/releases.js';
-import { Session, type SessionDeps, type SessionLimits } from './session/session.js';
+import { Session } from './session/session.js';
+import type { SessionDeps, SessionLimits } from './session/session-deps.js';
 import { SessionTable } from './session/session-table.js';
 import { Acceptor, type Client } from './transport/acceptor.js';
 import { TrustedProxies } from './transport/client-address.js';
@@ -75,6 +77,7 @@ export class Comet implements Service {
   readonly renewal: Renewal;
   readonly releases: Releases;
   readonly earlyKicks: EarlyKicks;
+  readonly leavers = new Leavers();
   readonly directory: RoomDirectory;
   readonly #deadlines: Deadlines;
   readonly #sessionDeps: SessionDeps;
@@ -127,6 +130,7 @@ export class Comet implements Service {
       deadlines: this.#deadlines,
       releases,
       earlyKicks: this.earlyKicks,
+      leavers: this.leavers,
       accepts: new AcceptSets(),
       metrics,
       clock,
@@ -173,9 +177,9 @@ export class Comet implements Service {
     };
   }
 
-  /** Connections and distinct addresses now. */
+  /** Connections that are online and their distinct addresses, both at one moment, as goim counts them. */
   get load(): { connections: number; ips: number } {
-    return { connections: this.table.size, ips: this.counter.addresses };
+    return { connections: this.table.size, ips: this.table.addresses };
   }
 
   async start(): Promise<void> {

@@ -9,7 +9,7 @@ import type { RoomTable } from './delivery/room-table.js';
 import type { LogicLink, RenewAnswer, RenewAsk, SessionRef } from './logic-link.js';
 import type { RoomDirectory } from './room-directory.js';
 import type { Releases } from './session/releases.js';
-import type { SessionTable } from './session/session-table.js';
+import { type SessionTable, TAKEN_OVER_REASON } from './session/session-table.js';
 
 export interface RenewalOptions {
   /** A slice is renewed this often. */
@@ -222,7 +222,7 @@ export class Renewal implements Service {
       if (session?.state.name !== 'online') continue;
       const { mid, owner } = session.state.identity;
       if (mid === route.mid && owner === route.owner) {
-        session.close(CloseCode.TakenOver, 'The key connected again.', false);
+        session.close(CloseCode.TakenOver, TAKEN_OVER_REASON, false);
       }
     }
   }

@@ -77,6 +77,31 @@ describe('the job tier', () => {
     expect(comet.texts.includes('last')).toBe(waiting === 0);
   });
 
+  test('a registry that answers nothing holds no stop up', async () => {
+    const comet = await rig.comet('c1');
+    await rig.connect('1', 'a', comet);
+    const register = registry.register.bind(registry);
+    const asked: string[] = [];
+    const never = (what: string) => () => {
+      asked.push(what);
+      return new Promise<void>(() => undefined);
+    };
+    registry.register = async (record) => ({
+      ...(await register(record)),
+      update: never('update'),
+      deregister: never('deregister'),
+    });
+    const app = jobApp();
+    await app.start();
+    await rig.push('last', { users: ['1'] });
+    await until(() => comet.shown.length === 1);
+    const since = performance.now();
+    await app.stop(10_000);
+    expect(performance.now() - since).toBeLessThan(5_000);
+    expect(asked).toEqual(['update', 'deregister']);
+    expect(await rig.bus.lag(GROUP, Topic.Push)).toBe(0);
+  });
+
   test('what is missing is named, and the age of what waits is measured', async () => {
     const comet = await rig.comet('c1');
     await rig.connect('1', 'a', comet);

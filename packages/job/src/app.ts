@@ -5,6 +5,7 @@ import { clientCredentials } from '@halley/cluster/grpc/tls';
 import { nodeRecord } from '@halley/cluster/registry/node-record';
 import type { NodeRecord, Registration, Registry } from '@halley/cluster/registry/registry';
 import { HalleyError } from '@halley/protocol/error';
+import { atMost } from '@halley/service/at-most';
 import { systemClock } from '@halley/service/clock';
 import { embeddedOnly } from '@halley/service/embedded-only';
 import type { Service } from '@halley/service/lifecycle';
@@ -45,6 +46,9 @@ export interface JobApp extends Service {
 export function createJobApp(config: JobConfig, ports: JobPorts = {}): JobApp {
   return new App(config, ports);
 }
+
+/** How long the registry may take to hear that the node goes. */
+const REGISTRY_MS = 1_000;
 
 /** What a start brings up, in its order. */
 interface Started {
@@ -111,12 +115,12 @@ class App implements JobApp {
     const until = systemClock.monotonicMs() + deadlineMs;
     const { registration, push, ingress, links } = this.#parts;
     const left = (): number => Math.max(0, until - systemClock.monotonicMs());
-    await quietly(registration?.update({ state: 'draining' }), this.#log);
+    if (registration) await atMost(registration.update({ state: 'draining' }), Math.min(left(), REGISTRY_MS));
     // A consumer drains for half of what it is given.
     const forConsumers = Math.min(left(), 2 * this.config.consume.drainTimeoutMs);
     await quietly(Promise.all([push?.stop(forConsumers), ingress?.stop(forConsumers)]), this.#log);
     await links?.stop();
-    await quietly(registration?.deregister(), this.#log);
+    if (registration) await atMost(registration.deregister(), Math.min(left(), REGISTRY_MS));
     for (let service = this.#services.pop(); service; service = this.#services.pop()) {
       await quietly(service.stop(left()), this.#log);
     }
@@ -179,7 +183,12 @@ class App implements JobApp {
       const ingress = new IngressConsumer({
         ...shared,
         group: config.ingress.group,
-        ingress: new GoimIngress({ ...shared, routes, deadLetters }),
+        ingress: new GoimIngress({
+          ...shared,
+          routes,
+          deadLetters,
+          maxRecordBytes: config.bus.maxRecordBytes,
+        }),
       });
       this.#parts = { ...this.#parts, ingress };
       await ingress.start();

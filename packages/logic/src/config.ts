@@ -62,6 +62,10 @@ const apiConfig = z.object({
       description:
         'Keys of the business APIs: `name`, `key` or its `sha256` in hex, and `scopes` (push, presence, nodes, disconnect, upstream; empty is all). Required outside loopback.',
     }),
+  publicNodes: z.boolean().default(false).meta({
+    description:
+      'GET /goim/nodes/weighted needs no key, for clients that ask it themselves. Let a proxy pass that path alone to them.',
+  }),
 });
 
 const pushConfig = z.object({
@@ -107,7 +111,10 @@ const nodesConfig = z.object({
   }),
   tcpPort: port(0, 'TCP port that clients are told; 0 is that of the comet offered first.'),
   wsPort: port(0, 'WebSocket port that clients are told; 0 is that of the comet offered first.'),
-  wssPort: port(0, 'Port of WebSocket with TLS that clients are told; 0 is that of the comet offered first.'),
+  wssPort: port(
+    0,
+    'Port of WebSocket with TLS that clients are told; 0 is that of the first comet offered that serves it, else 3103 and its port offset.',
+  ),
   regionWeight: z.number().min(1).default(1.6).meta({
     description: "How much more a node of the client's region counts.",
     range: '1–3',

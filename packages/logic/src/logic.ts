@@ -169,6 +169,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
     nodes,
     comets,
     keys,
+    publicNodes: config.api.publicNodes,
     metrics,
     log,
   });

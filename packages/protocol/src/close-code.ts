@@ -9,7 +9,7 @@ export const CloseCode = {
   InternalError: 3001,
   /** logic, the route store or the bus could not be reached. */
   Unavailable: 3002,
-  /** No auth within `session.handshakeTimeoutMs`. */
+  /** No auth within `session.handshakeTimeoutMs`, or more than `session.maxEarlyBytes` ahead of it. */
   HandshakeTimeout: 3003,
   /** No heartbeat within the heartbeat interval × heartbeatMax. */
   HeartbeatTimeout: 3004,

@@ -110,6 +110,13 @@ describe('decodeMessage', () => {
     expect(frame?.body.buffer).toBe(ABC.buffer);
   });
 
+  test('the frames ahead of a fault are handed over', () => {
+    const frames: Frame[] = [];
+    const message = Buffer.concat([ABC, ABC, ABC.subarray(0, 17)]);
+    expect(faultOf(() => decodeMessage(message, {}, frames)).code).toBe('bad_frame');
+    expect(frames).toHaveLength(2);
+  });
+
   test('never reads past its message into the buffer behind it', () => {
     const slab = Buffer.concat([bytes('00001010 0010 0001 00000004 00000001'), Buffer.alloc(8192, 'secret')]);
     expect(faultOf(() => decodeMessage(slab.subarray(0, 16))).code).toBe('bad_frame');

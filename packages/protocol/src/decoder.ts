@@ -168,12 +168,16 @@ export class FrameDecoder {
 
 /**
  * Decodes one message that must be whole frames, glued: a WebSocket message, or the body of an op 9 frame.
- * Bodies are views of the message. A frame that is cut off, bytes left over, or no frame at all throw `bad_frame`, a body
- * above the limit `frame_too_large`; then no frame of the message counts.
+ * Bodies are views of the message. They are appended to `frames`, which is also what is returned. A frame that is cut off,
+ * bytes left over, or no frame at all throw `bad_frame`, a body above the limit `frame_too_large`; then the frames ahead of
+ * the fault are in `frames`.
  */
-export function decodeMessage(message: Uint8Array, options: DecoderOptions = {}): Frame[] {
+export function decodeMessage(
+  message: Uint8Array,
+  options: DecoderOptions = {},
+  frames: Frame[] = [],
+): Frame[] {
   const maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_CLIENT_BODY_BYTES;
-  const frames: Frame[] = [];
   let offset = 0;
   do {
     if (message.length - offset < HEADER_BYTES) {

@@ -21,6 +21,7 @@ export const RESERVED_ENVIRONMENT: Readonly<Record<string, string>> = {
   HALLEY_API_KEY: 'The API key of `halley push` and `halley nodes`, when `--api-key` does not give one.',
   HALLEY_CACHE:
     'Where `npm run cluster` and the tests keep the services that they fetch; `~/.cache/halley` by default.',
+  HALLEY_NATIVE: 'Reserved for a native send loop; nothing reads it yet.',
 };
 
 /** Variables of the test suites, which start processes of ours with their own environment. */
@@ -126,7 +127,10 @@ export function readFlags(flags: readonly string[], keys: readonly ConfigKey[]):
     const equals = token.indexOf('=');
     const name = equals < 0 ? token : token.slice(0, equals);
     const key = byFlag.get(name);
-    if (!key) throw badConfig(`flag ${name}: there is no such setting${nearest(name, [...byFlag.keys()])}`);
+    if (!key) {
+      const hint = nearest(name, [...byFlag.keys()]) || '; --help lists them';
+      throw badConfig(`flag ${name}: there is no such setting${hint}`);
+    }
     let text = equals < 0 ? undefined : token.slice(equals + 1);
     if (text === undefined) {
       const next = flags[index + 1];

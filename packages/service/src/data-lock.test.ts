@@ -29,6 +29,28 @@ test('a folder is made when it is missing and belongs to one at a time', async (
   await next.release();
 });
 
+test('of many that make the same missing folders at once, one gets the folder', async () => {
+  const folder = join(parent, 'a', 'b', 'c');
+  const results = await Promise.allSettled(Array.from({ length: 8 }, () => lockDataFolder(folder)));
+  expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+});
+
+test('a folder below a file is refused', async () => {
+  await writeFile(join(parent, 'file'), '');
+  for (const folder of [join(parent, 'file'), join(parent, 'file', 'a')])
+    await expect(lockDataFolder(folder)).rejects.toThrow(
+      `data folder ${folder} cannot be made; choose another with --data-dir`,
+    );
+});
+
+const onLinux = process.platform === 'linux' ? test : test.skip;
+onLinux.each(['/proc/halley', '/proc/halley/data'])('%s cannot be made, which is told', async (folder) => {
+  await expect(lockDataFolder(folder)).rejects.toMatchObject({
+    code: 'bad_config',
+    message: `data folder ${folder} cannot be made; choose another with --data-dir`,
+  });
+});
+
 test('the lock of a process that is gone is taken over', async () => {
   await writeFile(join(parent, 'lock'), JSON.stringify({ pid: 2 ** 22 + 1 }));
   const lock = await lockDataFolder(parent);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { link, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { HalleyError } from '@halley/protocol/error';
@@ -29,7 +29,7 @@ export async function lockDataFolder(folder: string): Promise<DataLock> {
   const path = resolve(folder);
   const file = join(path, 'lock');
   try {
-    await mkdir(path, { recursive: true });
+    await makeFolder(path);
   } catch (error) {
     throw new HalleyError(
       'bad_config',
@@ -51,6 +51,27 @@ export async function lockDataFolder(folder: string): Promise<DataLock> {
     'bad_config',
     `data folder ${path}: its lock changes all the time; choose another with --data-dir`,
   );
+}
+
+/**
+ * Makes a folder and the missing ones above it, level by level: Node's recursive mkdir tries for ever where a level
+ * can't be made although the one above is there, as in /proc.
+ */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const parent = dirname(path);
+    if (code === 'ENOENT' && parent !== path && !(await isFolder(parent))) {
+      await makeFolder(parent);
+      await makeFolder(path);
+    } else if (!(await isFolder(path))) throw error;
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
 }
 
 /** Creates the lock with its whole text at once; false when there is one. */

@@ -25,6 +25,7 @@ export function portClaims(tier: string, config: PortedConfig): PortClaim[] {
       host: config.node.bind,
       port: offsetPort(section.port, config.node),
       use: `${tier} ${name}`,
+      offset: config.node.portOffset,
     });
   }
   return claims;

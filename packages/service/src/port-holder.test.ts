@@ -49,6 +49,15 @@ onLinux('on Linux', () => {
   });
 });
 
+test.each([
+  [0, '--port-offset 100'],
+  [250, '--port-offset 350'],
+  [undefined, 'another --port-offset'],
+])('with the offset %s the remedy for a taken port is %s', async (offset, remedy) => {
+  const claim = { host: '127.0.0.1', port: await listen(), ...(offset === undefined ? {} : { offset }) };
+  await expect(requireFreePorts([claim])).rejects.toThrow(new RegExp(`start with ${remedy}$`));
+});
+
 test('an address that the machine does not have is told with its remedy', async () => {
   const claim = { host: '192.0.2.1', port: 3101 };
   await expect(requireFreePorts([claim])).rejects.toThrow(

@@ -5,12 +5,17 @@ import { HalleyError } from '@halley/protocol/error';
 
 import { hostPort } from './node-config.js';
 
+/** A start beside another takes its ports this much further on. */
+const OFFSET_STEP = 100;
+
 /** A port that a process is about to bind. */
 export interface PortClaim {
   readonly host: string;
   readonly port: number;
   /** What it is for, as `comet TCP`. */
   readonly use?: string;
+  /** The largest port offset in use at this start; the remedy names the next one. */
+  readonly offset?: number;
 }
 
 /** A process, as /proc shows it. */
@@ -37,9 +42,11 @@ export async function portTaken(claim: PortClaim): Promise<HalleyError> {
   const holder = await findPortHolder(claim.port);
   const who = holder ? `by pid ${holder.pid} (${holder.command})` : 'by another process';
   const use = claim.use ? `${claim.use} ` : '';
+  const remedy =
+    claim.offset === undefined ? 'another --port-offset' : `--port-offset ${claim.offset + OFFSET_STEP}`;
   return new HalleyError(
     'bad_config',
-    `${use}port ${hostPort(claim.host, claim.port)} is taken ${who}; stop it, or start with --port-offset 100`,
+    `${use}port ${hostPort(claim.host, claim.port)} is taken ${who}; stop it, or start with ${remedy}`,
   );
 }
 

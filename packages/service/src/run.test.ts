@@ -118,7 +118,7 @@ test('a taken port ends the start before anything is opened, naming the holder a
   await new Promise((resolve) => holder.once('listening', resolve));
   const { port } = holder.address() as AddressInfo;
   const service = new FakeService();
-  const { host, done } = run(service, { ports: [{ host: '127.0.0.1', port, use: 'comet TCP' }] });
+  const { host, done } = run(service, { ports: [{ host: '127.0.0.1', port, use: 'comet TCP', offset: 0 }] });
   await done;
   holder.close();
   expect(service.calls).toEqual([]);

@@ -7,6 +7,7 @@ import { deadlinesSuite } from './deadlines.js';
 import { framesSuite } from './frames.js';
 import { httpPushSuite } from './http-push.js';
 import { httpQuerySuite } from './http-query.js';
+import { lastWordsSuite } from './last-words.js';
 import { logicGrpcSuite } from './logic-grpc.js';
 import { pushesSuite } from './pushes.js';
 import { requestsSuite } from './requests.js';
@@ -21,6 +22,7 @@ const SUITES = {
   auth: authSuite,
   requests: requestsSuite,
   pushes: pushesSuite,
+  'last words': lastWordsSuite,
   takeover: takeoverSuite,
   'goim.comet.Comet': cometGrpcSuite,
   'goim.logic.Logic': logicGrpcSuite,

@@ -20,8 +20,9 @@ export function takeoverSuite(stage: Stage): void {
       const token = { mid, key, room_id: room.id, accepts: [op] };
       const old = await stage.open(from, token);
       const now = await stage.open(to, token);
-      const { code } = await old.end();
+      const { code, reason } = await old.end();
       expect(code).toBe(from === 'ws' ? CloseCode.TakenOver : undefined);
+      expect(reason).toBe(from === 'ws' ? 'The key connected again.' : '');
       expect(await now.heartbeat()).toBe(1);
       await stage.pushKeys(op, [key], 'key');
       await expectPush(now, op, 'key');

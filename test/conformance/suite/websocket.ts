@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 
 import { describe, expect, test } from '@jest/globals';
 
@@ -9,11 +10,34 @@ import { Operation } from '@halley/protocol/operation';
 import { newOp, newRoom } from '../../harness/unique.js';
 import { within } from '../../harness/within.js';
 import { rawUpgrade, upgradeStatus, type WsClient } from '../../harness/ws-client.js';
-import { expectPush, expectReply, header, type Stage } from './stage.js';
+import { expectPush, expectReply, header, hex, type Stage } from './stage.js';
 
 const EMPTY = Buffer.alloc(0);
 const heartbeat = (seq: number): Uint8Array =>
   encodeFrame({ ver: 1, op: Operation.Heartbeat, seq, body: EMPTY });
+
+/** A WebSocket text message of at most 125 bytes; a mask of zeros leaves them as they are. */
+const asText = (message: Uint8Array): Buffer =>
+  Buffer.concat([Buffer.from([0x81, 0x80 | message.length, 0, 0, 0, 0]), message]);
+
+/** What came over a bare socket. */
+class RawAnswers {
+  #received: Buffer = EMPTY;
+
+  constructor(private readonly socket: Socket) {
+    socket.on('data', (chunk: Buffer) => {
+      this.#received = Buffer.concat([this.#received, chunk]);
+    });
+  }
+
+  /** The first bytes, as hex, once so many have come. */
+  async take(bytes: number): Promise<string> {
+    while (this.#received.length < bytes) {
+      await within(once(this.socket, 'data'), 5_000, () => `only ${this.#received.length} bytes came`);
+    }
+    return this.#received.subarray(0, bytes).toString('hex');
+  }
+}
 
 /** GOIM §1 WebSocket, and the faults of §5 that only WebSocket can have. */
 export function websocketSuite(stage: Stage): void {
@@ -46,6 +70,21 @@ export function websocketSuite(stage: Stage): void {
       const client = await open();
       client.sendText(encodeFrame({ ver: 1, op: Operation.Subscribe, seq: 5, body: Buffer.from('1,2') }));
       expectReply(await client.next(), Operation.SubscribeReply, 5, '1,2');
+    });
+
+    test('a text message is read so whatever its bytes are', async () => {
+      const socket = await rawUpgrade(stage.target.ws);
+      const answers = new RawAnswers(socket);
+      const auth = { ver: 1, op: Operation.Auth, seq: 1, body: Buffer.from('{}') };
+      const request = { ver: 1, op: Operation.Subscribe, seq: -2, body: Buffer.from('80ff00c3', 'hex') };
+      socket.write(Buffer.concat([asText(encodeFrame(auth)), asText(encodeFrame(request))]));
+      // Two messages, binary and unmasked: the answer to the auth, and the echo.
+      const echo = encodeFrame({ ...request, op: Operation.SubscribeReply });
+      expect(await answers.take(18 + 2 + echo.length)).toBe(
+        hex('8210 00000010 0010 0001 00000008 00000001') +
+          `82${echo.length.toString(16)}${Buffer.from(echo).toString('hex')}`,
+      );
+      socket.destroy();
     });
 
     test('auth may be text and fragmented too', async () => {
@@ -97,18 +136,27 @@ export function websocketSuite(stage: Stage): void {
       ['an empty message', EMPTY],
       ['a message shorter than a header', header({ packLen: 16 }).subarray(0, 15)],
       ['a body one byte short', Buffer.concat([header({ packLen: 18 }), Buffer.from('x')])],
-      ['a byte left over', Buffer.concat([header({ packLen: 16 }), Buffer.from('x')])],
       ['packLen 4,112 in a message of 16', header({ packLen: 4112 })],
-      [
-        'a good frame, then a bad header',
-        Buffer.concat([heartbeat(1), header({ packLen: 16, headerLen: 9 })]),
-      ],
     ])('%s closes the connection and echoes nothing', async (_name, message) => {
       const client = await open();
       const answered = client.wire.length;
       client.sendBytes(message);
       expect((await client.end()).code).toBe(CloseCode.BadFrame);
       expect(client.wire).toHaveLength(answered);
+    });
+
+    test.each([
+      ['a byte left over', Buffer.from('x')],
+      ['a bad header', header({ packLen: 16, headerLen: 9 })],
+      ['half a frame', heartbeat(2).subarray(0, 8)],
+    ])('a good frame with %s behind it is answered, then the connection is closed', async (_name, rest) => {
+      const client = await open();
+      client.sendBytes(Buffer.concat([heartbeat(1), rest]));
+      expectReply(await client.next(), Operation.HeartbeatReply, 1, '\0\0\0\0');
+      const { code, reason } = await client.end();
+      expect(code).toBe(CloseCode.BadFrame);
+      expect(reason).toMatch(/\S/);
+      expect(client.waiting).toEqual([]);
     });
 
     test('a fragmented message of 16 bytes with packLen 4,112 costs that connection only', async () => {
@@ -135,17 +183,24 @@ export function websocketSuite(stage: Stage): void {
     });
 
     test.each([
-      ['an unmasked frame', '8210' + '00000010001000010000000200000001'],
-      ['a reserved opcode', '8380' + '00000000'],
-      ['a continuation of nothing', '8080' + '00000000'],
-      ['a reserved bit', 'f280' + '00000000'],
-      ['a length of 2^63 - 1', '82ff' + '7fffffffffffffff' + '00000000'],
-    ])('%s ends that connection and no other', async (_name, bytesOnTheWire) => {
+      ['an unmasked frame', '8210' + '00000010001000010000000200000001', 1002],
+      ['a reserved opcode', '8380' + '00000000', 1002],
+      ['a continuation of nothing', '8080' + '00000000', 1002],
+      ['a reserved bit', 'f280' + '00000000', 1002],
+      ['a length of 2^63 - 1', '82ff' + '7fffffffffffffff' + '00000000', 1009],
+      ['a length of 2^32 - 1', '82ff' + '00000000ffffffff' + '00000000', 1009],
+    ])('%s ends that connection and no other, and is told why', async (_name, bytesOnTheWire, code) => {
       const good = await open();
       const socket = await rawUpgrade(stage.target.ws);
       const ended = once(socket, 'close');
-      socket.resume();
+      const answers = new RawAnswers(socket);
       socket.write(Buffer.from(bytesOnTheWire, 'hex'));
+      const [opcode, length] = Buffer.from(await answers.take(2), 'hex');
+      expect(opcode).toBe(0x88);
+      // The code, and words.
+      expect(length).toBeGreaterThan(10);
+      expect(Buffer.from(await answers.take(4), 'hex').readUInt16BE(2)).toBe(code);
+      socket.end();
       await within(ended, 5_000, () => 'not closed');
       expect(await good.heartbeat()).toBe(0);
     });

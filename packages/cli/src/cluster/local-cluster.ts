@@ -138,12 +138,14 @@ export class LocalCluster implements Service {
         `a cluster runs in ${dir} already: ${holder}; stop it, or start another with --dir and --port-offset`,
       );
     });
+    const offset = portOffset + 100 * (Math.max(...Object.values(nodes)) - 1);
     const claims = TIERS.flatMap((tier) =>
       Array.from({ length: nodes[tier] }, (_, index) =>
         Object.entries(portsAt(tier, portOffset + 100 * index)).map(([use, port]) => ({
           host: '127.0.0.1',
           port,
           use: `${tier}-${index + 1} ${use}`,
+          offset,
         })),
       ).flat(),
     );

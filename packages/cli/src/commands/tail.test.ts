@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 
-import { messageFields, messageLine, plainToken } from './tail.js';
+import { connectsAgain, endText, messageFields, messageLine, plainToken } from './tail.js';
 
 const at = new Date(2026, 0, 2, 3, 4, 5);
 const frame = (body: Uint8Array) => ({ ver: 1, op: 1000, seq: 0, body });
@@ -37,4 +37,25 @@ test('bytes that are no text are shown in hexadecimal, and in base64 in JSON', (
     seq: 0,
     text: 'x',
   });
+});
+
+test.each([
+  ['a refused token over TCP', { reached: 'server' }, 'tcp', false, false],
+  ['the same behind a session', { reached: 'server' }, 'tcp', true, true],
+  ['a server that is not there', { reached: 'nothing' }, 'tcp', false, true],
+  ['the end of a session', { reached: 'session' }, 'tcp', true, true],
+  ['a broken WebSocket', { reached: 'server' }, 'websocket', false, true],
+  ['a refused token over WebSocket', { reached: 'server', code: 3_500 }, 'websocket', false, false],
+  ['no auth in time over WebSocket', { reached: 'server', code: 3_003 }, 'websocket', false, true],
+] as const)('after %s it ends or tries again', (_name, end, transport, hadSession, again) => {
+  expect(connectsAgain({ reason: 'x', ...end }, transport, hadSession)).toBe(again);
+});
+
+test('whether the token was refused is asked only where no code says it', () => {
+  expect(endText({ reached: 'server', reason: 'The token is no valid one.', code: 3_500 }, 'a')).toBe(
+    'closed before auth was answered: The token is no valid one. (3500)',
+  );
+  expect(endText({ reached: 'server', reason: 'closed' }, 'a')).toBe(
+    'closed before auth was answered: closed; was the token refused?',
+  );
 });

@@ -78,11 +78,15 @@ async function tail(options: TailOptions): Promise<number> {
 
   const backoff = new Backoff({ baseMs: 500, maxMs: 10_000 });
   const left = { messages: options.count ?? Number.POSITIVE_INFINITY };
+  let hadSession = false;
   for (;;) {
     const end = await connection(options, address, token, ca, left, stop.signal);
     if (stop.signal.aborted || left.messages === 0) return 0;
-    const again = options.reconnect && (end.code === undefined || shouldReconnect(end.code));
-    if (end.reached === 'session') backoff.reset();
+    if (end.reached === 'session') {
+      hadSession = true;
+      backoff.reset();
+    }
+    const again = options.reconnect && connectsAgain(end, address.transport, hadSession);
     const waitMs = again ? Math.ceil(backoff.nextMs()) : undefined;
     tellEnd(options, address, end, waitMs);
     if (waitMs === undefined) return 1;
@@ -138,17 +142,32 @@ function tellEnd(
     print(JSON.stringify({ event: 'closed', reached, code, reason, reconnectMs: waitMs }));
     return;
   }
-  const code = end.code === undefined ? '' : ` (${end.code})`;
-  const what = {
-    nothing: `cannot connect to ${address.text}: ${end.reason}`,
-    server: `closed before auth was answered: ${end.reason}${code}; was the token refused?`,
-    session: `connection ended: ${end.reason}${code}`,
-  }[end.reached];
+  const what = endText(end, address.text);
   note(
     waitMs === undefined
       ? `halley: ${what}`
       : colours.dim(`${what}; trying again in ${(waitMs / 1_000).toFixed(1)} s`),
   );
+}
+
+/**
+ * Whether it would end otherwise the next time. TCP has no close codes: who never was in session and is closed ahead of the
+ * answer to auth was most likely refused.
+ */
+export function connectsAgain(end: ClientEnd, transport: Transport, hadSession: boolean): boolean {
+  if (end.code !== undefined) return shouldReconnect(end.code);
+  return transport !== 'tcp' || end.reached !== 'server' || hadSession;
+}
+
+/** How a connection ended, in words. Without a code the cause can only be guessed. */
+export function endText(end: ClientEnd, address: string): string {
+  const code = end.code === undefined ? '' : ` (${end.code})`;
+  const guess = end.code === undefined ? '; was the token refused?' : '';
+  return {
+    nothing: `cannot connect to ${address}: ${end.reason}`,
+    server: `closed before auth was answered: ${end.reason}${code}${guess}`,
+    session: `connection ended: ${end.reason}${code}`,
+  }[end.reached];
 }
 
 /** A message as JSON: its body as text when it is UTF-8, in base64 otherwise. */

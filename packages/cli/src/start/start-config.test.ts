@@ -3,7 +3,7 @@ import { describeConfig } from '@halley/service/config';
 import { z } from 'zod';
 
 import { configDoc } from '../docs/config-doc.js';
-import { loadStartConfig, printStartConfig, startSchema } from './start-config.js';
+import { listedKeys, loadStartConfig, printStartConfig, startSchema } from './start-config.js';
 
 const node = z.object({
   bind: z.string().default('127.0.0.1').meta({ description: 'Address.', flag: 'bind' }),
@@ -67,6 +67,21 @@ describe('one configuration for three tiers', () => {
   test('what is told as the default is what holds', () => {
     const keys = describeConfig(startSchema(schemas));
     expect(keys.find(({ key }) => key === 'auth.mode')?.defaultText).toBe('"open"');
+  });
+
+  test('a key is listed once, below the tiers where it is only there', () => {
+    const listed = listedKeys(schemas).map(({ key }) => key);
+    expect(listed.filter((key) => key.endsWith('node.bind'))).toEqual(['node.bind']);
+    expect(listed.filter((key) => key.endsWith('ops.port'))).toEqual([
+      'comet.ops.port',
+      'logic.ops.port',
+      'job.ops.port',
+    ]);
+    expect(new Set(listed.map((key) => key.replace(/^(comet|logic|job)\./, '')))).toEqual(
+      new Set(Object.values(schemas).flatMap((schema) => describeConfig(schema).map(({ key }) => key))).add(
+        'data.dir',
+      ),
+    );
   });
 
   test('auth.mode can be set', () => {

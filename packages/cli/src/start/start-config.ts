@@ -1,5 +1,5 @@
 import { HalleyError } from '@halley/protocol/error';
-import { asObject, describeConfig, withoutDefaults } from '@halley/service/config-schema';
+import { asObject, type ConfigKey, describeConfig, withoutDefaults } from '@halley/service/config-schema';
 import { type ConfigSources, loadConfig, printConfig } from '@halley/service/config';
 import { z } from 'zod';
 
@@ -38,6 +38,15 @@ export function startSchema(tiers: TierSchemas): z.ZodObject {
   for (const tier of TIERS) merge(shape, withoutDefaults(tiers[tier]).shape, own, '');
   for (const tier of TIERS) shape[tier] = withoutDefaults(tiers[tier], { aliases: false }).optional();
   return z.object(shape);
+}
+
+/** The keys as --help lists them: once each, and below a tier only those that are nowhere else. */
+export function listedKeys(tiers: TierSchemas): ConfigKey[] {
+  const keys = describeConfig(startSchema(tiers));
+  const names = new Set(keys.map(({ key }) => key));
+  const isRepeated = ({ path: [first = '', ...rest] }: ConfigKey): boolean =>
+    TIERS.some((tier) => tier === first) && names.has(rest.join('.'));
+  return keys.filter((key) => !isRepeated(key));
 }
 
 /** What the sources say, for each tier with all its defaults. */

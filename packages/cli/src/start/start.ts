@@ -6,33 +6,32 @@ import { jobConfig } from '@halley/job/config';
 import { createLogicApp } from '@halley/logic/app';
 import { checkLogicConfig, logicConfig } from '@halley/logic/config';
 import { configHelp, splitArguments } from '@halley/service/command-line';
-import { describeConfig } from '@halley/service/config';
 import { systemClock } from '@halley/service/clock';
 import { type DataLock, lockDataFolder } from '@halley/service/data-lock';
 import { type Service, ServiceGroup } from '@halley/service/lifecycle';
 import { createLogger } from '@halley/service/log';
 import { portClaims } from '@halley/service/port-claims';
 import { runService } from '@halley/service/run';
-import { EmbeddedBus } from '@halley/store/bus/embedded';
 import { EmbeddedRoutes } from '@halley/store/routes/embedded';
 
 import { complain, print } from '../terminal.js';
 import { banner } from './banner.js';
-import { loadStartConfig, printStartConfig, type StartConfig, startSchema } from './start-config.js';
+import { embeddedBus } from './embedded-bus.js';
+import { listedKeys, loadStartConfig, printStartConfig, type StartConfig } from './start-config.js';
 import { untilReady } from './until-ready.js';
 
 /** The schemas of the tiers, which `halley start` reads as one. */
 export const tierSchemas = { comet: cometConfig, logic: logicConfig, job: jobConfig };
 
 const SUMMARY = `Runs comet, logic and job in one process, with nothing installed: embedded registry, routes and bus.
-One configuration serves all: a key is for every tier that has it, --comet.KEY, --logic.KEY and --job.KEY for one.`;
+One configuration serves all: --KEY sets a key for every tier that has it; any key that a tier has can also be set for that
+tier alone, as --comet.KEY, --logic.KEY or --job.KEY, which then wins.`;
 
 /** `halley start`: options → configuration → the three tiers → run. */
 export async function start(argv: readonly string[]): Promise<void> {
   const { mode, file, flags } = splitArguments(argv);
   if (mode === 'help') {
-    const keys = describeConfig(startSchema(tierSchemas));
-    print(configHelp('halley start', SUMMARY, keys));
+    print(configHelp('halley start', SUMMARY, listedKeys(tierSchemas)));
     return;
   }
   let config: StartConfig<typeof tierSchemas>;
@@ -56,7 +55,7 @@ export async function start(argv: readonly string[]): Promise<void> {
 
 async function run({ dataDir, tiers }: StartConfig<typeof tierSchemas>): Promise<void> {
   const log = createLogger({ ...tiers.logic.log });
-  const bus = new EmbeddedBus({ dataDir, partitions: tiers.logic.bus.partitions, log, clock: systemClock });
+  const bus = embeddedBus(tiers.logic.bus, { dataDir, log, clock: systemClock });
   const registry = new EmbeddedRegistry({ log });
   const routes = new EmbeddedRoutes({ leaseMs: tiers.logic.routes.leaseMs });
   const logic = createLogicApp(tiers.logic, { registry, bus, routes, log: log.child({ tier: 'logic' }) });

@@ -15,6 +15,7 @@ export function nodeRecord(id: string, fields: Partial<NodeRecord> = {}): NodeRe
     env: 'dev',
     weight: 10,
     publicAddresses: [],
+    portOffset: 0,
     load: { connections: 0, ips: 0 },
     state: 'serving',
     version: '0.0.0',

@@ -11,7 +11,7 @@ export function nodeRecord(
   identity: NodeIdentity<AddressKind>,
   clock: Clock,
 ): NodeRecord {
-  const { region, zone, env, weight } = config;
+  const { region, zone, env, weight, portOffset } = config;
   return {
     tier,
     ...identity,
@@ -19,6 +19,7 @@ export function nodeRecord(
     zone,
     env,
     weight,
+    portOffset,
     load: { connections: 0, ips: 0 },
     state: 'serving',
     version: VERSION,

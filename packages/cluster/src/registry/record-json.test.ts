@@ -10,6 +10,7 @@ describe("a node's entry", () => {
       tier: 'comet',
       addresses: { grpc: '10.0.0.1:3109', tcp: '10.0.0.1:3101', wss: '10.0.0.1:3103', ops: '10.0.0.1:3104' },
       publicAddresses: ['203.0.113.7'],
+      portOffset: 100,
       load: { connections: 3, ips: 2 },
       state: 'draining',
     });
@@ -31,6 +32,7 @@ describe("a node's entry", () => {
       env: '',
       weight: 10,
       publicAddresses: [],
+      portOffset: 0,
       load: { connections: 0, ips: 0 },
       state: 'serving',
       version: '',

@@ -27,6 +27,7 @@ const schema = z.object({
   env: z.string().default(''),
   weight: z.number().default(10),
   publicAddresses: z.array(z.string()).default([]),
+  portOffset: z.number().default(0),
   load: z
     .object({ connections: z.number().default(0), ips: z.number().default(0) })
     .default({ connections: 0, ips: 0 }),

@@ -19,6 +19,8 @@ export interface NodeRecord {
   readonly weight: number;
   /** Extra public addresses for clients (goim's ADDRS); the bind or advertised address when empty. */
   readonly publicAddresses: readonly string[];
+  /** What was added to the configured ports; in `addresses` it is contained. */
+  readonly portOffset: number;
   readonly load: NodeLoad;
   /** `draining`: takes nothing new, still serves what it has. */
   readonly state: 'serving' | 'draining';

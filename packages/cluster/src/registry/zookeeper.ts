@@ -125,7 +125,7 @@ export class ZooKeeperRegistry implements Registry {
       sessionTimeoutMs,
       callTimeoutMs: Math.max(250, sessionTimeoutMs / 2),
       onConnected: () => this.#onConnected(session),
-      onAway: () => this.deps.log.warn('ZooKeeper is away; what was known of the nodes holds'),
+      onAway: () => this.#tellTrouble({}, 'ZooKeeper is away; what was known of the nodes holds'),
       onEnded: () => {
         if (session === this.#session) this.#renewSession('the session has expired');
       },
@@ -136,8 +136,13 @@ export class ZooKeeperRegistry implements Registry {
 
   #renewSession(reason: string): void {
     if (this.#state !== 'started') return;
-    this.deps.log.warn({ reason }, 'a new session with ZooKeeper is opened');
+    this.#tellTrouble({ reason }, 'a new session with ZooKeeper is opened');
     this.#openSession();
+  }
+
+  /** Until a server was reached once, nothing is lost, and a start that fails says why itself. */
+  #tellTrouble(fields: object, message: string): void {
+    this.deps.log[this.#sessionId === undefined ? 'debug' : 'warn'](fields, message);
   }
 
   #onConnected(session: ZooKeeperSession): void {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { CloseCode } from '@halley/protocol/close-code';
 
+import { TAKEN_OVER_REASON } from '../session/session-table.js';
 import { CometHarness, until } from '../testing/harness.js';
 import { frame } from '../testing/test-client.js';
 import { kick } from './kick.js';
@@ -37,7 +38,7 @@ describe('a kick of a connection that is still authenticating', () => {
     const client = await authenticating();
     expect(kickOwner('0000000001', CloseCode.TakenOver)).toEqual({ closed: 0 });
     enter();
-    expect(await client.end()).toEqual({ code: CloseCode.TakenOver, reason: 'bye' });
+    expect(await client.end()).toEqual({ code: CloseCode.TakenOver, reason: TAKEN_OVER_REASON });
     expect(client.frames).toEqual([]);
     expect(harness.comet.table.size).toBe(0);
     expect(harness.comet.earlyKicks.size).toBe(0);
@@ -50,6 +51,17 @@ describe('a kick of a connection that is still authenticating', () => {
     enter();
     expect(await client.end()).toEqual({ code: CloseCode.Kicked, reason: 'bye' });
     await until(() => harness.logic.calls.includes('disconnect k'));
+  });
+
+  test('tells of a takeover in the same words, wherever the newer connection is', async () => {
+    const reasons: string[] = [];
+    for (const elsewhere of [true, false]) {
+      const client = await harness.wsOf({ mid: 1, key: 'k' });
+      if (elsewhere) kickOwner(harness.logic.routes.get('k') ?? '', CloseCode.TakenOver);
+      else await harness.wsOf({ mid: 1, key: 'k' });
+      reasons.push((await client.end()).reason);
+    }
+    expect(reasons).toEqual([TAKEN_OVER_REASON, TAKEN_OVER_REASON]);
   });
 
   test('does not touch a connection of another owner', async () => {

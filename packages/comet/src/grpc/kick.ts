@@ -5,7 +5,7 @@ import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey } from '@halley/protocol/ids';
 
 import type { EarlyKicks } from '../session/early-kicks.js';
-import type { SessionTable } from '../session/session-table.js';
+import { type SessionTable, TAKEN_OVER_REASON } from '../session/session-table.js';
 
 const CODES: ReadonlySet<number> = new Set(Object.values(CloseCode));
 
@@ -23,16 +23,17 @@ export interface KickDeps {
 export function kick(request: KickRequest__Output, { table, earlyKicks, incarnation }: KickDeps): KickReply {
   if (request.comet_incarnation !== incarnation) throw new HalleyError('wrong_incarnation');
   const code = CODES.has(request.code) ? (request.code as CloseCode) : CloseCode.Kicked;
+  const reason = code === CloseCode.TakenOver ? TAKEN_OVER_REASON : request.reason;
   let closed = 0;
   for (const { mid, key, owner } of request.targets) {
     const session = table.get(key as ConnectionKey);
     const identity = session?.state.name === 'online' ? session.state.identity : undefined;
     if (!session || identity?.mid !== mid || (owner !== '' && identity.owner !== owner)) {
-      if (owner !== '') earlyKicks.add(owner, { code, reason: request.reason });
+      if (owner !== '') earlyKicks.add(owner, { code, reason });
       continue;
     }
     // The route of a connection that was taken over is the new owner's.
-    session.close(code, request.reason, code !== CloseCode.TakenOver);
+    session.close(code, reason, code !== CloseCode.TakenOver);
     closed += 1;
   }
   return { closed };

@@ -25,11 +25,11 @@ export class AcceptSets {
     return fresh;
   }
 
-  /** With more operations; unchanged when the list would grow over the limit. */
-  with(set: AcceptSet, operations: readonly number[]): AcceptSet {
+  /** With more operations; undefined when the list would grow over the limit. */
+  with(set: AcceptSet, operations: readonly number[]): AcceptSet | undefined {
     const all = new Set(set);
     for (const operation of operations) all.add(operation);
-    return all.size > MAX_ACCEPTS ? set : this.of(all);
+    return all.size > MAX_ACCEPTS ? undefined : this.of(all);
   }
 
   without(set: AcceptSet, operations: readonly number[]): AcceptSet {

@@ -5,6 +5,7 @@ import { onAuth, onAuthAgain } from './on-auth.js';
 import { onChangeRoom } from './on-change-room.js';
 import { onEarly } from './on-early.js';
 import { onHeartbeat } from './on-heartbeat.js';
+import { onLeaving } from './on-leaving.js';
 import { onSubscribe, onUnsubscribe } from './on-subscribe.js';
 import { onUpstream } from './on-upstream.js';
 import type { Session } from './session.js';
@@ -24,7 +25,10 @@ export function dispatch(session: Session, frame: Frame): Promise<void> | undefi
       return onAuth(session, frame);
     case 'online':
       break;
+    case 'leaving':
+      return onLeaving(session, state, frame);
     case 'authenticating':
+    case 'departing':
     case 'closing':
     case 'closed':
       return undefined;
@@ -51,6 +55,6 @@ export function dispatch(session: Session, frame: Frame): Promise<void> | undefi
       return undefined;
     default:
       metrics.received('business');
-      return onUpstream(session, state.identity, frame);
+      return onUpstream(session, state.identity, session.room?.id ?? '', frame);
   }
 }

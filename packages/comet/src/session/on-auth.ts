@@ -7,7 +7,9 @@ import { Backoff } from '@halley/service/backoff';
 
 import type { Connected } from '../logic-link.js';
 import { roomGrants } from './room-grants.js';
-import type { Identity, Session } from './session.js';
+import type { Session } from './session.js';
+import type { Identity } from './session-state.js';
+import { TAKEN_OVER_REASON } from './session-table.js';
 
 /** What a client did wrong, or what no repetition changes. Everything else is tried again until the deadline. */
 const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -29,7 +31,8 @@ const ATTEMPT_MS = 2_500;
 /**
  * op 7: logic verifies the token and writes the route, then the room's; then the connection is in the tables and is
  * answered, all in one tick. While logic cannot be reached it is asked again, until the handshake's deadline closes the
- * connection.
+ * connection. Of a client that goes meanwhile no route is left; what it said behind its auth is handed over when its token
+ * is good.
  */
 export async function onAuth(session: Session, frame: Frame): Promise<void> {
   const { deps, transport } = session;
@@ -41,11 +44,13 @@ export async function onAuth(session: Session, frame: Frame): Promise<void> {
     clientIp: transport.clientIp,
     transport: transport.variant,
   };
-  const connected = await untilDeadline(session, (deadlineMs) => deps.logic.connect(ask, { deadlineMs }));
+  const connected = await untilDeadline(session, wanted, (deadlineMs) =>
+    deps.logic.connect(ask, { deadlineMs }),
+  );
   if (!connected) return;
   if (!waiting(session)) {
     deps.releases.add(connected);
-    return;
+    return goOnAlone(session, connected);
   }
   const room = connected.roomId === '' ? undefined : (connected.roomId as RoomId);
   let entered = false;
@@ -56,12 +61,15 @@ export async function onAuth(session: Session, frame: Frame): Promise<void> {
   };
   try {
     if (room !== undefined) {
-      await untilDeadline(session, async () => {
+      await untilDeadline(session, waiting, async () => {
         await deps.directory.acquire(room);
         entered = true;
       });
     }
-    if (!waiting(session)) return withdraw(true);
+    if (!waiting(session)) {
+      withdraw(true);
+      return goOnAlone(session, connected);
+    }
     const kick = deps.earlyKicks.take(connected.owner);
     if (kick) {
       withdraw(kick.code !== CloseCode.TakenOver);
@@ -71,7 +79,7 @@ export async function onAuth(session: Session, frame: Frame): Promise<void> {
     if (!deps.table.add(session, connected)) {
       withdraw(false);
       deps.metrics.handshake('taken_over');
-      return session.close(CloseCode.TakenOver, 'The key connected again.');
+      return session.close(CloseCode.TakenOver, TAKEN_OVER_REASON);
     }
   } catch (error) {
     withdraw(true);
@@ -108,13 +116,24 @@ function identityOf(connected: Connected, nowMs: number, monotonicMs: number): I
   };
 }
 
-/** Repeats what fails temporarily for as long as the session waits; undefined when it no longer does. */
+/** The client went meanwhile: what it said behind its auth is handed over; its route is not kept. */
+function goOnAlone(session: Session, connected: Connected): void {
+  if (!wanted(session)) return;
+  const { clock, metrics } = session.deps;
+  const identity = identityOf(connected, clock.now(), clock.monotonicMs());
+  session.state = { name: 'leaving', identity, roomId: connected.roomId };
+  session.renewDeadline(identity);
+  metrics.handshake('abandoned');
+}
+
+/** Repeats what fails temporarily for as long as the session needs it; undefined when it no longer does. */
 async function untilDeadline<Answer>(
   session: Session,
+  needed: (session: Session) => boolean,
   ask: (deadlineMs: number) => Promise<Answer>,
 ): Promise<Answer | undefined> {
   const backoff = new Backoff({ baseMs: 50, maxMs: 1_000 });
-  while (waiting(session)) {
+  while (needed(session)) {
     const leftMs = session.deadlineMs - session.deps.clock.monotonicMs();
     try {
       return await ask(Math.max(1, Math.min(leftMs, ATTEMPT_MS)));
@@ -130,4 +149,9 @@ async function untilDeadline<Answer>(
 
 function waiting(session: Session): boolean {
   return session.state.name === 'authenticating';
+}
+
+/** Its client waits, or what it said does. */
+function wanted(session: Session): boolean {
+  return session.state.name === 'authenticating' || session.state.name === 'departing';
 }

@@ -3,7 +3,8 @@ import { type Frame, replyFrame } from '@halley/protocol/frame';
 import type { RoomId } from '@halley/protocol/ids';
 import { Operation } from '@halley/protocol/operation';
 
-import type { Identity, Session } from './session.js';
+import type { Session } from './session.js';
+import type { Identity } from './session-state.js';
 
 /**
  * op 12: the body is the room to be in, empty for none; it is echoed once the room's route is written. The room that one
@@ -26,8 +27,10 @@ export function onChangeRoom(session: Session, identity: Identity, frame: Frame)
 
 async function enter(session: Session, room: RoomId, frame: Frame): Promise<void> {
   await session.deps.directory.acquire(room);
-  if (session.state.name !== 'online') {
+  const { state } = session;
+  if (state.name !== 'online') {
     session.deps.directory.release(room);
+    if (state.name === 'leaving') session.state = { ...state, roomId: room };
     return;
   }
   move(session, room);

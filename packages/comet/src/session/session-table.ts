@@ -6,14 +6,24 @@ import { Lane } from '../delivery/lane.js';
 import type { SessionRef } from '../logic-link.js';
 import type { Session } from './session.js';
 
+/** What a connection that was taken over is told, wherever the newer one is. */
+export const TAKEN_OVER_REASON = 'The key connected again.';
+
 /** The authenticated connections of this comet, by key. */
 export class SessionTable {
   readonly #byKey = new Map<ConnectionKey, Session>();
+  /** How many of them each client address has. */
+  readonly #byAddress = new Map<string, number>();
   /** All of them, for pushes to everyone: filtered by what each accepts. */
   readonly everyone = new Lane('everyone');
 
   get size(): number {
     return this.#byKey.size;
+  }
+
+  /** Distinct client addresses of those that are counted by `size`. */
+  get addresses(): number {
+    return this.#byAddress.size;
   }
 
   get(key: ConnectionKey): Session | undefined {
@@ -39,9 +49,12 @@ export class SessionTable {
       const { identity } = present.state;
       if (identity.mid !== route.mid) throw new HalleyError('key_in_use');
       if (identity.owner > route.owner) return false;
-      present.close(CloseCode.TakenOver, 'The key connected again.', false);
+      present.close(CloseCode.TakenOver, TAKEN_OVER_REASON, false);
     }
+    const replaced = this.#byKey.get(route.key);
+    if (replaced) this.#count(replaced, -1);
     this.#byKey.set(route.key, session);
+    this.#count(session, 1);
     this.everyone.roster.add(session);
     return true;
   }
@@ -50,7 +63,14 @@ export class SessionTable {
   remove(session: Session): void {
     if (session.state.name === 'online' && this.#byKey.get(session.state.identity.key) === session) {
       this.#byKey.delete(session.state.identity.key);
+      this.#count(session, -1);
     }
     this.everyone.roster.remove(session);
+  }
+
+  #count({ transport }: Session, change: 1 | -1): void {
+    const count = (this.#byAddress.get(transport.clientIp) ?? 0) + change;
+    if (count > 0) this.#byAddress.set(transport.clientIp, count);
+    else this.#byAddress.delete(transport.clientIp);
   }
 }

@@ -127,6 +127,18 @@ describe.each(['tcp', 'ws'] as const)('a client over %s', (transport) => {
     expect(await client.texts(2)).toEqual(['2:p', '3:p']);
   });
 
+  test('is echoed a subscribe above 4,096 operations, which is counted and changes nothing', async () => {
+    const client = await openAs({ mid: 1, key: 'k', accepts: [9_999] });
+    const some = (from: number): string => Array.from({ length: 650 }, (_, i) => from + i).join(',');
+    const bodies = [10_000, 11_000, 12_000, 13_000, 14_000, 15_000, 16_000].map(some);
+    client.send(...bodies.map((body, seq) => frame(14, body, seq)));
+    for (const body of bodies) expect(text((await client.next()).body)).toBe(body);
+    const accepts = harness.comet.table.get('k' as never)?.accepts;
+    expect(accepts?.size).toBe(3_901);
+    expect([9_999, 15_649, 16_000].map((op) => accepts?.has(op))).toEqual([true, true, false]);
+    expect(await harness.metric('halley_comet_subscribes_refused_total')).toBe(1);
+  });
+
   test('pushes to keys and everyone reach who accepts the operation, pushes to a room everybody in it', async () => {
     const yes = await openAs({ mid: 1, key: 'yes', accepts: [1_000], room_id: 'r' });
     const no = await openAs({ mid: 2, key: 'no', accepts: [], room_id: 'r' });

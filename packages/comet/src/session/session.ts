@@ -3,76 +3,20 @@ import { CloseCode as Code } from '@halley/protocol/close-code';
 import { HalleyError } from '@halley/protocol/error';
 import type { Frame } from '@halley/protocol/frame';
 import type { RoomId } from '@halley/protocol/ids';
-import type { Clock } from '@halley/service/clock';
-import type { Logger } from '@halley/service/log';
 
-import type { CometMetrics } from '../comet-metrics.js';
 import type { Receiver } from '../delivery/lane.js';
 import { type Encoded, encodeReply, type Variant } from '../delivery/outgoing.js';
 import type { Outbox } from '../delivery/outbox.js';
 import type { Room } from '../delivery/room.js';
-import type { RoomTable } from '../delivery/room-table.js';
-import type { LogicLink, SessionRef } from '../logic-link.js';
-import type { RoomDirectory } from '../room-directory.js';
 import type { Transport } from '../transport/transport.js';
-import type { AcceptSet, AcceptSets } from './accepts.js';
-import type { Deadlines, Expiring } from './deadlines.js';
+import type { AcceptSet } from './accepts.js';
+import type { Expiring } from './deadlines.js';
 import { dispatch } from './dispatch.js';
-import type { EarlyKicks } from './early-kicks.js';
-import type { Releases } from './releases.js';
-import type { SessionTable } from './session-table.js';
-
-/** What the sessions of one node share. */
-export interface SessionDeps {
-  readonly logic: LogicLink;
-  readonly table: SessionTable;
-  readonly rooms: RoomTable;
-  readonly directory: RoomDirectory;
-  readonly deadlines: Deadlines;
-  readonly releases: Releases;
-  readonly earlyKicks: EarlyKicks;
-  readonly accepts: AcceptSets;
-  readonly metrics: CometMetrics;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly limits: SessionLimits;
-  /** The next connection's number of this incarnation. */
-  nextCounter(): number;
-}
-
-export interface SessionLimits {
-  /** From the accepted connection to the reply to its auth. */
-  readonly handshakeTimeoutMs: number;
-  /** A closing connection is cut off when the client has not closed its side by then. */
-  readonly closeTimeoutMs: number;
-  /** Bytes of frames that may come, and are ignored, ahead of the auth. */
-  readonly maxEarlyBytes: number;
-}
-
-/** Who an authenticated connection is, and what it may do. */
-export interface Identity extends SessionRef {
-  readonly heartbeatMs: number;
-  /** Monotonic milliseconds; Infinity is never. */
-  readonly tokenDeadlineMs: number;
-  readonly mayEnter: (room: RoomId) => boolean;
-}
-
-/**
- * Where a connection stands:
- * greeting → authenticating → online → closing → closed, and from each state to closing or closed.
- */
-export type SessionState =
-  /** No auth yet; other frames are ignored up to a limit. */
-  | { readonly name: 'greeting'; readonly earlyBytes: number }
-  /** logic is being asked. */
-  | { readonly name: 'authenticating' }
-  /** Its route is written; it is in the tables. */
-  | { readonly name: 'online'; readonly identity: Identity }
-  /** We close it: told the client, waiting for its side. */
-  | { readonly name: 'closing' }
-  | { readonly name: 'closed' };
+import type { SessionDeps } from './session-deps.js';
+import type { Identity, SessionState } from './session-state.js';
 
 const GREETING: SessionState = { name: 'greeting', earlyBytes: 0 };
+const DEPARTING: SessionState = { name: 'departing' };
 const CLOSING: SessionState = { name: 'closing' };
 const CLOSED: SessionState = { name: 'closed' };
 const NO_ACCEPTS: AcceptSet = new Set();
@@ -80,6 +24,11 @@ const NO_ACCEPTS: AcceptSet = new Set();
 /**
  * One connection. Frames are handled one after another in the order in which they came: while a handler waits for logic,
  * what follows is queued and the socket paused. It leaves all tables before its socket is closed.
+ *
+ * What was received before the client ended its side, left, or sent something malformed is handled first, then the
+ * connection ends. While the client may still read it stays online until then, and is answered; once it is gone it leaves
+ * the tables at once, and only what concerns the business is still handed over. What ends that early, and drops the rest:
+ * a handler that fails, a deadline, a close of ours (taken over, kicked, too slow, draining).
  */
 export class Session implements Receiver, Expiring {
   roomSlot = -1;
@@ -95,6 +44,8 @@ export class Session implements Receiver, Expiring {
   entered = false;
   #busy = false;
   #queue: Frame[] | undefined = undefined;
+  /** What is done once everything received is handled; nothing is received any more. */
+  #atEnd: (() => void) | undefined = undefined;
 
   constructor(
     readonly transport: Transport,
@@ -113,16 +64,36 @@ export class Session implements Receiver, Expiring {
 
   /** Still takes frames and may be sent to. */
   get open(): boolean {
-    return this.state.name !== 'closing' && this.state.name !== 'closed';
+    const { name } = this.state;
+    return name === 'online' || name === 'greeting' || name === 'authenticating';
+  }
+
+  /** Its client is gone, what it said is not done. */
+  get #gone(): boolean {
+    return this.state.name === 'departing' || this.state.name === 'leaving';
   }
 
   /** Takes frames in the order in which they came. */
   receive(frames: readonly Frame[]): void {
     for (const frame of frames) {
-      if (!this.open) return;
+      if (!this.open || this.#atEnd) return;
       if (this.#busy) this.#enqueue(frame);
       else this.#handle(frame);
     }
+  }
+
+  /** Nothing more can be read, because of this fault: closes with its code, behind what came before. */
+  refuse(fault: unknown): void {
+    this.#endWith(() => this.fail(fault));
+  }
+
+  /**
+   * The client has ended its side and may still read: closes behind what came before. One of which nothing but its auth
+   * came is not waited for.
+   */
+  onLeft(): void {
+    if (this.state.name === 'authenticating' && !this.#queue) this.#depart();
+    else this.#endWith(() => this.#depart());
   }
 
   /** Answers a request; a client that does not read its replies is closed. */
@@ -142,40 +113,44 @@ export class Session implements Receiver, Expiring {
 
   /** A fault of the client's or of ours: closes with the code of the error. */
   fail(thrown: unknown): void {
-    if (!this.open) return;
+    if (!this.open && !this.#gone) return;
     const error = HalleyError.from(thrown);
     const fields = { err: error, ip: this.transport.clientIp, state: this.state.name };
     if (error.code === 'internal') this.deps.log.error(fields, 'a handler failed');
     else this.deps.log.debug(fields, 'connection refused');
-    if (this.state.name !== 'online') this.deps.metrics.handshake(error.code);
+    if (this.state.name !== 'online' && this.state.name !== 'leaving')
+      this.deps.metrics.handshake(error.code);
     this.close(error.entry.close, error.code === 'internal' ? 'internal' : error.message);
   }
 
   /**
-   * Leaves the tables and tells the client. `release` is false when the route is known to have another owner by now.
+   * Leaves the tables and tells the client; what is queued is dropped. `release` is false when the route is known to have
+   * another owner by now.
    */
   close(code: CloseCode, reason: string, release = true): void {
+    if (this.#gone) this.#finish();
     if (!this.open) return;
-    this.#leave(release);
-    this.state = CLOSING;
     this.deps.metrics.closed(code);
-    this.outbox.look();
-    this.deps.deadlines.set(this, this.deps.clock.monotonicMs() + this.deps.limits.closeTimeoutMs);
+    this.#beginClosing(release);
     this.transport.close(code, reason);
   }
 
   /** The transport's report that the connection is gone. */
   onGone(): void {
-    if (this.state.name === 'closed') return;
-    if (this.state.name === 'greeting' || this.state.name === 'authenticating') {
-      this.deps.metrics.handshake('abandoned');
-    }
-    this.#leave(true);
-    this.state = CLOSED;
-    this.#queue = undefined;
-    this.deps.deadlines.clear(this);
+    const { state } = this;
+    if (state.name === 'closed' || this.#gone) return;
     this.outbox.close();
-    this.gone(this);
+    if (this.#queue && (state.name === 'authenticating' || state.name === 'online')) {
+      if (this.deps.leavers.tryAdd(this)) return this.#goOnAlone(state);
+      this.deps.log.warn(
+        { frames: this.#queue.length },
+        'too many leave at once: what this one had said is dropped',
+      );
+    }
+    if (state.name === 'greeting' || state.name === 'authenticating')
+      this.deps.metrics.handshake('abandoned');
+    this.#leave(true);
+    this.#finish();
   }
 
   /** The wheel's call. */
@@ -196,6 +171,13 @@ export class Session implements Receiver, Expiring {
         } else {
           this.close(Code.HeartbeatTimeout, 'No heartbeat in time.');
         }
+        break;
+      case 'departing':
+        metrics.handshake('unavailable');
+        this.#finish();
+        break;
+      case 'leaving':
+        this.#finish();
         break;
       case 'closing':
         this.transport.destroy();
@@ -256,18 +238,64 @@ export class Session implements Receiver, Expiring {
 
   #drain(): void {
     const queue = this.#queue;
-    if (!queue) return;
-    let handled = 0;
-    while (handled < queue.length && !this.#busy && this.open) {
-      this.#handle(queue[handled] as Frame);
-      handled += 1;
+    if (queue) {
+      let handled = 0;
+      while (handled < queue.length && !this.#busy && (this.open || this.#gone)) {
+        this.#handle(queue[handled] as Frame);
+        handled += 1;
+      }
+      if (handled < queue.length && (this.open || this.#gone)) {
+        queue.splice(0, handled);
+        return;
+      }
+      this.#queue = undefined;
+      if (!this.#atEnd) this.transport.resume();
     }
-    if (this.open && handled < queue.length) {
-      queue.splice(0, handled);
-      return;
+    if (!this.#busy) this.#atEnd?.();
+  }
+
+  #endWith(end: () => void): void {
+    if (!this.open || this.#atEnd) return;
+    if (this.#busy) this.#atEnd = end;
+    else end();
+  }
+
+  /** Answers the client's own end with ours. */
+  #depart(): void {
+    if (!this.open) return;
+    if (this.state.name !== 'online') this.deps.metrics.handshake('abandoned');
+    this.#beginClosing(true);
+    this.transport.end();
+  }
+
+  #beginClosing(release: boolean): void {
+    this.#leave(release);
+    this.state = CLOSING;
+    this.outbox.look();
+    this.deps.deadlines.set(this, this.deps.clock.monotonicMs() + this.deps.limits.closeTimeoutMs);
+  }
+
+  /** Hands over what is queued, without its client. Its deadline stays as it is: no call may hold it for ever. */
+  #goOnAlone(state: SessionState): void {
+    this.#atEnd = () => this.#finish();
+    if (state.name === 'online') {
+      const roomId = this.room?.id ?? '';
+      this.#leave(true);
+      this.state = { name: 'leaving', identity: state.identity, roomId };
+    } else {
+      this.state = DEPARTING;
     }
+  }
+
+  #finish(): void {
+    if (this.state.name === 'closed') return;
+    this.state = CLOSED;
     this.#queue = undefined;
-    this.transport.resume();
+    this.#atEnd = undefined;
+    this.deps.deadlines.clear(this);
+    this.outbox.close();
+    this.deps.leavers.delete(this);
+    this.gone(this);
   }
 
   /** Leaves rooms and tables, where it is in them. */

@@ -36,12 +36,19 @@ export class TcpTransport implements Transport {
     this.#session = session;
     const owned: OwnedSocket = this.socket;
     owned[kTransport] = this;
+    // What came ahead of the client's end is handled, and answered, before ours.
+    owned.allowHalfOpen = true;
     owned.on('data', onData);
+    owned.on('end', onEnd);
     owned.on('error', onError);
     owned.on('close', onClose);
   }
 
   close(_code: CloseCode, _reason: string): void {
+    this.end();
+  }
+
+  end(): void {
     this.socket.end();
     this.socket.resume();
   }
@@ -66,13 +73,19 @@ export class TcpTransport implements Transport {
       this.#decoder.push(chunk, frames);
     } catch (error) {
       session.receive(frames);
-      session.fail(error);
+      session.refuse(error);
       return;
     }
     session.receive(frames);
   }
 
+  onEnd(): void {
+    this.#session?.onLeft();
+  }
+
   onClose(): void {
+    // What was read while paused; a socket that was cut off does not hand it over itself.
+    for (let chunk = read(this.socket); chunk; chunk = read(this.socket)) this.onData(chunk);
     this.#session?.onGone();
   }
 }
@@ -81,11 +94,19 @@ function onData(this: OwnedSocket, chunk: Buffer): void {
   this[kTransport]?.onData(chunk);
 }
 
+function onEnd(this: OwnedSocket): void {
+  this[kTransport]?.onEnd();
+}
+
 /** 'close' follows. */
 function onError(this: OwnedSocket): void {}
 
 function onClose(this: OwnedSocket): void {
   this[kTransport]?.onClose();
+}
+
+function read(socket: Socket): Buffer | null {
+  return socket.read() as Buffer | null;
 }
 
 export interface TcpServerOptions {

@@ -2,7 +2,10 @@ import type { CloseCode } from '@halley/protocol/close-code';
 
 import type { Variant } from '../delivery/outgoing.js';
 
-/** One client's connection, below its session. It reports its end with `Session.onGone`, once. */
+/**
+ * One client's connection, below its session. It reports that the client has ended its side, and may still read, with
+ * `Session.onLeft`; its end with `Session.onGone`, once.
+ */
 export interface Transport {
   readonly variant: Variant;
   /** The client's address, as trusted proxies told it. */
@@ -14,6 +17,8 @@ export interface Transport {
    * What the client still sends is thrown away.
    */
   close(code: CloseCode, reason: string): void;
+  /** Ends the connection after what was written, as the answer to the client's own end. */
+  end(): void;
   /** Cuts the connection off. */
   destroy(): void;
   /** Reads nothing more from the client until resumed; a chunk that has arrived may still be handed over. */

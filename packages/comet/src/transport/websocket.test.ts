@@ -1,3 +1,5 @@
+import type { Socket } from 'node:net';
+
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { CloseCode } from '@halley/protocol/close-code';
 import { encodeFrame } from '@halley/protocol/frame';
@@ -39,6 +41,52 @@ describe('WebSocket', () => {
     expect([(await client.next()).seq, (await client.next()).seq]).toEqual([4, 5]);
   });
 
+  test('text messages are read whatever bytes they have', async () => {
+    const client = await harness.wsOf({ mid: 1 });
+    const body = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+    client.ws.send(encodeFrame(frame(4, body, -2)), { binary: false });
+    expect((await client.next()).seq).toBe(-2);
+    expect(harness.logic.received[0]?.frame.body).toEqual(Uint8Array.from(body));
+  });
+
+  test('a whole frame is handled, and what is left over behind it closes', async () => {
+    const client = await harness.wsOf({ mid: 1 });
+    client.ws.send(Buffer.concat([encodeFrame(frame(4, 'good', 3)), Buffer.from('rubbish')]));
+    expect((await client.next()).seq).toBe(3);
+    expect(await client.end()).toEqual({
+      code: CloseCode.BadFrame,
+      reason: 'The message ends 7 bytes into a header.',
+    });
+    expect(harness.logic.received).toHaveLength(1);
+  });
+
+  test.each([
+    ['a reserved bit', 'f28000000000', 1_002, 'Invalid WebSocket frame: RSV2 and RSV3 must be clear.'],
+    ['a continuation of nothing', '808000000000', 1_002, 'Invalid WebSocket frame: invalid opcode 0.'],
+    ['a long message', '82ff000000010000000000000000', 1_009, 'The message is larger than the limit.'],
+    [
+      'many parts',
+      '0280000000'.padEnd(12, '0') + '008000000000'.repeat(1_100),
+      1_008,
+      'The message came in too many parts.',
+    ],
+  ])('%s closes with a reason, behind what came before', async (_name, hex, code, reason) => {
+    const client = await harness.wsOf({ mid: 1 });
+    let letGo = (): void => undefined;
+    harness.logic.gate = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    client.send(frame(4, 'a', 3), frame(4, 'b', 4));
+    (client.ws as unknown as { _socket: Socket })._socket.write(Buffer.from(hex, 'hex'));
+    await until(() => harness.logic.calls.includes('receive a'));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(client.ended).toBeUndefined();
+    letGo();
+    expect([(await client.next()).seq, (await client.next()).seq]).toEqual([3, 4]);
+    expect(await client.end()).toEqual({ code, reason });
+    await until(() => harness.comet.table.size === 0);
+  });
+
   test('a fragmented 16-byte message that says 4,112 closes one connection', async () => {
     const other = await harness.wsOf({ mid: 2 });
     const client = await harness.wsOf({ mid: 1 });
@@ -74,8 +122,14 @@ describe('WebSocket', () => {
   test('a close frame is answered with one', async () => {
     const client = await harness.wsOf({ mid: 1, key: 'k' });
     client.ws.close(4_000, 'bye');
-    expect((await client.end()).code).toBe(4_000);
+    expect(await client.end()).toEqual({ code: 4_000, reason: 'bye' });
     await until(() => harness.comet.table.size === 0);
+  });
+
+  test('a reason that is no text is not sent back', async () => {
+    const client = await harness.wsOf({ mid: 1 });
+    (client.ws as unknown as { _socket: Socket })._socket.write(Buffer.from('8884000000000fa0ff80', 'hex'));
+    expect(await client.end()).toEqual({ code: 4_000, reason: '' });
   });
 
   test('pongs and pushes never mix', async () => {
@@ -96,7 +150,7 @@ describe('WebSocket', () => {
   test('a message above the limit is closed, by ws itself', async () => {
     const client = await harness.wsOf({ mid: 1 });
     client.ws.send(Buffer.alloc(70_000));
-    expect((await client.end()).code).toBe(1_009);
+    expect(await client.end()).toEqual({ code: 1_009, reason: 'The message is larger than the limit.' });
     await until(() => harness.comet.table.size === 0);
   });
 });

@@ -1,13 +1,15 @@
+import { isUtf8 } from 'node:buffer';
 import { createServer, type IncomingMessage, type Server, type ServerOptions, STATUS_CODES } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TlsOptions } from 'node:tls';
 
-import type { CloseCode } from '@halley/protocol/close-code';
+import { CloseCode as CloseCodes, type CloseCode } from '@halley/protocol/close-code';
 import { decodeMessage } from '@halley/protocol/decoder';
 import { HalleyError } from '@halley/protocol/error';
-import { type WebSocket, WebSocketServer } from 'ws';
+import type { Frame } from '@halley/protocol/frame';
+import { WebSocket, WebSocketServer } from 'ws';
 
 import type { Session } from '../session/session.js';
 import type { Client } from './acceptor.js';
@@ -19,22 +21,41 @@ const MAX_HEADER_BYTES = 16 * 1024;
 /** A close frame's reason has at most 123 bytes. */
 const MAX_REASON_CHARACTERS = 100;
 
-const kTransport = Symbol('transport');
+/**
+ * A connection of `ws` whose closing is decided by its session: `ws` would answer a close frame, or a breach of the
+ * protocol, at once, ahead of what the client had said before.
+ */
+class ClientWebSocket extends WebSocket {
+  transport: WebSocketTransport | undefined = undefined;
 
-interface OwnedWebSocket extends WebSocket {
-  [kTransport]?: WebSocketTransport;
+  /** Called by `ws`: with a reason, or without a code, for a close frame of the client's, else for a breach. */
+  override close(code?: number, reason?: string | Buffer): void {
+    const { transport } = this;
+    if (this.readyState !== WebSocket.OPEN || !transport) super.close(code, reason);
+    else if (code !== undefined && reason === undefined) transport.onBreach(code);
+    else transport.onLeft(code, reason);
+  }
+
+  /** Sends a close frame. */
+  finish(code?: number, reason?: string | Buffer): void {
+    super.close(code, reason);
+  }
 }
 
 /**
- * Frames in WebSocket messages. `ws` reads, answers pings and closes; what we send is framed here and written to the
- * socket itself, so that one buffer serves all receivers. `ws` writes its control frames whole, so they never mix.
+ * Frames in WebSocket messages. `ws` reads, and answers pings; what we send is framed here and written to the socket
+ * itself, so that one buffer serves all receivers. `ws` writes its control frames whole, so they never mix.
  */
 export class WebSocketTransport implements Transport {
   readonly variant = 'websocket';
   #session: Session | undefined;
+  /** The close frame that the client sent. */
+  #left: { readonly code: number | undefined; readonly reason: Buffer | string } | undefined;
+  /** WebSocket's own code for what the client broke: 1002, 1008 or 1009. */
+  #breach: number | undefined;
 
   constructor(
-    private readonly ws: WebSocket,
+    private readonly ws: ClientWebSocket,
     readonly clientIp: string,
     readonly cookie: string,
     private readonly maxBodyBytes: number,
@@ -43,15 +64,24 @@ export class WebSocketTransport implements Transport {
   /** Starts to read. */
   attach(session: Session): void {
     this.#session = session;
-    const owned: OwnedWebSocket = this.ws;
-    owned[kTransport] = this;
-    owned.on('message', onMessage);
-    owned.on('error', onError);
-    owned.on('close', onClose);
+    this.ws.transport = this;
+    this.ws.on('message', onMessage);
+    this.ws.on('error', onError);
+    this.ws.on('close', onClose);
   }
 
   close(code: CloseCode, reason: string): void {
-    this.ws.close(code, reason.slice(0, MAX_REASON_CHARACTERS).replace(/[^\x20-\x7e]/g, '?'));
+    const sent = code === CloseCodes.BadFrame || code === CloseCodes.FrameTooLarge ? this.#breach : undefined;
+    this.ws.finish(sent ?? code, reason.slice(0, MAX_REASON_CHARACTERS).replace(/[^\x20-\x7e]/g, '?'));
+    this.ws.resume();
+  }
+
+  /** Answers the client's close frame with its own code and reason. */
+  end(): void {
+    const { code, reason = '' } = this.#left ?? {};
+    // A reason is text; ws does not check what it reads.
+    if (code === undefined) this.ws.finish();
+    else this.ws.finish(code, typeof reason === 'string' || isUtf8(reason) ? reason : '');
     this.ws.resume();
   }
 
@@ -70,16 +100,29 @@ export class WebSocketTransport implements Transport {
   onMessage(data: Buffer): void {
     const session = this.#session;
     if (!session?.open) return;
+    const frames: Frame[] = [];
     try {
-      session.receive(decodeMessage(data, { maxBodyBytes: this.maxBodyBytes }));
+      decodeMessage(data, { maxBodyBytes: this.maxBodyBytes }, frames);
     } catch (error) {
-      session.fail(error);
+      session.receive(frames);
+      session.refuse(error);
+      return;
     }
+    session.receive(frames);
   }
 
-  /** A broken WebSocket frame: ws has sent its own close code, 1002, 1007, 1008 or 1009. */
-  onError(): void {
-    this.#session?.fail(new HalleyError('bad_frame', 'The WebSocket frame is malformed or too large.'));
+  onLeft(code: number | undefined, reason: Buffer | string | undefined): void {
+    this.#left = { code, reason: reason ?? '' };
+    this.#session?.onLeft();
+  }
+
+  /** `ws` tells what it is with an error, which follows. */
+  onBreach(code: number): void {
+    this.#breach = code;
+  }
+
+  onError(error: Error): void {
+    this.#session?.refuse(breachOf(this.#breach, error));
   }
 
   onClose(): void {
@@ -87,16 +130,26 @@ export class WebSocketTransport implements Transport {
   }
 }
 
-function onMessage(this: OwnedWebSocket, data: Buffer | ArrayBuffer | Buffer[]): void {
-  this[kTransport]?.onMessage(data as Buffer);
+function breachOf(code: number | undefined, { message }: Error): HalleyError {
+  if (code === 1_008) return new HalleyError('bad_frame', 'The message came in too many parts.');
+  if (code === 1_009) return new HalleyError('frame_too_large', 'The message is larger than the limit.');
+  return new HalleyError('bad_frame', `${message}.`);
 }
 
-function onError(this: OwnedWebSocket): void {
-  this[kTransport]?.onError();
+function onMessage(this: WebSocket, data: Buffer | ArrayBuffer | Buffer[]): void {
+  transportOf(this)?.onMessage(data as Buffer);
 }
 
-function onClose(this: OwnedWebSocket): void {
-  this[kTransport]?.onClose();
+function onError(this: WebSocket, error: Error): void {
+  transportOf(this)?.onError(error);
+}
+
+function onClose(this: WebSocket): void {
+  transportOf(this)?.onClose();
+}
+
+function transportOf(ws: WebSocket): WebSocketTransport | undefined {
+  return (ws as ClientWebSocket).transport;
 }
 
 export interface WebSocketServerOptions {
@@ -116,7 +169,7 @@ export interface WebSocketServerDeps {
   clientOf(socket: Socket): Client | undefined;
   /** The client's address as X-Forwarded-For of a trusted proxy says. */
   forwardedFor(peer: string, header: string | undefined): string;
-  onConnection(ws: WebSocket, socket: Duplex, request: UpgradeRequest, client: Client): void;
+  onConnection(ws: ClientWebSocket, socket: Duplex, request: UpgradeRequest, client: Client): void;
   onRefused(reason: string): void;
 }
 
@@ -145,6 +198,9 @@ export function webSocketServer(
     : createServer(httpOptions);
   const upgraderOptions = {
     noServer: true,
+    WebSocket: ClientWebSocket,
+    // A text message is read as a binary one: its bytes are frames.
+    skipUTF8Validation: true,
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: options.maxMessageBytes,

@@ -2,8 +2,10 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { codec, protos } from '@halley/cluster/grpc/protos';
 import type { PushMsg } from '@halley/cluster/grpc/gen/goim/logic/PushMsg';
 import { HalleyError } from '@halley/protocol/error';
-import { Topic } from '@halley/store/bus/bus';
+import { type BusRecord, RecordsTooLarge, Topic } from '@halley/store/bus/bus';
+import { pino } from 'pino';
 
+import type { FakeComet } from '../testing/fake-comet.js';
 import { GROUP, INGRESS_GROUP, Rig, until } from '../testing/rig.js';
 import { decodePushes } from './push-record.js';
 
@@ -44,6 +46,22 @@ const toRoom = (room: string, body: string): PushMsg => ({
   room,
   msg: Buffer.from(body),
 });
+const shownTo = (comet: FakeComet, key: string) =>
+  comet.shown.filter(({ keys }) => keys.includes(key)).map(({ body }) => body.toString());
+/** As a bus that refuses a batch with a record above this in it; `writes` has how many records came at once. */
+function smallBus(maxBytes: number, writes: number[]) {
+  return async (topic: string, records: readonly BusRecord[]) => {
+    if (topic === Topic.Push) {
+      writes.push(records.length);
+      if (records.some(({ value }) => value.byteLength > maxBytes)) {
+        const cause = new RecordsTooLarge(records.length);
+        // What else was in the call may have been written.
+        throw records.length > 1 ? new HalleyError('bus_unknown', undefined, { cause }) : cause;
+      }
+    }
+    return rig.bus.produce(topic, records);
+  };
+}
 const lag = async () =>
   (await rig.bus.lag(INGRESS_GROUP, Topic.GoimPush)) + (await rig.bus.lag(GROUP, Topic.Push));
 
@@ -169,6 +187,171 @@ describe("goim's topic", () => {
       'unknown_type',
     ]);
     expect(dead[0]?.headers['halley-topic']).toBe(Topic.GoimPush);
+  });
+
+  test('a message that would be larger in halley-push than the bus takes is put aside, and the rest goes on', async () => {
+    const comet = await rig.comet('c1');
+    await rig.connect('1', 'a', comet);
+    await rig.job({ ingress: true, maxRecordBytes: 2_000 });
+    await goim([
+      toKeys(['a'], 'before'),
+      toKeys(['a'], 'x'.repeat(2_000)),
+      toRoom('live://1', 'y'.repeat(2_000)),
+      toKeys(['a'], 'z'.repeat(1_500)),
+      toKeys(['a'], 'after'),
+    ]);
+    await until(async () => (await lag()) === 0);
+    expect(comet.texts).toEqual(['before', 'z'.repeat(1_500), 'after']);
+    const dead = await rig.read(Topic.Dead);
+    expect(dead.map(({ headers }) => [headers['halley-reason'], headers['halley-offset']])).toEqual([
+      ['too_large', '1'],
+      ['too_large', '2'],
+    ]);
+    expect(pushMsg.decode(dead[0]?.value ?? Buffer.alloc(0)).msg.toString()).toBe('x'.repeat(2_000));
+    expect(await rig.count('halley_job_dead_letters_total', { reason: 'too_large' })).toBe(2);
+  });
+
+  test('so is one that only the bus finds too large, and nothing that was written together with it', async () => {
+    const comet = await rig.comet('c1');
+    await rig.connect('1', 'a', comet);
+    await rig.enterRoom('live://1', comet);
+    const writes: number[] = [];
+    await rig.job({ ingress: true, produce: smallBus(500, writes) });
+    const large = 'x'.repeat(600);
+    await goim([
+      toKeys(['a'], 'before'),
+      toKeys(['a', 'elsewhere', 'far', 'away'], large),
+      toKeys(['a'], 'between'),
+      toRoom('live://1', large),
+      toRoom('live://1', 'room'),
+      toKeys(['a'], 'after'),
+    ]);
+    await until(async () => (await lag()) === 0);
+    expect(shownTo(comet, 'a')).toEqual(['before', 'between', 'after']);
+    expect(comet.shown.filter(({ rooms }) => rooms.length > 0).map(({ body }) => body.toString())).toEqual([
+      'room',
+    ]);
+    const dead = await rig.read(Topic.Dead);
+    // Once each, of how ever many partitions.
+    expect(dead.map(({ headers }) => headers['halley-offset'])).toEqual(['1', '3']);
+    expect(dead.map(({ headers }) => headers['halley-reason'])).toEqual(['too_large', 'too_large']);
+    expect(writes.filter((count) => count > 1)).toHaveLength(1);
+  });
+
+  test('one that was refused together with the records of others is not taken for too large', async () => {
+    const comet = await rig.comet('c1');
+    await rig.connect('1', 'a', comet);
+    let refusals = 0;
+    await rig.job({
+      ingress: true,
+      produce: async (topic, records) => {
+        if (topic === Topic.Push && (refusals += 1) <= 3) throw new RecordsTooLarge(2);
+        return rig.bus.produce(topic, records);
+      },
+    });
+    await goim([toKeys(['a'], 'one')]);
+    await until(async () => (await lag()) === 0);
+    expect(comet.texts).toEqual(['one']);
+    expect(await rig.read(Topic.Dead)).toEqual([]);
+  });
+
+  test('a letter that the bus finds too large is written without what it holds', async () => {
+    await rig.job({
+      ingress: true,
+      produce: async (topic, records) => {
+        if (records.some(({ key, value }) => key.length + value.byteLength > 500))
+          throw new RecordsTooLarge(1);
+        return rig.bus.produce(topic, records);
+      },
+    });
+    const value = Buffer.alloc(600, 0xff);
+    await rig.bus.produce(Topic.GoimPush, [
+      { partition: 1, key: 'k', value, headers: { by: 'somebody' } },
+      { partition: 1, key: 'k'.repeat(600), value: Buffer.from([0xff]) },
+    ]);
+    await until(async () => (await lag()) === 0);
+    const dead = await rig.read(Topic.Dead);
+    expect(dead.map((letter) => letter.value.byteLength)).toEqual([0, 0]);
+    expect(dead[0]?.headers).toMatchObject({
+      'halley-topic': Topic.GoimPush,
+      'halley-partition': '1',
+      'halley-offset': '0',
+      'halley-reason': 'undecodable',
+      'halley-cut-from-bytes': '600',
+    });
+    expect(dead[0]?.headers).not.toHaveProperty('by');
+  });
+
+  test('a body that goes to many partitions is written in runs that the queue to the bus takes', async () => {
+    const comet = await rig.comet('c1');
+    const keys = ['1', '2', '3', '4', '5', '6', '7', '8'];
+    for (const mid of keys) await rig.connect(mid, `k${mid}`, comet);
+    const runs: number[] = [];
+    await rig.job({
+      ingress: true,
+      maxRecordBytes: 2_000,
+      produce: async (topic, records) => {
+        runs.push(records.reduce((sum, { value }) => sum + value.byteLength, 0));
+        return rig.bus.produce(topic, records);
+      },
+    });
+    await goim(
+      Array.from({ length: 5 }, (_, at) =>
+        toKeys(
+          keys.map((mid) => `k${mid}`),
+          `${at}${'x'.repeat(900)}`,
+        ),
+      ),
+    );
+    await until(async () => (await lag()) === 0);
+    for (const mid of keys)
+      expect(shownTo(comet, `k${mid}`).map((text) => text[0])).toEqual(['0', '1', '2', '3', '4']);
+    expect(runs.length).toBeGreaterThan(5);
+    expect(Math.max(...runs)).toBeLessThanOrEqual(2_000);
+  });
+
+  test('the log is told where a bad record stood and why, and never what it holds; nor is the header', async () => {
+    const lines: string[] = [];
+    const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) });
+    await rig.job({ ingress: true, maxRecordBytes: 2_000, log });
+    const secret = 'a secret of a user';
+    const bad = [
+      Buffer.from(secret),
+      Buffer.concat([Buffer.from([0x0a, 0x7f]), Buffer.from(secret)]),
+      Buffer.concat([
+        Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+        Buffer.from(secret),
+      ]),
+      pushMsg.encode(toKeys([], secret)),
+      pushMsg.encode(toKeys(['a'], secret.repeat(200))),
+    ];
+    await goim(bad);
+    await rig.bus.produce(Topic.Push, [{ partition: 2, key: 'k', value: Buffer.from(secret) }]);
+    await until(async () => (await lag()) === 0);
+    const dead = await rig.read(Topic.Dead);
+    expect(dead).toHaveLength(bad.length + 1);
+    const told = lines
+      .filter((line) => line.includes('halley-dead'))
+      .map((line) => JSON.parse(line) as object);
+    expect(told).toHaveLength(bad.length + 1);
+    expect(told).toContainEqual({
+      level: 40,
+      time: expect.any(Number),
+      pid: expect.any(Number),
+      hostname: expect.any(String),
+      topic: Topic.GoimPush,
+      partition: 1,
+      offset: 0,
+      keyBytes: 1,
+      valueBytes: secret.length,
+      reason: 'undecodable',
+      msg: 'record put aside in halley-dead',
+    });
+    const text = [lines, dead.map(({ headers }) => headers)].map((all) => JSON.stringify(all)).join();
+    const bytes = Buffer.from(secret);
+    for (const form of [secret, bytes.toString('hex'), bytes.toString('base64'), bytes.join(',')])
+      expect(text).not.toContain(form.slice(0, 12));
+    expect(text).not.toContain('"records"');
   });
 
   test('while owners cannot be read the batch waits', async () => {

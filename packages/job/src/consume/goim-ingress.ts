@@ -5,7 +5,14 @@ import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import { Backoff } from '@halley/service/backoff';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
-import { type Bus, type BusRecord, type ReadBatch, type ReadRecord, Topic } from '@halley/store/bus/bus';
+import {
+  type Bus,
+  type BusRecord,
+  type ReadBatch,
+  type ReadRecord,
+  RecordsTooLarge,
+  Topic,
+} from '@halley/store/bus/bus';
 import type { Routes } from '@halley/store/routes/routes';
 import { shardOf, streamOf } from '@halley/store/shard';
 
@@ -25,11 +32,23 @@ export interface GoimIngressDeps {
   readonly metrics: JobMetrics;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The bus takes no record above this; a message that would become one is put aside. */
+  readonly maxRecordBytes: number;
+}
+
+/** What Kafka puts around a record's key, value and headers when it is alone in its batch, at most. */
+const RECORD_OVERHEAD_BYTES = 128;
+
+/** A record for halley-push, and the message that it comes from. */
+interface Entry {
+  readonly read: ReadRecord;
+  readonly record: BusRecord;
 }
 
 /**
  * Takes in what goim's producers wrote: each message becomes a push of halley-push, in order, under the id
- * `goim:{partition}:{offset}`. A message is left behind only when its push is durable or it was put aside.
+ * `goim:{partition}:{offset}`. A message is left behind only when its push is durable or it was put aside: what is no
+ * message, has no target, or is larger as a push than the bus takes.
  */
 export class GoimIngress {
   constructor(private readonly deps: GoimIngressDeps) {}
@@ -48,8 +67,14 @@ export class GoimIngress {
       signal,
     );
     if (!owners) return false;
-    const records = messages.flatMap(({ read, message }) => this.#records(batch, read, message, owners));
-    return this.#produce(records, signal);
+    const entries: Entry[] = [];
+    for (const { read, message } of messages) {
+      const records = this.#records(batch, read, message, owners);
+      if (records.some((record) => bytesOf(record) > this.deps.maxRecordBytes)) {
+        if (!(await this.#putAside(batch, read, signal))) return false;
+      } else entries.push(...records.map((record) => ({ read, record })));
+    }
+    return this.#produce(batch, entries, signal);
   }
 
   /** One record for each partition that the message's targets are in. */
@@ -117,23 +142,79 @@ export class GoimIngress {
     return undefined;
   }
 
-  /** Writes all, again under the same ids when it failed: a write that was only not answered is found by its header. */
-  async #produce(records: readonly BusRecord[], signal: AbortSignal): Promise<boolean> {
-    if (records.length === 0) return true;
+  /**
+   * Writes all, in order. When the bus says of some that they are too large, each goes alone, so that only a message
+   * that is too large by itself is put aside.
+   */
+  async #produce(batch: ReadBatch, entries: readonly Entry[], signal: AbortSignal): Promise<boolean> {
+    const aside = new Set<ReadRecord>();
+    for (const chunk of chunksOf(entries, this.deps.maxRecordBytes)) {
+      const records = chunk.map(({ record }) => record);
+      const outcome = await this.#write(records, signal);
+      if (outcome === 'aborted') return false;
+      if (outcome === 'written') continue;
+      for (const { read, record } of chunk) {
+        if (aside.has(read)) continue;
+        const alone = await this.#write([record], signal);
+        if (alone === 'aborted') return false;
+        if (alone === 'written') continue;
+        if (!(await this.#putAside(batch, read, signal))) return false;
+        aside.add(read);
+      }
+    }
+    return true;
+  }
+
+  /** Repeats under the same ids what failed: a write that was only not answered is found by its header. */
+  async #write(
+    records: readonly BusRecord[],
+    signal: AbortSignal,
+  ): Promise<'written' | 'too_large' | 'aborted'> {
     const backoff = new Backoff({ baseMs: 50, maxMs: 2_000 });
     while (!signal.aborted) {
       try {
         await this.deps.bus.produce(Topic.Push, records);
-        return true;
+        return 'written';
       } catch (error) {
         const { code } = HalleyError.from(error);
+        const tooLarge = RecordsTooLarge.in(error);
+        // Of one that was refused together with others nothing is known yet.
+        if (tooLarge && (records.length > 1 || tooLarge.records === 1)) return 'too_large';
         this.deps.metrics.produceFailures.inc({ topic: Topic.Push, code });
         this.deps.log.warn({ err: error, records: records.length }, "goim's pushes not written, repeating");
         await backoff.wait(signal);
       }
     }
-    return false;
+    return 'aborted';
   }
+
+  #putAside(batch: ReadBatch, read: ReadRecord, signal: AbortSignal): Promise<boolean> {
+    return this.deps.deadLetters.write(batch, read, new BadRecord('too_large'), signal);
+  }
+}
+
+/** What a record takes of the bus' bound, or a little more. */
+function bytesOf({ key, value, headers }: BusRecord): number {
+  let bytes = RECORD_OVERHEAD_BYTES + Buffer.byteLength(key) + value.byteLength;
+  for (const text of Object.entries(headers ?? {}).flat()) bytes += Buffer.byteLength(text) + 5;
+  return bytes;
+}
+
+/** In runs of about `maxBytes`: a body that goes to many partitions at once must not overflow the queue to the bus. */
+function* chunksOf(entries: readonly Entry[], maxBytes: number): Generator<readonly Entry[]> {
+  let chunk: Entry[] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    const more = bytesOf(entry.record);
+    if (chunk.length > 0 && bytes + more > maxBytes) {
+      yield chunk;
+      chunk = [];
+      bytes = 0;
+    }
+    chunk.push(entry);
+    bytes += more;
+  }
+  if (chunk.length > 0) yield chunk;
 }
 
 function decodeMessage(value: Uint8Array): PushMsg__Output | BadRecord {
@@ -141,7 +222,7 @@ function decodeMessage(value: Uint8Array): PushMsg__Output | BadRecord {
   try {
     message = pushMsgCodec.decode(value);
   } catch (error) {
-    return new BadRecord('undecodable', { cause: error });
+    return BadRecord.undecodable(error);
   }
   switch (message.type) {
     case 'PUSH':

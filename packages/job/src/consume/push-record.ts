@@ -15,15 +15,25 @@ export interface Push extends Omit<Push__Output, 'users' | 'keys' | 'rooms'> {
   readonly rooms: readonly RoomId[];
 }
 
-/** Why a record is refused for good: a dead letter's reason. */
+/** Why a record is refused for good: a dead letter's reason. Holds nothing of the record: it is logged. */
 export class BadRecord extends Error {
   constructor(
-    readonly reason: 'undecodable' | 'empty' | 'too_many_pushes' | 'no_target' | 'unknown_type',
-    options?: ErrorOptions,
+    readonly reason: 'undecodable' | 'empty' | 'too_many_pushes' | 'too_large' | 'no_target' | 'unknown_type',
+    /** More about it, in words that do not come from the record. */
+    readonly detail = '',
   ) {
-    super(`bad record: ${reason}`, options);
+    super(`bad record: ${reason}`);
+  }
+
+  /** For bytes that the codec refused. What it says may hold some of them, so only its known words are kept. */
+  static undecodable(error: unknown): BadRecord {
+    const [words = ''] = (error instanceof Error && CODEC_WORDS.exec(error.message)) || [];
+    return new BadRecord('undecodable', words);
   }
 }
+
+const CODEC_WORDS =
+  /^(index out of range|invalid wire type|invalid varint encoding|max(?:imum nesting)? depth exceeded)/;
 
 /** Decodes a record's pushes, in order. Throws {@link BadRecord}. */
 export function decodePushes(value: Uint8Array): readonly Push[] {
@@ -31,7 +41,7 @@ export function decodePushes(value: Uint8Array): readonly Push[] {
   try {
     ({ pushes } = recordCodec.decode(value));
   } catch (error) {
-    throw new BadRecord('undecodable', { cause: error });
+    throw BadRecord.undecodable(error);
   }
   if (pushes.length === 0) throw new BadRecord('empty');
   if (pushes.length > MAX_PUSHES_PER_RECORD) throw new BadRecord('too_many_pushes');

@@ -53,6 +53,21 @@ describe('comets that come and go', () => {
     await until(async () => (await lag()) === 0);
   });
 
+  test('of comets that left, and that never came, only so many are remembered', async () => {
+    const job = await rig.job();
+    const comet = await rig.comet('c1');
+    const refs = [];
+    for (let count = 0; count < 1_002; count += 1) {
+      refs.push(comet.ref);
+      comet.reincarnate();
+      rig.register(comet);
+    }
+    // One that is remembered to have left is not waited for.
+    expect(job.links.mayAppear(refs.slice(-1_000))).toBe(false);
+    expect(job.links.mayAppear(refs.slice(0, 1))).toBe(true);
+    expect(job.links.all()).toHaveLength(1);
+  });
+
   test('a comet that joins is delivered to at once, and one that restarted gets nothing meant for its past', async () => {
     const comet = await rig.comet('c1');
     await rig.job();

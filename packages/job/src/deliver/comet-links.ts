@@ -86,8 +86,7 @@ export class CometLinks implements Service {
       let missedAt = this.#absent.get(name);
       if (missedAt === undefined) {
         missedAt = now;
-        this.#absent.set(name, now);
-        if (this.#absent.size > MAX_ABSENT) this.#absent.delete(this.#absent.keys().next().value ?? '');
+        this.#miss(name, now);
       }
       may ||= now - missedAt < this.deps.unknownCometGraceMs;
     }
@@ -161,7 +160,12 @@ export class CometLinks implements Service {
     if (rest.length > 0) this.#byNode.set(link.comet.id, rest);
     else this.#byNode.delete(link.comet.id);
     // What still routes to it does not wait for it.
-    this.#absent.set(nameOf(refOf(link.comet)), -Infinity);
+    this.#miss(nameOf(refOf(link.comet)), -Infinity);
+  }
+
+  #miss(name: string, sinceMs: number): void {
+    this.#absent.set(name, sinceMs);
+    if (this.#absent.size > MAX_ABSENT) this.#absent.delete(this.#absent.keys().next().value ?? '');
   }
 }
 

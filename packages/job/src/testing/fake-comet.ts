@@ -52,6 +52,7 @@ export class FakeComet {
       env: 'test',
       weight: 10,
       publicAddresses: [],
+      portOffset: 0,
       load: { connections: 0, ips: 0 },
       state: 'serving',
       version: '0.0.0',

@@ -8,7 +8,7 @@ import { protos } from '@halley/cluster/grpc/protos';
 import { EmbeddedHub, EmbeddedRegistry } from '@halley/cluster/registry/embedded';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import { type Clock, systemClock } from '@halley/service/clock';
-import { silentLogger } from '@halley/service/log';
+import { type Logger, silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
 import { type Bus, type BusConsumer, type BusRecord, Topic } from '@halley/store/bus/bus';
 import { EmbeddedBus } from '@halley/store/bus/embedded';
@@ -197,6 +197,8 @@ export interface JobOptions {
   readonly ingress: boolean;
   /** Stands in for the bus's. */
   readonly produce: Bus['produce'];
+  readonly maxRecordBytes: number;
+  readonly log: Logger;
 }
 
 /** The parts of a job, put together as app.ts does, without a registration of its own. */
@@ -231,8 +233,7 @@ export class Job {
 
   async start(): Promise<void> {
     const { rig, options, metrics, changed } = this;
-    const { clock = systemClock } = options;
-    const log = silentLogger();
+    const { clock = systemClock, log = silentLogger() } = options;
     await this.#registry.start();
     this.#links = new CometLinks({
       view: await this.#registry.watch('comet'),
@@ -257,8 +258,8 @@ export class Job {
       onBreak: (status) => metrics.linkBreaks.inc({ status }),
     });
     await this.#links.start();
-    const deadLetters = new DeadLetters({ bus: rig.bus, metrics, clock, log });
     const shared = { bus: this.#mortalBus(), clock, metrics, log };
+    const deadLetters = new DeadLetters(shared);
     this.#push = new PushConsumer({
       ...shared,
       group: GROUP,
@@ -280,6 +281,7 @@ export class Job {
       ...shared,
       routes: rig.routes,
       deadLetters,
+      maxRecordBytes: options.maxRecordBytes ?? 4 * 1_048_576,
     });
     this.#ingress = new IngressConsumer({ ...shared, group: INGRESS_GROUP, ingress });
     await this.#ingress.start();

@@ -303,6 +303,17 @@ describe('paths and methods', () => {
     },
   );
 
+  // Each path has its one method in goim: to a HEAD it answers 404.
+  test.each(['HEAD', 'PUT', 'DELETE', 'OPTIONS'])(
+    '%s on a figure is 405 and tells the method',
+    async (method) => {
+      const response = await fetch(`${base}/goim/online/total`, { method });
+      expect(response.status).toBe(405);
+      expect(response.headers.get('allow')).toBe('GET');
+      await response.text();
+    },
+  );
+
   test('POST on a figure is 405, with any body', async () => {
     expect(await post('/goim/online/total', { body: Buffer.alloc(100_000) })).toMatchObject({ status: 405 });
   });
@@ -339,5 +350,21 @@ describe('with API keys', () => {
     expect(denied.status).toBe(403);
     await denied.text();
     await guarded.stop(1_000);
+  });
+
+  test('only the nodes that clients ask for are answered without one, where they may ask', async () => {
+    const keys = new ApiKeys([{ name: 'shop', key: 'k', scopes: ['push'] }], true);
+    for (const [publicNodes, status] of [
+      [false, 401],
+      [true, 200],
+    ] as const) {
+      const guarded = await http.serve(keys, 1_000, publicNodes);
+      const at = `http://127.0.0.1:${guarded.boundPort}`;
+      expect((await fetch(`${at}/goim/nodes/weighted?platform=web`)).status).toBe(status);
+      for (const path of ['/goim/nodes/instances', '/goim/online/total'])
+        expect((await fetch(at + path)).status).toBe(401);
+      expect((await fetch(`${at}/goim/push/keys?operation=1&keys=a`, { method: 'POST' })).status).toBe(401);
+      await guarded.stop(500);
+    }
   });
 });

@@ -40,6 +40,8 @@ export interface GoimHttpDeps {
   readonly nodes: ClientNodes;
   readonly comets: TierView;
   readonly keys: ApiKeys;
+  /** Whether clients may ask for nodes, without a key. */
+  readonly publicNodes: boolean;
   readonly metrics: LogicMetrics;
   readonly log: Logger;
 }
@@ -49,7 +51,8 @@ type Answer = (request: FastifyRequest, query: QueryFields, caller: string) => s
 interface Endpoint {
   readonly method: 'GET' | 'POST';
   readonly path: string;
-  readonly scope: ApiScope;
+  /** What a key must be for; undefined where none is needed. */
+  readonly scope: ApiScope | undefined;
   readonly answer: Answer;
 }
 
@@ -70,7 +73,12 @@ export class GoimHttp implements Service {
       { method: 'GET', path: '/goim/online/top', scope: 'presence', answer: this.#onlineTop },
       { method: 'GET', path: '/goim/online/room', scope: 'presence', answer: this.#onlineRoom },
       { method: 'GET', path: '/goim/online/total', scope: 'presence', answer: this.#onlineTotal },
-      { method: 'GET', path: '/goim/nodes/weighted', scope: 'nodes', answer: this.#nodesWeighted },
+      {
+        method: 'GET',
+        path: '/goim/nodes/weighted',
+        scope: deps.publicNodes ? undefined : 'nodes',
+        answer: this.#nodesWeighted,
+      },
       { method: 'GET', path: '/goim/nodes/instances', scope: 'nodes', answer: this.#nodesInstances },
     ];
     this.#server = fastify({
@@ -143,17 +151,25 @@ export class GoimHttp implements Service {
   }
 
   async #answer(endpoint: Endpoint, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const { authorization } = request.headers;
-    const apiKey = request.headers['x-api-key'];
     try {
-      const credentials = { authorization, apiKey: typeof apiKey === 'string' ? apiKey : undefined };
-      const { name } = this.deps.keys.check(credentials, endpoint.scope);
+      const name = this.#callerOf(endpoint, request);
       const at = request.url.indexOf('?');
       const query = new QueryFields(at < 0 ? '' : request.url.slice(at + 1));
       return json(reply, await endpoint.answer(request, query, name));
     } catch (error) {
       return this.#fail(reply, error);
     }
+  }
+
+  /** The name of the key; empty where none is needed. Throws as `ApiKeys.check`. */
+  #callerOf({ scope }: Endpoint, { headers }: FastifyRequest): string {
+    if (scope === undefined) return '';
+    const apiKey = headers['x-api-key'];
+    const credentials = {
+      authorization: headers.authorization,
+      apiKey: typeof apiKey === 'string' ? apiKey : undefined,
+    };
+    return this.deps.keys.check(credentials, scope).name;
   }
 
   readonly #pushKeys: Answer = (request, query, caller) => {

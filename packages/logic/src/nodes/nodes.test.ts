@@ -18,6 +18,7 @@ const comet = (id: string, fields: Partial<NodeRecord> = {}): NodeRecord => ({
   env: 'dev',
   weight: 10,
   publicAddresses: [],
+  portOffset: 0,
   load: { connections: 0, ips: 0 },
   state: 'serving',
   version: '0.1.0',
@@ -138,6 +139,52 @@ describe('weighted nodes', () => {
     });
     expect(fixed.weighted('', '')).toMatchObject({ tcp_port: 1, ws_port: 2, wss_port: 3 });
     expect(new Set(fixed.weighted('', '').nodes)).toEqual(new Set(['127.0.0.1', '10.0.0.2']));
+  });
+
+  describe('the port of WSS', () => {
+    const at = (id: string, offset: number, wss = false, connections = 0) =>
+      comet(id, {
+        ...load(connections),
+        portOffset: offset,
+        addresses: {
+          tcp: `${id}:${3101 + offset}`,
+          ws: `${id}:${3102 + offset}`,
+          ...(wss ? { wss: `${id}:${3103 + offset}` } : {}),
+        },
+      });
+    const told = (...nodes: NodeRecord[]) => nodesOf(nodes).weighted('', '');
+
+    test('is that of a comet that serves it', () => {
+      const served = comet('a', { addresses: { tcp: 'a:1', ws: 'a:2', wss: 'a:443' } });
+      expect(told(served)).toMatchObject({ tcp_port: 1, ws_port: 2, wss_port: 443, nodes: ['a'] });
+      expect(told(at('a', 100, true))).toMatchObject({ tcp_port: 3201, ws_port: 3202, wss_port: 3203 });
+    });
+
+    test('is where a comet would serve it when none does', () => {
+      expect(told(at('a', 0))).toMatchObject({ wss_port: 3103 });
+      expect(told(at('a', 200))).toMatchObject({ tcp_port: 3301, ws_port: 3302, wss_port: 3303 });
+    });
+
+    test("is goim's while there is no comet", () => {
+      expect(told()).toMatchObject({ tcp_port: 3101, ws_port: 3102, wss_port: 3103 });
+    });
+
+    test('is told where only some serve it, and the others stay for clients without TLS', () => {
+      const without = at('without', 0);
+      const served = comet('served', {
+        ...load(9),
+        addresses: { tcp: 'served:3101', ws: 'served:3102', wss: 'served:443' },
+      });
+      expect(told(without, served)).toMatchObject({ wss_port: 443, nodes: ['without', 'served'] });
+    });
+
+    test('is not that of a comet whose other ports are not the told ones', () => {
+      expect(told(at('a', 0), at('b', 100, true, 9))).toMatchObject({
+        tcp_port: 3101,
+        wss_port: 3103,
+        nodes: ['a'],
+      });
+    });
   });
 
   test.each(['10.1.2.3', '2001:db8::1'])(

@@ -1,4 +1,4 @@
-import type { AddressKind, NodeRecord } from '@halley/cluster/registry/registry';
+import type { NodeRecord } from '@halley/cluster/registry/registry';
 
 import type { Balancer } from './balancer.js';
 import type { Regions } from './regions.js';
@@ -9,7 +9,7 @@ export interface NodesOptions {
   readonly domain: string;
   /** Put behind host names for the platform `web`. */
   readonly hostDomain: string;
-  /** 0 is the port of the comet that is offered first. */
+  /** Told as `tcp_port`; 0 is that of the comets. */
   readonly tcpPort: number;
   readonly wsPort: number;
   readonly wssPort: number;
@@ -43,6 +43,11 @@ export interface WeightedNodes {
   readonly heartbeat_max: number;
 }
 
+type ClientProtocol = 'tcp' | 'ws' | 'wss';
+
+/** What clients take for granted while no comet says otherwise. */
+const GOIM_PORTS: Readonly<Record<ClientProtocol, number>> = { tcp: 3101, ws: 3102, wss: 3103 };
+
 /** Where clients should connect: comets in the balancer's order. */
 export class ClientNodes {
   constructor(
@@ -55,23 +60,11 @@ export class ClientNodes {
   weighted(platform: string, clientIp: string): WeightedNodes {
     const { options } = this;
     const offered = this.balancer.offer(this.regions.of(clientIp));
-    const [first] = offered;
-    const ports = {
-      tcp: options.tcpPort || portOf(first, 'tcp') || 3101,
-      ws: options.wsPort || portOf(first, 'ws') || 3102,
-      wss: options.wssPort || portOf(first, 'wss') || 3103,
-    };
-    // Clients are told one port for all: where it comes from a comet, only its like are named beside it.
-    const alike = offered.filter(
-      (node) =>
-        (options.tcpPort > 0 || portOf(node, 'tcp') === portOf(first, 'tcp')) &&
-        (options.wsPort > 0 || portOf(node, 'ws') === portOf(first, 'ws')) &&
-        (options.wssPort > 0 || portOf(node, 'wss') === portOf(first, 'wss')),
-    );
+    const { ports, nodes } = portsFor(offered, options);
     const names =
       platform === 'web'
-        ? alike.map((node) => node.hostname + options.hostDomain)
-        : alike.flatMap(publicHosts);
+        ? nodes.map((node) => node.hostname + options.hostDomain)
+        : nodes.flatMap(publicHosts);
     return {
       domain: options.domain,
       tcp_port: ports.tcp,
@@ -90,6 +83,25 @@ export class ClientNodes {
   }
 }
 
+/**
+ * Clients are told one port a protocol for all nodes: the configured one, or that of the first node that serves it, beside
+ * which only nodes stay that serve it there or not at all. Where none does it is the port at which the first would.
+ */
+function portsFor(
+  offered: readonly NodeRecord[],
+  { tcpPort, wsPort, wssPort }: NodesOptions,
+): { readonly ports: Readonly<Record<ClientProtocol, number>>; readonly nodes: readonly NodeRecord[] } {
+  const ports = { tcp: tcpPort, ws: wsPort, wss: wssPort };
+  let nodes = offered;
+  for (const protocol of ['tcp', 'ws', 'wss'] as const) {
+    if (ports[protocol] > 0) continue;
+    const served = nodes.map((node) => portOf(node, protocol)).find((port) => port > 0);
+    ports[protocol] = served ?? GOIM_PORTS[protocol] + (offered[0]?.portOffset ?? 0);
+    nodes = nodes.filter((node) => [0, ports[protocol]].includes(portOf(node, protocol)));
+  }
+  return { ports, nodes };
+}
+
 /** goim's public addresses of a comet: what it registered as such, else where it is reached. */
 export function publicHosts(node: NodeRecord): readonly string[] {
   if (node.publicAddresses.length > 0) return node.publicAddresses;
@@ -101,7 +113,8 @@ function hostOf(address: string): string {
   return address.slice(0, address.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
 }
 
-function portOf(node: NodeRecord | undefined, kind: AddressKind): number {
-  const address = node?.addresses[kind];
+/** 0 is not served. */
+function portOf(node: NodeRecord, protocol: ClientProtocol): number {
+  const address = node.addresses[protocol];
   return address === undefined ? 0 : Number(address.slice(address.lastIndexOf(':') + 1));
 }

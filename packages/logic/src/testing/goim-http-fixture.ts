@@ -45,7 +45,7 @@ export class GoimHttpFixture {
     this.#monotonicMs += ms;
   }
 
-  async serve(keys = new ApiKeys([], false), maxInFlight = 1_000): Promise<GoimHttp> {
+  async serve(keys = new ApiKeys([], false), maxInFlight = 1_000, publicNodes = false): Promise<GoimHttp> {
     const clock = this.#clock;
     const metrics = this.#metrics;
     const log = silentLogger();
@@ -72,6 +72,7 @@ export class GoimHttpFixture {
       }),
       comets: { nodes: () => [comet], onChange: () => () => undefined },
       keys,
+      publicNodes,
       metrics,
       log,
     });

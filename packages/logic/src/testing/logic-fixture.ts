@@ -123,6 +123,7 @@ export function cometRecord(id: string): NodeRecord {
     env: 'dev',
     weight: 10,
     publicAddresses: [],
+    portOffset: 0,
     load: { connections: 2, ips: 1 },
     state: 'serving',
     version: '0.1.0',

@@ -1,3 +1,4 @@
+import { HalleyError } from '@halley/protocol/error';
 import type { Service } from '@halley/service/lifecycle';
 
 /** Names of the topics. */
@@ -102,7 +103,8 @@ export interface BusConsumer {
  * `produce` resolves when every record is durable (Kafka: acks=all, idempotent; embedded: flushed). It rejects with
  * HalleyError `bus_refused` when none of the records will ever appear, `bus_unknown` when some may, and `overloaded`
  * when the bounded queue is full (none will appear). At most one produce is in flight per partition; what comes
- * meanwhile is joined into the next.
+ * meanwhile is joined into the next. Records that are larger than the bus takes: {@link RecordsTooLarge}, itself or as
+ * the cause.
  */
 export interface Bus extends Service {
   produce(topic: string, records: readonly BusRecord[], options?: ProduceOptions): Promise<Written[]>;
@@ -119,6 +121,24 @@ export interface Bus extends Service {
   readonly epoch: string;
   /** Whether the bus can be reached now, for readiness. */
   healthy(): boolean;
+}
+
+/** The bus takes nothing as large as this, however often it is repeated: none of the records will ever appear. */
+export class RecordsTooLarge extends HalleyError {
+  constructor(
+    /** How many were refused together. 1: that record is too large by itself; more: each may fit alone. */
+    readonly records: number,
+    options?: { readonly cause?: unknown },
+  ) {
+    super('bus_refused', 'The record is too large for the bus.', options);
+  }
+
+  /** The one that an error of `produce` is, or comes from. */
+  static in(error: unknown): RecordsTooLarge | undefined {
+    let at = error;
+    while (at instanceof Error && !(at instanceof RecordsTooLarge)) at = at.cause;
+    return at instanceof RecordsTooLarge ? at : undefined;
+  }
 }
 
 export interface ProduceOptions {

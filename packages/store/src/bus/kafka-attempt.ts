@@ -18,16 +18,14 @@ export class LeaderMovedError extends Error {
   }
 }
 
+/** Rejections for the size of a batch. */
+const TOO_LARGE: ReadonlySet<string> = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE']);
+
 /**
  * Answers that mean "not appended, and not by a repetition either". Only codes that nothing but a produce is answered
  * with: the client refreshes its metadata after a failure, and an error of that hides the first one.
  */
-const PERMANENT = new Set([
-  'MESSAGE_TOO_LARGE',
-  'RECORD_LIST_TOO_LARGE',
-  'INVALID_RECORD',
-  'INVALID_TIMESTAMP',
-]);
+const PERMANENT = new Set([...TOO_LARGE, 'INVALID_RECORD', 'INVALID_TIMESTAMP']);
 
 /** Answers that mean "not appended now", again of a produce only. */
 const NOT_NOW = new Set(['NOT_ENOUGH_REPLICAS', 'NOT_LEADER_FOR_PARTITION', 'KAFKA_STORAGE_ERROR']);
@@ -40,6 +38,11 @@ export function readFailure(thrown: unknown, alone: boolean): Attempt {
   if (alone && PERMANENT.has(type)) return { kind: 'rejected', permanent: true, cause };
   if (alone && NOT_NOW.has(type)) return { kind: 'rejected', permanent: false, cause };
   return { kind: 'ambiguous', cause };
+}
+
+/** Whether an attempt was rejected for the size of what it held. */
+export function isTooLarge(cause: unknown): boolean {
+  return TOO_LARGE.has(typeOf(cause));
 }
 
 function rootCause(thrown: unknown): unknown {

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { Kafka, logLevel, type KafkaConfig, type logCreator, type SASLOptions } from 'kafkajs';
+import { Kafka, logLevel, type KafkaConfig, type SASLOptions } from 'kafkajs';
 import type { Logger } from '@halley/service/log';
 import type { BusConfig } from './config.js';
+import { forwardTo } from './kafka-log.js';
 
 /** How long one request may take, in milliseconds; several attempts fit into the time of a produce. */
 export function requestTimeoutMs(config: BusConfig): number {
@@ -27,15 +28,6 @@ export function kafkaClient(config: BusConfig, log: Logger): Kafka {
   const sasl = saslOptions(config);
   if (sasl) options.sasl = sasl;
   return new Kafka(options);
-}
-
-/** The client's log, without what it attaches: that can hold keys and bodies. */
-function forwardTo(log: Logger): logCreator {
-  return () =>
-    ({ level, log: { message }, namespace }) => {
-      if (level <= logLevel.ERROR) log.warn({ kafka: namespace }, message);
-      else log.debug({ kafka: namespace }, message);
-    };
 }
 
 function saslOptions({ saslMechanism, saslPassword, saslUsername }: BusConfig): SASLOptions | undefined {

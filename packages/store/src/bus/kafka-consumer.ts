@@ -7,6 +7,7 @@ import type { BusConfig } from './config.js';
 import { KafkaCommits } from './kafka-commits.js';
 import { laneName } from './kafka-generation.js';
 import { KafkaLane } from './kafka-lane.js';
+import { levelOfEnd } from './kafka-log.js';
 import { readRecords } from './kafka-records.js';
 import { KafkaWatch } from './kafka-watch.js';
 import type { BusMetrics } from './metrics.js';
@@ -50,6 +51,8 @@ export class KafkaConsumer implements BusConsumer {
   #client: Consumer | undefined;
   #watch: KafkaWatch | undefined;
   #disconnectMs = DISCONNECT_MS;
+  /** Clients that ended since the group was joined last. */
+  #ends = 0;
 
   constructor(private readonly deps: KafkaConsumerDeps) {
     this.#joined = new Promise((resolve) => {
@@ -121,7 +124,9 @@ export class KafkaConsumer implements BusConsumer {
       try {
         await this.#serve(backoff);
       } catch (error) {
-        log.warn({ err: error, group: options.group }, 'the consumer ended, making it anew');
+        this.#ends += 1;
+        const level = levelOfEnd(error, this.#ends);
+        log[level]({ err: error, group: options.group }, 'the consumer ended, making it anew');
       }
       if (this.#stopped.signal.aborted) return;
       this.#revoke();
@@ -172,6 +177,7 @@ export class KafkaConsumer implements BusConsumer {
     client.on(client.events.COMMIT_OFFSETS, () => this.#commits.onStored());
     client.on(client.events.GROUP_JOIN, ({ payload }) => {
       backoff.reset();
+      this.#ends = 0;
       this.#assign(client, payload.memberAssignment);
     });
   }

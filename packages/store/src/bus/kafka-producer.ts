@@ -4,9 +4,9 @@ import { HalleyError } from '@halley/protocol/error';
 import { Backoff } from '@halley/service/backoff';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
-import type { BusRecord, ProduceOptions, Written } from './bus.js';
+import { RecordsTooLarge, type BusRecord, type ProduceOptions, type Written } from './bus.js';
 import type { BusConfig } from './config.js';
-import type { Attempt } from './kafka-attempt.js';
+import { isTooLarge, type Attempt } from './kafka-attempt.js';
 import { requestTimeoutMs } from './kafka-client.js';
 import { laneName, ProducerGeneration, seal, type SealedBatch } from './kafka-generation.js';
 import type { Leaders } from './kafka-leaders.js';
@@ -158,7 +158,7 @@ export class KafkaProducer {
       return;
     }
     if (ambiguous) this.#spoil(generation);
-    const error = failureOf(attempt, ambiguous);
+    const error = failureOf(attempt, ambiguous, batch.records.length);
     this.deps.log.warn(
       { err: attempt.cause, topic: batch.topic, partition: batch.partition, records: batch.records.length },
       `records were not written: ${error.code}`,
@@ -232,15 +232,18 @@ export class KafkaProducer {
   }
 }
 
-function failureOf(attempt: Exclude<Attempt, { kind: 'written' }>, ambiguous: boolean): HalleyError {
-  const options = { cause: attempt.cause };
+function failureOf(
+  attempt: Exclude<Attempt, { kind: 'written' }>,
+  ambiguous: boolean,
+  records: number,
+): HalleyError {
+  const tooLarge = isTooLarge(attempt.cause)
+    ? new RecordsTooLarge(records, { cause: attempt.cause })
+    : undefined;
+  const options = { cause: tooLarge ?? attempt.cause };
   if (ambiguous) return new HalleyError('bus_unknown', undefined, options);
-  if (attempt.kind === 'rejected' && attempt.permanent) {
-    return new HalleyError(
-      'bus_refused',
-      'The record is too large for the bus, or it refuses it by rule.',
-      options,
-    );
-  }
+  if (tooLarge) return tooLarge;
+  if (attempt.kind === 'rejected' && attempt.permanent)
+    return new HalleyError('bus_refused', 'The bus refuses the record by rule.', options);
   return new HalleyError('bus_refused', undefined, options);
 }

@@ -12,6 +12,7 @@ test('a record comes back as it was', () => {
       expect(Object.entries(read.headers)).toEqual(Object.entries(named));
       expect([...read.value]).toEqual([...value]);
     }),
+    { examples: [['', { ['__proto__']: 'x' }, Uint8Array.of()]] },
   );
 });
 

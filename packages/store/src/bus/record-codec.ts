@@ -24,15 +24,22 @@ export function decodeRecord(offset: number, encoded: Buffer): ReadRecord {
   if (encoded.readUInt8(0) !== VERSION) throw new Error(`unknown record layout ${encoded.readUInt8(0)}`);
   const key = readText(encoded, 9);
   const count = encoded.readUInt16BE(key.end);
-  const headers: Record<string, string> = {};
+  const headers: [string, string][] = [];
   let at = key.end + 2;
   for (let index = 0; index < count; index += 1) {
     const name = readText(encoded, at);
     const value = readText(encoded, name.end);
-    headers[name.text] = value.text;
+    headers.push([name.text, value.text]);
     at = value.end;
   }
-  return { offset, key: key.text, value: encoded.subarray(at), headers, timestampMs: recordTimeMs(encoded) };
+  return {
+    offset,
+    key: key.text,
+    value: encoded.subarray(at),
+    // An assignment would lose a header called __proto__.
+    headers: Object.fromEntries(headers),
+    timestampMs: recordTimeMs(encoded),
+  };
 }
 
 /** When an encoded record was written, without decoding the rest. */

@@ -1,0 +1,41 @@
+import type { Clock } from '@halley/service/clock';
+import type { Logger } from '@halley/service/log';
+
+import type { CometMetrics } from '../comet-metrics.js';
+import type { RoomTable } from '../delivery/room-table.js';
+import type { LogicLink } from '../logic-link.js';
+import type { RoomDirectory } from '../room-directory.js';
+import type { AcceptSets } from './accepts.js';
+import type { Deadlines } from './deadlines.js';
+import type { EarlyKicks } from './early-kicks.js';
+import type { Leavers } from './leavers.js';
+import type { Releases } from './releases.js';
+import type { SessionTable } from './session-table.js';
+
+/** What the sessions of one node share. */
+export interface SessionDeps {
+  readonly logic: LogicLink;
+  readonly table: SessionTable;
+  readonly rooms: RoomTable;
+  readonly directory: RoomDirectory;
+  readonly deadlines: Deadlines;
+  readonly releases: Releases;
+  readonly earlyKicks: EarlyKicks;
+  readonly leavers: Leavers;
+  readonly accepts: AcceptSets;
+  readonly metrics: CometMetrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly limits: SessionLimits;
+  /** The next connection's number of this incarnation. */
+  nextCounter(): number;
+}
+
+export interface SessionLimits {
+  /** From the accepted connection to the reply to its auth. */
+  readonly handshakeTimeoutMs: number;
+  /** A closing connection is cut off when the client has not closed its side by then. */
+  readonly closeTimeoutMs: number;
+  /** Bytes of frames that may come, and are ignored, ahead of the auth. */
+  readonly maxEarlyBytes: number;
+}
