@@ -152,18 +152,7 @@ describe('streams on a Redis of their own', () => {
   let admin: Redis;
   let streams: RedisStreams;
   const fixture = (shard = 0): ShardFixture =>
-    new ShardFixture(
-      {
-        streams,
-        shards: SHARDS,
-        now: () => Date.now(),
-        pass: (ms) => sleep(ms),
-        empty: async () => void (await admin.flushall()),
-        reopen: () => Promise.reject(new Error('is not opened anew')),
-        close: async () => {},
-      },
-      shard,
-    );
+    new ShardFixture({ streams, shards: SHARDS, now: () => Date.now() }, shard);
 
   beforeAll(async () => {
     redis = await startRedis();

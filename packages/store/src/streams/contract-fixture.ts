@@ -36,7 +36,7 @@ export class ShardFixture {
   #before: Position = BEFORE_ALL;
 
   constructor(
-    private readonly harness: StreamsHarness,
+    private readonly harness: Pick<StreamsHarness, 'streams' | 'shards' | 'now'>,
     readonly shard: number,
   ) {}
 
