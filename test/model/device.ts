@@ -15,7 +15,7 @@ export class Device {
   /** Up to where entries were shown or declared lost over all connections. */
   shownThrough: Position = BEFORE_ALL;
   /** In the order shown. */
-  readonly shown: { readonly push: Push; readonly position: Position }[] = [];
+  readonly shown: Push[] = [];
   readonly gaps: { readonly after: Position; readonly through: Position }[] = [];
   readonly #ids = new Set<number>();
 
@@ -45,6 +45,6 @@ export class Device {
       this.world.check.fail('twice', `device ${this.index} shows ${push.id} again, at ${show(position)}`);
     }
     this.#ids.add(push.id);
-    if (!known) this.shown.push({ push, position });
+    if (!known) this.shown.push(push);
   }
 }
