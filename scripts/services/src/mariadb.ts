@@ -21,7 +21,13 @@ export async function startMariadb(options: StartOptions = {}): Promise<RunningS
   const base = path.join(root, 'usr');
   const env = { ...process.env, LD_LIBRARY_PATH: path.join(base, 'lib/x86_64-linux-gnu') };
   return startOnPort('mariadb', options, async (dir, port) => {
-    const common = ['--no-defaults', `--basedir=${base}`, `--datadir=${path.join(dir, 'data')}`];
+    const common = [
+      '--no-defaults',
+      `--basedir=${base}`,
+      `--datadir=${path.join(dir, 'data')}`,
+      // In a folder that is shared one that starts removes the temporary tables of the others.
+      `--tmpdir=${dir}`,
+    ];
     // It refuses to run as root unless it is told so.
     if (process.getuid?.() === 0) common.push('--user=root');
     await makeSystemTables(base, dir, common, env);
@@ -38,7 +44,6 @@ export async function startMariadb(options: StartOptions = {}): Promise<RunningS
         // In the data folder: an absolute path can be too long for a socket.
         '--socket=mariadb.sock',
         `--pid-file=${path.join(dir, 'mariadb.pid')}`,
-        `--tmpdir=${dir}`,
         `--init-file=${init}`,
         `--lc-messages-dir=${path.join(base, 'share/mysql')}`,
         `--character-sets-dir=${path.join(base, 'share/mysql/charsets')}`,
@@ -79,9 +84,9 @@ async function makeSystemTables(
     { cwd: dir, env },
   );
   if (made === 'missing' || made.code !== 0) {
-    throw new Error(
-      `MariaDB's data folder could not be made.\n${made === 'missing' ? '' : lastLines(made.output)}`,
-    );
+    // It ends with a page of advice; what went wrong is said before.
+    const errors = made === 'missing' ? [] : made.output.split('\n').filter((line) => /error/i.test(line));
+    throw new Error(`MariaDB's data folder could not be made.\n${lastLines(errors.join('\n'))}`);
   }
   await writeFile(done, '');
 }
