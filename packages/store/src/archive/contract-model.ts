@@ -71,11 +71,11 @@ function leaves(entries: readonly ArchivedEntry[], { sinceMs, maxEntries }: Kept
 const pushArbitrary = fc.record({
   streams: fc.subarray(STREAMS, { minLength: 1 }),
   skip: fc.integer({ min: 1, max: 3 }),
-  acceptedAtMs: fc.integer({ min: 1, max: 50 }),
+  acceptedAtMs: fc.integer({ min: 1, max: 15 }),
   bodyBytes: fc.constantFrom(0, 10, 300, 5_000),
 });
 const kept = fc.record({
-  sinceMs: fc.integer({ min: 0, max: 50 }),
+  sinceMs: fc.integer({ min: 0, max: 15 }),
   maxEntries: fc.integer({ min: 0, max: 8 }),
 });
 const position = fc.integer({ min: -1, max: 60 });
@@ -100,7 +100,7 @@ const stepArbitrary = fc.oneof(
     stream,
     direction: fc.constantFrom('forward' as const, 'backward' as const),
     positions: fc.tuple(position, position),
-    times: fc.tuple(fc.integer({ min: 0, max: 50 }), fc.integer({ min: 0, max: 60 })),
+    times: fc.tuple(fc.integer({ min: 0, max: 15 }), fc.integer({ min: 0, max: 18 })),
     maxEntries: fc.integer({ min: 1, max: 5 }),
   }),
 );

@@ -266,7 +266,7 @@ export function archiveContract(adapter: string, makeHarness: () => Promise<Arch
         epoch,
         times.map((acceptedAtMs, index) => row('u/1', index, { acceptedAtMs })),
       );
-      await retainAll(archive, keeping({ sinceMs: 195 }));
+      await retainAll(archive, keeping({ sinceMs: 200 }));
       expect(await floorOf(archive, epoch, 'u/1')).toBe(0);
       await retainAll(archive, keeping({ sinceMs: 201 }));
       expect(await floorOf(archive, epoch, 'u/1')).toBe(2);
