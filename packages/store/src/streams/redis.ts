@@ -57,7 +57,7 @@ export interface RedisStreamsDeps {
 }
 
 /**
- * Streams on Redis, 6.2 or later. Everything of shard p has the hash tag `{p}`, and each call about a shard is one
+ * Streams on Redis. Everything of shard p has the hash tag `{p}`, and each call about a shard is one
  * script, so that it is atomic; redis/shard.lua says which keys there are.
  */
 export class RedisStreams implements Streams {
