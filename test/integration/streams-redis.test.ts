@@ -302,6 +302,7 @@ describe('streams on a Redis of their own', () => {
     await shard.append([shard.push(0, [shard.stream()])]);
     await redis.kill();
     await expect(shard.offer(0, 1, [])).rejects.toMatchObject({ code: 'store_unavailable' });
+    for (let i = 0; i < 100 && streams.healthy(); i += 1) await sleep(10);
     expect(streams.healthy()).toBe(false);
     await redis.restart();
     for (let i = 0; i < 100 && !streams.healthy(); i += 1) await sleep(50);
