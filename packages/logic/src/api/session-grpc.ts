@@ -9,7 +9,7 @@ import { invalid } from '../push/target.js';
 import { readComet } from '../session/comet-ref.js';
 import type { Connector } from '../session/connect.js';
 import type { Online } from '../session/online.js';
-import { renew } from '../session/renew.js';
+import { cursorOf, renew } from '../session/renew.js';
 import type { Cursors, StreamStart } from '../streams/cursor.js';
 import type { StreamPage, StreamRead, StreamReader } from '../streams/read.js';
 import type { UpstreamWriter } from '../upstream/receive.js';
@@ -34,11 +34,12 @@ const MAX_READS = 256;
 export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
   const { connector, routes, online, upstream, cursors, reader, routeLeaseMs } = deps;
   return {
-    Connect: unary(async ({ comet, counter, token }, call) => {
+    Connect: unary(async ({ comet, counter, token, without_cursor: withoutCursor }, call) => {
       const connected = await connector.connect({
         token,
         at: readComet(comet),
         counter: Number(counter),
+        withoutCursor,
         abandoned: () => call.cancelled || remainingMs(call) === 0,
       });
       const { rooms, ...verified } = connected.token;
@@ -56,9 +57,12 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
         ...streamOf(connected.start),
       };
     }),
-    Disconnect: unary(async ({ comet, mid, key, owner }) => {
+    Disconnect: unary(async ({ comet, mid, key, owner, cursor }) => {
       readComet(comet);
-      return { has: await routes.release({ mid: mid as UserId, key: key as ConnectionKey, owner }) };
+      const route = { mid: mid as UserId, key: key as ConnectionKey, owner };
+      const saved = cursor ? cursors.save([{ ...cursorOf(cursor), key: route.key, owner }]) : undefined;
+      const [has] = await Promise.all([routes.release(route), saved]);
+      return { has };
     }),
     EnterRoom: unary(async ({ comet, room_id }) => {
       await routes.enterRoom(readRoom(room_id), readComet(comet));
@@ -79,8 +83,8 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
 
 function streamOf(start: StreamStart | undefined) {
   if (!start) return {};
-  const { kept, ...stream } = start;
-  return { stream, keeps_cursor: kept };
+  const { kept, atEnd, ...stream } = start;
+  return { stream, keeps_cursor: kept, at_end: atEnd };
 }
 
 function readsOf(reads: readonly StreamRead__Output[]): StreamRead[] {

@@ -24,6 +24,8 @@ export interface ConnectAttempt {
   readonly at: NodeRef;
   /** Counts the connections of that comet's incarnation. */
   readonly counter: number;
+  /** The device is not to be known again by its key: it starts at the end of its stream. */
+  readonly withoutCursor?: boolean;
   /** Whether the caller has given up: it may have asked again elsewhere, and that route must not be taken over. */
   readonly abandoned?: () => boolean;
 }
@@ -43,7 +45,13 @@ export class Connector {
   constructor(private readonly deps: ConnectDeps) {}
 
   /** Throws `bad_token`, `token_expired`, `key_in_use`, `keys_unavailable`, `store_unavailable` or `deadline_exceeded`. */
-  async connect({ token, at, counter, abandoned }: ConnectAttempt): Promise<Connected> {
+  async connect({
+    token,
+    at,
+    counter,
+    withoutCursor = false,
+    abandoned,
+  }: ConnectAttempt): Promise<Connected> {
     const { verifier, routes, kicker, cursors, metrics } = this.deps;
     try {
       const verified = await verifier.verify(token);
@@ -54,10 +62,11 @@ export class Connector {
       if (displaced && !(displaced.at.node === at.node && displaced.at.incarnation === at.incarnation)) {
         kicker.kickLater([displaced], CloseCode.TakenOver, 'taken over', 'taken_over');
       }
+      const keyGiven = verified.key !== '' && !withoutCursor;
       const start =
         verified.mid === '0'
           ? {}
-          : { start: await cursors.open({ mid: verified.mid, key, owner, keyGiven: verified.key !== '' }) };
+          : { start: await cursors.open({ mid: verified.mid, key, owner, keyGiven }) };
       metrics.connects.inc();
       return { token: verified, key, owner, ...start };
     } catch (error) {

@@ -1,10 +1,11 @@
 import type { RenewReply } from '@halley/cluster/grpc/gen/halley/delivery/v1/RenewReply';
 import type { RenewRequest__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/RenewRequest';
 import type { SessionRoute__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionRoute';
+import type { StreamCursor__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamCursor';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { Routes } from '@halley/store/routes/routes';
 import { streamOf } from '@halley/store/shard';
-import { BEFORE_ALL, type CursorWrite, type Position } from '@halley/store/streams/streams';
+import { BEFORE_ALL, type Cursor, type CursorWrite, type Position } from '@halley/store/streams/streams';
 
 import { invalid } from '../push/target.js';
 import { readComet } from './comet-ref.js';
@@ -13,6 +14,11 @@ import type { Online } from './online.js';
 
 /** Sessions or rooms of one renewal. */
 const MAX_SLICE = 10_000;
+
+/** How far a device has seen a stream. */
+export interface StreamCursor extends Cursor {
+  readonly stream: string;
+}
 
 /** Renews the leases of a slice of a comet's sessions and rooms, and takes its online figures. Throws `store_unavailable`. */
 export async function renew(
@@ -46,7 +52,7 @@ export async function renew(
       rooms: request.rooms as RoomId[],
     }),
     newestOf(sessions, cursors),
-    cursors.save(sessions.flatMap(cursorOf)),
+    cursors.save(sessions.flatMap(cursorsOf)),
     counts ? online.put(at.node, counts) : undefined,
   ]);
   const reply = { generation, superseded: [...superseded], route_lease_ms: routeLeaseMs, newest };
@@ -57,10 +63,13 @@ export async function renew(
 }
 
 /** The cursor of a session that has one; a device that is there keeps it. */
-function cursorOf({ key, owner, cursor }: SessionRoute__Output): Omit<CursorWrite, 'ttlMs'>[] {
-  if (!cursor) return [];
-  const { stream, epoch, position } = cursor;
-  return [{ stream, epoch, position: Number(position), key: key as ConnectionKey, owner }];
+function cursorsOf({ key, owner, cursor }: SessionRoute__Output): Omit<CursorWrite, 'ttlMs'>[] {
+  return cursor ? [{ ...cursorOf(cursor), key: key as ConnectionKey, owner }] : [];
+}
+
+/** A cursor as comet sent it. */
+export function cursorOf({ stream, epoch, position }: StreamCursor__Output): StreamCursor {
+  return { stream, epoch, position: Number(position) };
 }
 
 /** One for each session that wants it, in their order. */

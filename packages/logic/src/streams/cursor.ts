@@ -29,6 +29,8 @@ export interface StreamStart extends Cursor {
   readonly stream: string;
   /** Whether its cursor is to be renewed. */
   readonly kept: boolean;
+  /** Whether the position is the stream's end: nothing is there to be read yet. */
+  readonly atEnd: boolean;
 }
 
 /** Where devices that do not acknowledge (ver 1) are in the stream of their user. */
@@ -45,7 +47,7 @@ export class Cursors {
     const cursor = known ?? { epoch: this.deps.epoch(), position: await this.#end(stream) };
     // From here on the cursor is this owner's: what the connection before still saves changes nothing.
     if (keyGiven) await this.save([{ ...cursor, stream, key, owner }]);
-    return { ...cursor, stream, kept: keyGiven };
+    return { ...cursor, stream, kept: keyGiven, atEnd: known === undefined };
   }
 
   /** Saves cursors for ten more minutes. Throws `store_unavailable`. */
