@@ -8,7 +8,7 @@ import type { Service } from '@halley/service/lifecycle';
 import { requireFreePorts } from '@halley/service/port-holder';
 import { isAlive } from '@halley/services/cache';
 import { startKafka } from '@halley/services/kafka';
-import { startMariadb } from '@halley/services/mariadb';
+import { mariadbUrl, startMariadb } from '@halley/services/mariadb';
 import { startRedis } from '@halley/services/redis';
 import type { RunningService } from '@halley/services/running-service';
 import { ServiceStartError } from '@halley/services/service-process';
@@ -244,17 +244,18 @@ export class LocalCluster implements Service {
     return { address: service.address, pid: service.pid ?? 0 };
   }
 
-  /** What makes a node of the tier belong to this cluster. comet knows neither Kafka nor Redis. */
+  /** What makes a node of the tier belong to this cluster. comet knows neither Kafka nor Redis nor MariaDB. */
   #joining(tier: Tier): string[] {
     const registry = ['--registry.servers', this.service('zookeeper').address];
     const kafka = ['--bus.brokers', this.service('kafka').address];
     const redis = ['--routes.url', `redis://${this.service('redis').address}`];
+    const archive = ['--archive.url', mariadbUrl(this.service('mariadb').address)];
     const open = ['--auth.mode', 'open'];
     switch (tier) {
       case 'comet':
         return [...registry, ...open];
       case 'logic':
-        return [...registry, ...kafka, ...redis, ...open];
+        return [...registry, ...kafka, ...redis, ...archive, ...open];
       case 'job':
         return [...registry, ...kafka, ...redis];
     }
