@@ -14,9 +14,13 @@ export interface Page {
   readonly more: boolean;
 }
 
-/** One read of a stream by logic: Redis in one script, then the database. It may stop between the two for any time. */
+/**
+ * One read of a stream by logic: Redis in one script, then the database. It may stop between the two for any time. What
+ * Redis has lost, and job hasn't restored yet, is in the database up to the watermark, and in the bus above it.
+ */
 export class Read {
   #held: Held | undefined;
+  #lost = false;
   #rows: Rows | undefined;
   /** The answer, which is on its way. */
   page: Page | undefined;
@@ -33,7 +37,9 @@ export class Read {
     if (faults.databaseFirst) return this.#databaseFirst();
     if (!this.#held) {
       if (faults.floorFirst) this.#rows = archive.read(this.stream, this.after, this.after, PAGE);
-      return this.#readRedis();
+      if (this.#lost) this.#held = archived(archive.watermarks[partitionOf(this.stream)]!);
+      else this.#lost = !this.#readRedis();
+      return true;
     }
     if (this.after >= this.#held.trimmed) {
       this.page = assemble(this.after, this.#held, undefined);
@@ -59,6 +65,11 @@ export class Read {
     this.page = assemble(this.after, this.#held!, this.#rows);
     return true;
   }
+}
+
+/** What stands in for a shard that Redis has lost. */
+function archived(watermark: Position): Held {
+  return { trimmed: watermark, applied: watermark, entries: [], more: false };
 }
 
 /** A page of what the database has up to T and Redis above it. `rows` is undefined where the database isn't needed. */

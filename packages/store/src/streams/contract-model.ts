@@ -2,6 +2,7 @@ import type { ConnectionKey } from '@halley/protocol/ids';
 
 import { shardOf } from '../shard.js';
 import {
+  BEFORE_ALL,
   MAX_CURSORS,
   type AppendAnswer,
   type AppendBatch,
@@ -20,6 +21,7 @@ interface ModelShard {
   epoch: string;
   applied: Position;
   trimmed: Position;
+  restored: Position;
   /** Everything ever appended in this life, in order. */
   appended: ShardEntry[];
 }
@@ -43,7 +45,7 @@ export class StreamsModel {
       const { position, id } = push;
       if (position <= state.applied) {
         for (const { stream } of targets) {
-          const newest = this.#newestOf(state, stream);
+          const newest = this.#toldNewest(state, stream);
           if (newest !== undefined) known.set(stream, known.get(stream) ?? newest);
         }
         continue;
@@ -74,7 +76,13 @@ export class StreamsModel {
   restore(shard: number, epoch: string, position: Position): ShardState {
     const state = this.#of(shard, epoch);
     if (state) return { applied: state.applied, trimmed: state.trimmed };
-    this.#shards.set(shard, { epoch, applied: position, trimmed: position, appended: [] });
+    this.#shards.set(shard, {
+      epoch,
+      applied: position,
+      trimmed: position,
+      restored: position,
+      appended: [],
+    });
     return { applied: position, trimmed: position };
   }
 
@@ -100,7 +108,7 @@ export class StreamsModel {
     const newest = new Map<string, Position>();
     for (const stream of streams) {
       const state = this.#shards.get(shardOf(stream, this.shards));
-      const position = state && this.#newestOf(state, stream);
+      const position = state && this.#toldNewest(state, stream);
       if (position !== undefined) newest.set(stream, position);
     }
     return newest;
@@ -144,6 +152,10 @@ export class StreamsModel {
 
   #held({ appended, trimmed }: ModelShard, after: Position): ShardEntry[] {
     return appended.filter(({ entry }) => entry.position > Math.max(after, trimmed));
+  }
+
+  #toldNewest(state: ModelShard, stream: string): Position | undefined {
+    return this.#newestOf(state, stream) ?? (state.restored === BEFORE_ALL ? undefined : state.restored);
   }
 
   #newestOf({ appended }: ModelShard, stream: string): Position | undefined {

@@ -8,6 +8,7 @@ import { StreamsModel } from './contract-model.js';
 import { BEFORE_ALL, type AppendBatch, type CursorWrite } from './streams.js';
 
 const SHARDS = [2, 3];
+const EPOCHS = ['e1', 'e2'];
 const STREAMS_A_SHARD = 3;
 
 const shard = fc.constantFrom(...SHARDS);
@@ -130,8 +131,7 @@ class ModelRun {
   }
 
   async compareAll(): Promise<void> {
-    for (const of of SHARDS)
-      for (const name of ['e1', 'e2']) await this.#compare(of, name, BEFORE_ALL, 100_000);
+    for (const of of SHARDS) for (const name of EPOCHS) await this.#compare(of, name, BEFORE_ALL, 100_000);
   }
 
   async #compare(of: number, epochName: string, after: number, maxEntries: number): Promise<void> {
@@ -142,7 +142,9 @@ class ModelRun {
     const queries = names.map((stream) => ({ ...NO_LIMITS, stream, after, maxEntries }));
     expect(await streams.state(of, named)).toEqual(model.state(of, named));
     expect(await streams.read(named, queries)).toEqual(queries.map((query) => model.read(named, query)));
-    expect(await streams.newest(names)).toEqual(model.newest(names));
+    // Until this run restores the shard it is another run's, whose streams are not asked for.
+    if (EPOCHS.some((name) => model.state(of, this.#epoch(name))))
+      expect(await streams.newest(names)).toEqual(model.newest(names));
     expect(await streams.scan(of, named, after, maxEntries)).toEqual(
       model.scan(of, named, after, maxEntries),
     );

@@ -75,6 +75,16 @@ export function readContract(fixture: (shard?: number) => ShardFixture): void {
       await shard.trim(1);
       expect(await shard.streams.newest([a, none, b])).toEqual(expected);
     });
+
+    test('is where the shard was restored, of a stream of which nothing else is known', async () => {
+      const shard = await fixture().begin(40);
+      const [known, none] = [shard.stream(), shard.stream()];
+      await shard.append([shard.push(41, [known]), shard.push(42, [shard.stream()])]);
+      await shard.trim(42);
+      expect([await shard.newest(known), await shard.newest(none)]).toEqual([41, 40]);
+      const again = await shard.offer(20, 30, [shard.push(25, [none])]);
+      expect(again).toMatchObject({ entries: [], known: [{ stream: none, newest: 40 }] });
+    });
   });
 
   describe('scan', () => {

@@ -48,7 +48,10 @@ export function streamsContract(adapter: string, makeHarness: () => Promise<Stre
           { stream: a, position: 3, prev: 2 },
           { stream: b, position: 3, prev: 2 },
         ],
-        known: [],
+        known: [
+          { stream: a, newest: 1 },
+          { stream: b, newest: 1 },
+        ],
       });
     });
 

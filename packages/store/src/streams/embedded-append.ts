@@ -3,6 +3,7 @@ import { HalleyError } from '@halley/protocol/error';
 import type { PlannedPush } from './append-plan.js';
 import { keyText, type ShardRecord, type StreamTables } from './embedded-tables.js';
 import {
+  BEFORE_ALL,
   ID_LIFETIME_MS,
   NEWEST_LIFETIME_MS,
   type AppendAnswer,
@@ -29,7 +30,7 @@ export function appendTo(
   for (const push of plan) {
     if (push.position <= state.applied) {
       for (const { stream } of push.targets) {
-        const newest = known.has(stream) ? undefined : newestOf(tables, stream, state, nowMs);
+        const newest = known.has(stream) ? undefined : toldNewest(tables, stream, state, nowMs);
         if (newest !== undefined) known.set(stream, newest);
       }
       continue;
@@ -87,7 +88,7 @@ function write(
 }
 
 /** The newest position of a stream in this life of its shard; by its entries when it was forgotten after its time. */
-export function newestOf(
+function newestOf(
   { newest, entries }: StreamTables,
   stream: string,
   { life }: ShardRecord,
@@ -99,6 +100,17 @@ export function newestOf(
   const last = entries.getKeys({ start: [name, Infinity], end: [name, -1], reverse: true, limit: 1 });
   for (const key of last) return Number(key[1]);
   return undefined;
+}
+
+/** What is told as newest: what came before the shard was restored is not known. */
+export function toldNewest(
+  tables: StreamTables,
+  stream: string,
+  state: ShardRecord,
+  nowMs: number,
+): Position | undefined {
+  const newest = newestOf(tables, stream, state, nowMs);
+  return newest ?? (state.restored === BEFORE_ALL ? undefined : state.restored);
 }
 
 /** Removes entries of a shard up to a position, of a bounded number of positions; answers whether more are left. */

@@ -8,6 +8,7 @@ export interface ShardRecord {
   readonly epoch: string;
   readonly applied: Position;
   readonly trimmed: Position;
+  readonly restored: Position;
   /** Grows with each restore. */
   readonly life: number;
 }

@@ -6,7 +6,7 @@ import type { Logger } from '@halley/service/log';
 import { openEmbeddedDatabase, type EmbeddedDatabase } from '../embedded-database.js';
 import { shardOf } from '../shard.js';
 import { planAppend } from './append-plan.js';
-import { appendTo, dropFrom, newestOf, writeFailure } from './embedded-append.js';
+import { appendTo, dropFrom, toldNewest, writeFailure } from './embedded-append.js';
 import { saveCursor, storedCursors } from './embedded-cursors.js';
 import { scanShard, pageOf } from './embedded-read.js';
 import { sweep, type SweepPlace } from './embedded-sweep.js';
@@ -96,7 +96,13 @@ export class EmbeddedStreams implements Streams {
       if (state?.epoch === epoch) return { applied: state.applied, trimmed: state.trimmed };
       dropFrom(tables, shard, Infinity, Infinity);
       const life = (state?.life ?? 0) + 1;
-      void tables.shards.put([shard], { epoch, applied: position, trimmed: position, life });
+      void tables.shards.put([shard], {
+        epoch,
+        applied: position,
+        trimmed: position,
+        restored: position,
+        life,
+      });
       return { applied: position, trimmed: position };
     });
   }
@@ -116,7 +122,7 @@ export class EmbeddedStreams implements Streams {
     const newest = new Map<string, Position>();
     for (const stream of streams) {
       const state = tables.shards.get([shardOf(stream, this.deps.shards)]);
-      const position = state && newestOf(tables, stream, state, this.#clock.now());
+      const position = state && toldNewest(tables, stream, state, this.#clock.now());
       if (position !== undefined) newest.set(stream, position);
     }
     return newest;

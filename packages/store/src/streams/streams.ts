@@ -102,8 +102,8 @@ export type AppendAnswer =
       readonly entries: readonly Appended[];
       readonly repeated: readonly Repeated[];
       /**
-       * Newest positions of the streams of pushes at or below what had been applied before, once each: entries may be
-       * among them.
+       * Newest positions of the streams of pushes at or below what had been applied before, once each, as
+       * {@link Streams.newest} answers them: entries may be among them.
        */
       readonly known: readonly { readonly stream: string; readonly newest: Position }[];
     };
@@ -168,7 +168,11 @@ export interface Streams extends Service {
   state(shard: number, epoch: string): Promise<ShardState | undefined>;
   /** Pages of several streams, each read atomically; undefined where the shard is empty or of another epoch. */
   read(epoch: string, queries: readonly ReadQuery[]): Promise<readonly (HeldPage | undefined)[]>;
-  /** Newest positions; a stream is absent when its last entry was appended a day ago and is trimmed, or its shard is empty. */
+  /**
+   * Newest positions. Of a stream of which no entry is known, since its last one was appended a day ago and is trimmed or
+   * was lost: where its shard was restored, as what came before is not known. Absent where that is the beginning, or when
+   * the shard is empty.
+   */
   newest(streams: readonly string[]): Promise<ReadonlyMap<string, Position>>;
   /**
    * Entries of a shard above max(after, trimmed), by position: all of each position, at most `maxEntries` positions and

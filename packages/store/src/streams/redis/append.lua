@@ -5,7 +5,7 @@
 --         targets, then stream and own part of each target
 -- Answers {'empty'} · {'behind', applied} · {'appended', applied before, prev of each entry in order,
 --         {position, 1 when the digest is another else 0}… of known ids, {stream, newest}… of pushes applied before}
-local state = redis.call('HMGET', KEYS[1], 'epoch', 'applied', 'trimmed', 'life')
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'applied', 'trimmed', 'life', 'restored')
 if state[1] ~= ARGV[1] then return { 'empty' } end
 local applied, trimmed, life = tonumber(state[2]), tonumber(state[3]), state[4]
 local before, through = tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -28,9 +28,9 @@ while at <= #ARGV do
   if here <= applied then
     for i = first, at - 1, 2 do
       local stream = ARGV[i]
-      local last = not named[stream] and newestOf(stream, life)
+      local last = not named[stream] and toldOf(stream, life, state[5])
       named[stream] = true
-      if last then known[#known + 1] = { stream, text(last) } end
+      if last then known[#known + 1] = { stream, last } end
     end
   elseif knownAt and knownAt ~= position then
     -- The same position is the same push: it was taken in before the shard was lost.

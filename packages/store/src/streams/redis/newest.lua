@@ -1,8 +1,7 @@
 -- ARGV streams of one shard. Answers the newest position of each, or ''.
-local life = redis.call('HGET', KEYS[1], 'life')
+local state = redis.call('HMGET', KEYS[1], 'life', 'restored')
 local answer = {}
 for i = 1, #ARGV do
-  local newest = life and newestOf(ARGV[i], life)
-  answer[i] = newest and text(newest) or ''
+  answer[i] = state[1] and toldOf(ARGV[i], state[1], state[2]) or ''
 end
 return answer

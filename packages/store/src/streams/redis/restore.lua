@@ -5,5 +5,6 @@ local state = redis.call('HMGET', KEYS[1], 'epoch', 'applied', 'trimmed')
 if state[1] == ARGV[1] then return { state[2], state[3] } end
 redis.call('DEL', KEYS[1])
 if drop('+inf', tonumber(ARGV[4])) then return nil end
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'applied', ARGV[2], 'trimmed', ARGV[2], 'life', ARGV[3])
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'applied', ARGV[2], 'trimmed', ARGV[2], 'restored', ARGV[2],
+  'life', ARGV[3])
 return { ARGV[2], ARGV[2] }

@@ -1,6 +1,6 @@
 -- Goes before every script of the streams. KEYS[1] is the state of the shard, `…{p}:s:state`; all other keys of the script
 -- begin with the same `…{p}:s:`, and so are in the same slot:
---   state        hash    epoch, applied, trimmed, life (another each time the shard is restored)
+--   state        hash    epoch, applied, trimmed, restored (where), life (another each time the shard is restored)
 --   e:{stream}   zset    position -> position:prev:own part of the entry
 --   n:{stream}   string  newest position:life, for 24 h
 --   i            zset    position -> position:(length:stream)…, the streams that have an entry there
@@ -27,6 +27,13 @@ local function newestOf(stream, life)
   end
   local last = redis.call('ZREVRANGE', base .. 'e:' .. stream, 0, 0, 'WITHSCORES')
   if last[2] then return tonumber(last[2]) end
+end
+
+-- What is told as newest: what came before the shard was restored is not known.
+local function toldOf(stream, life, restored)
+  local newest = newestOf(stream, life)
+  if newest then return text(newest) end
+  if tonumber(restored) >= 0 then return restored end
 end
 
 -- The streams in a member of the index.
