@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 
 import { createLogicApp } from './app.js';
 import { checkLogicConfig, logicConfig } from './config.js';
+import { embeddedStores } from './testing/embedded-stores.js';
 import { FakeBus } from './testing/fake-bus.js';
 import { type LogicFixture, startLogic } from './testing/logic-fixture.js';
 
@@ -111,11 +112,20 @@ describe('a running logic', () => {
   test('readiness names what is missing', async () => {
     bus.isHealthy = false;
     logic.routes.healthy = () => false;
+    logic.stores.streams.healthy = () => false;
     expect(await readiness()).toEqual({
       status: 503,
-      body: { ready: false, missing: ['bus: not reached', 'route store: not reached'] },
+      body: {
+        ready: false,
+        missing: ['bus: not reached', 'route store: not reached', 'streams: not reached'],
+      },
     });
     expect((await fetch(`${logic.ops}/healthz`)).status).toBe(200);
+  });
+
+  test('is ready while the archive is away, as pushes and connections do not need it', async () => {
+    logic.stores.archive.healthy = () => false;
+    expect((await readiness()).status).toBe(200);
   });
 
   test('shows its metrics with units', async () => {
@@ -166,9 +176,12 @@ test('a taken port ends the start in one line, and nothing stays open', async ()
   const registry = new EmbeddedRegistry({ log });
   await registry.start();
   const flags = ['--auth.mode', 'open', '--grpc.port', '0', '--http.port', String(port), '--ops.port', '0'];
+  const bus = new FakeBus();
+  const stores = await embeddedStores(bus);
   const app = createLogicApp(configure(...flags), {
+    ...stores,
     registry,
-    bus: new FakeBus(),
+    bus,
     routes: new EmbeddedRoutes({ leaseMs: 1_000 }),
     log,
     metrics: new Metrics({ process: false }),
@@ -176,6 +189,7 @@ test('a taken port ends the start in one line, and nothing stays open', async ()
   await expect(app.start()).rejects.toThrow(String(port));
   expect((await registry.watch('logic')).nodes()).toEqual([]);
   await registry.stop(0);
+  await stores.stop();
   await new Promise((resolve) => holder.close(resolve));
 });
 
@@ -191,6 +205,7 @@ test('no token, body or API key is logged, also not at the finest level', async 
   };
   stream.write = (line) => void lines.push(line);
   const bus = new FakeBus();
+  const stores = await embeddedStores(bus);
   const registry = new EmbeddedRegistry({ log });
   await registry.start();
   const secrets = '[{ name: shop, key: the-api-key }]';
@@ -207,6 +222,7 @@ test('no token, body or API key is logged, also not at the finest level', async 
     secrets,
   ];
   const app = createLogicApp(configure(...flags), {
+    ...stores,
     registry,
     bus,
     routes: new EmbeddedRoutes({ leaseMs: 1_000 }),
@@ -224,6 +240,7 @@ test('no token, body or API key is logged, also not at the finest level', async 
   ).text();
   await app.stop(1_000);
   await registry.stop(0);
+  await stores.stop();
   written.mockRestore();
   expect(lines.length).toBeGreaterThan(0);
   expect(lines.join('')).not.toMatch(/the-api-ke|the-body/);

@@ -72,7 +72,16 @@ export function assembleLogic(deps: LogicDeps): Logic {
   const keys = new ApiKeys(config.api.keys, !config.insecure && !isLoopback(config.node.bind));
   const admission = new Admission({ ...config.push, clock });
   watchAdmission(deps.metrics, admission);
-  const acceptor = new PushAcceptor({ bus, routes, streams, admission, clock, log, metrics });
+  const acceptor = new PushAcceptor({
+    bus,
+    routes,
+    streams,
+    admission,
+    maxRecordBytes: config.bus.maxRecordBytes,
+    clock,
+    log,
+    metrics,
+  });
   const online = new Online({ routes, clock });
   const balancer = new Balancer(config.nodes.regionWeight);
   const nodes = new ClientNodes(balancer, new Regions(config.nodes.regions, config.node.region), {

@@ -1,5 +1,7 @@
 import { Metadata } from '@grpc/grpc-js';
 import { call } from '@halley/cluster/grpc/client';
+import type { ConnectionKey } from '@halley/protocol/ids';
+import { shardOf } from '@halley/store/shard';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { FakeBus } from '../testing/fake-bus.js';
@@ -45,6 +47,80 @@ describe('SessionService', () => {
       call(logic.sessions.Disconnect.bind(logic.sessions), { comet, mid: '1', key: 'k', owner });
     expect(await disconnect('0')).toEqual({ has: false });
     expect(await disconnect(reply.owner)).toEqual({ has: true });
+  });
+
+  test('Connect tells where the device goes on, Renew and Disconnect keep it, and Read answers what is there', async () => {
+    await start();
+    const { sessions, stores } = logic;
+    const shard = shardOf('u/1', bus.partitions());
+    await stores.streams.restore(shard, bus.epoch, 40);
+    const cursorAt = (position: number) => ({ stream: 'u/1', epoch: bus.epoch, position });
+    const first = await connect('{"mid":1,"key":"k"}');
+    const told = { stream: 'u/1', epoch: bus.epoch, position: '40' };
+    expect(first).toMatchObject({ stream: told, keeps_cursor: true, at_end: true });
+    expect(await connect('{"key":"nobody"}')).toMatchObject({ stream: null, keeps_cursor: false });
+
+    const targets = [{ stream: 'u/1', keys: ['k' as ConnectionKey] }];
+    const fields = {
+      operation: 7,
+      acceptedAtMs: 1,
+      expireAtMs: 5,
+      traceparent: 't',
+      caller: 'c',
+      digest: 'd',
+    };
+    const push = (position: number) => ({
+      ...fields,
+      position,
+      id: `${position}`,
+      body: Buffer.from('hi'),
+      targets,
+    });
+    const batch = { shard, epoch: bus.epoch, before: 40, through: 60, pushes: [push(50), push(60)] };
+    await stores.streams.append(batch);
+    const session = { mid: '1', key: 'k', owner: first.owner };
+    const renewed = await call(sessions.Renew.bind(sessions), {
+      comet,
+      sessions: [{ ...session, cursor: cursorAt(50), wants_newest: true }],
+    });
+    expect(renewed.newest).toEqual(['60']);
+
+    const read = (reads: object[]) => call(sessions.Read.bind(sessions), { reads });
+    const ask = { stream: 'u/1', epoch: bus.epoch, after: 40, max_entries: 1, max_bytes: 0 };
+    const { pages } = await read([ask, { ...ask, after: 60 }, { ...ask, epoch: 'other', max_entries: 9 }]);
+    expect(pages).toMatchObject([
+      { epoch: bus.epoch, through: '50', more: true, gap: false },
+      { entries: [], through: '60', more: false },
+      { through: '60', gap: true, gap_after: '-1', gap_through: '-1' },
+    ]);
+    expect(pages[0]?.entries).toEqual([
+      {
+        position: '50',
+        id: '50',
+        operation: 7,
+        body: Buffer.from('hi'),
+        keys: ['k'],
+        expire_at_ms: '5',
+        traceparent: 't',
+      },
+    ]);
+    await expect(read([ask, { ...ask, stream: '' }])).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: 'reads[1].stream: is empty',
+    });
+    await expect(read(Array.from({ length: 257 }, () => ask))).rejects.toMatchObject({
+      code: 'invalid_argument',
+    });
+
+    const disconnect = { comet, ...session, cursor: cursorAt(60) };
+    await call(sessions.Disconnect.bind(sessions), disconnect);
+    expect(await connect('{"mid":1,"key":"k"}')).toMatchObject({ stream: { position: '60' }, at_end: false });
+    const without = { comet, counter: 9, token: Buffer.from('{"mid":1,"key":"k"}'), without_cursor: true };
+    expect(await call(sessions.Connect.bind(sessions), without)).toMatchObject({
+      stream: { position: '60' },
+      keeps_cursor: false,
+      at_end: true,
+    });
   });
 
   test('a takeover closes the connection on the other comet', async () => {

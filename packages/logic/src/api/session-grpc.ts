@@ -89,13 +89,10 @@ function streamOf(start: StreamStart | undefined) {
 
 function readsOf(reads: readonly StreamRead__Output[]): StreamRead[] {
   if (reads.length > MAX_READS) throw invalid('reads', `more than ${MAX_READS}`);
-  return reads.map(({ stream, epoch, after, max_entries, max_bytes }) => ({
-    stream,
-    epoch,
-    after: Number(after),
-    maxEntries: max_entries,
-    maxBytes: max_bytes,
-  }));
+  return reads.map(({ stream, epoch, after, max_entries, max_bytes }, index) => {
+    if (stream === '') throw invalid(`reads[${index}].stream`, 'is empty');
+    return { stream, epoch, after: Number(after), maxEntries: max_entries, maxBytes: max_bytes };
+  });
 }
 
 function pageOf({ epoch, entries, through, more, gap }: StreamPage): StreamPageMessage {

@@ -4,6 +4,7 @@ import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
 import { EmbeddedRoutes } from '@halley/store/routes/embedded';
+import { RecordsTooLarge } from '@halley/store/bus/bus';
 import { shardOf, streamOf } from '@halley/store/shard';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 
@@ -15,6 +16,7 @@ import { joinErrors, resultOf } from './outcome.js';
 import { readPush } from './target.js';
 
 const NOW = 1_900_000_000_000;
+const MAX_RECORD_BYTES = 1_048_576;
 const limits = { maxBodyBytes: 100, maxTargets: 10 };
 const request = (fields: Partial<PushRequest__Output>): PushRequest__Output => ({
   target: null,
@@ -35,6 +37,7 @@ const userPartition = (mid: string) => shardOf(streamOf.user(mid as UserId), 24)
 let monotonicMs = 0;
 const clock = { now: () => NOW, monotonicMs: () => monotonicMs };
 let bus: FakeBus;
+let full = false;
 let routes: EmbeddedRoutes;
 let acceptor: PushAcceptor;
 const metrics = logicMetrics(new Metrics({ process: false }));
@@ -48,7 +51,17 @@ const setUp = (maxInFlight = 100, maxQueuedBytes = 1_000) => {
   bus = new FakeBus();
   routes = new EmbeddedRoutes({ leaseMs: 60_000 });
   const admission = new Admission({ maxInFlight, maxQueuedBytes, clock });
-  acceptor = new PushAcceptor({ bus, routes, admission, clock, log: silentLogger(), metrics });
+  full = false;
+  acceptor = new PushAcceptor({
+    bus,
+    routes,
+    streams: { full: () => full },
+    admission,
+    maxRecordBytes: MAX_RECORD_BYTES,
+    clock,
+    log: silentLogger(),
+    metrics,
+  });
 };
 const claim = (mid: string, key: string) =>
   routes.claim({
@@ -170,6 +183,24 @@ describe('records', () => {
     expect(partitionOf('seven')).toBe(shardOf('k/seven', 24));
   });
 
+  test('say whose each key was when the push was accepted, as that decided where it went', async () => {
+    await claim('7', 'one');
+    await claim('0', 'anonymous');
+    await claim('7', 'two');
+    await acceptor.accept(read({ target: keys('one', 'anonymous', 'two', 'unknown') }), origin());
+    const owners = bus.pushes().flatMap((push) => {
+      expect(push.key_owners).toHaveLength(push.keys.length);
+      return push.keys.map((key, index) => [key, push.key_owners[index]]);
+    });
+    expect(Object.fromEntries(owners)).toEqual({ one: '7', two: '7', anonymous: '0', unknown: '0' });
+    const ofSeven = bus.pushes().find((push) => push.keys.includes('one'));
+    expect(ofSeven?.keys).toContain('two');
+
+    bus.calls.length = 0;
+    await acceptor.accept(read({ target: users('7') }), origin());
+    expect(bus.pushes()[0]).toMatchObject({ keys: [], key_owners: [] });
+  });
+
   test('small pushes of a batch share records, in order; a large one stands alone', async () => {
     setUp(10_000, 10_000_000);
     const many = Array.from({ length: 1_500 }, (_, index) => read({ target: room('a'), id: String(index) }));
@@ -268,6 +299,85 @@ describe('outcomes', () => {
     await acceptor.accept(read({ target: users('1') }), origin({ deadlineMs: 99 }));
     expect(bus.calls[0]?.options).toEqual({ deadlineMs: 99 });
   });
+});
+
+describe('what the bus would refuse for its size', () => {
+  const body = (bytes: number) => ({ body: Buffer.alloc(bytes) });
+  const push = (mids: readonly string[], bytes: number) => ({
+    ...read({ target: users(...mids) }),
+    ...body(bytes),
+  });
+  beforeEach(() => setUp(100, 100 * MAX_RECORD_BYTES));
+
+  test('is refused for good, naming the limit, and is in no partition at all', async () => {
+    const long = (count: number) =>
+      Array.from({ length: count }, (_, index) => `${index}${'x'.repeat(4_000)}` as ConnectionKey);
+    await claim('7', 'other');
+    routes.owners = async (list) =>
+      new Map(list.map((key) => [key, (key === 'other' ? '8' : '7') as UserId]));
+    const tooMany = read({ target: keys('other') });
+    const target = { kind: 'keys' as const, keys: ['other' as ConnectionKey, ...long(300)] };
+    await expect(acceptor.accept({ ...tooMany, target }, origin())).rejects.toMatchObject({
+      code: 'invalid_argument',
+      retryable: false,
+      message: expect.stringMatching(/^target and body: .*bus\.maxRecordBytes \(1048576\)/),
+    });
+    expect(bus.calls).toEqual([]);
+    await acceptor.accept({ ...tooMany, target: { kind: 'keys', keys: long(200) } }, origin());
+    expect(bus.calls).toHaveLength(1);
+  });
+
+  test('costs others of its batch nothing', async () => {
+    const batch = [
+      push(['1'], 10),
+      push(['1'], MAX_RECORD_BYTES),
+      push(['2'], 20),
+      push(['1'], MAX_RECORD_BYTES - 1_000),
+    ];
+    const answers = await acceptor.acceptAll(batch, origin());
+    expect(answers.map((error) => error?.code)).toEqual([
+      undefined,
+      'invalid_argument',
+      undefined,
+      undefined,
+    ]);
+    expect(
+      bus
+        .pushes()
+        .map(({ id }) => id)
+        .toSorted(),
+    ).toEqual([batch[0], batch[2], batch[3]].map((one) => String(one?.id)).toSorted());
+    expect(resultOf('', answers[1]).outcome).toBe('OUTCOME_REFUSED');
+  });
+
+  test('is refused for good also when the brokers allow less than is configured', async () => {
+    bus.answer = () => new RecordsTooLarge(1);
+    await expect(acceptor.accept(push(['1'], 1_000), origin())).rejects.toMatchObject({
+      code: 'invalid_argument',
+    });
+    // Together with others: each may fit alone.
+    bus.answer = () => new HalleyError('bus_refused', undefined, { cause: new RecordsTooLarge(2) });
+    await expect(acceptor.accept(push(['1'], 1_000), origin())).rejects.toMatchObject({
+      code: 'bus_refused',
+      retryable: true,
+    });
+  });
+});
+
+test('while the store of streams is full every push is refused, with a hint, and none is written', async () => {
+  full = true;
+  const answers = await acceptor.acceptAll(
+    [read({ target: users('1') }), read({ target: room('r') })],
+    origin(),
+  );
+  for (const error of answers) {
+    expect(error).toMatchObject({ code: 'store_full', retryable: true, retryAfterMs: expect.any(Number) });
+    expect(resultOf('', error).outcome).toBe('OUTCOME_REFUSED');
+  }
+  expect(bus.calls).toEqual([]);
+  full = false;
+  await acceptor.accept(read({ target: users('1') }), origin());
+  expect(bus.calls).toHaveLength(1);
 });
 
 describe('admission', () => {

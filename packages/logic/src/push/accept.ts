@@ -2,7 +2,7 @@ import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
-import { Topic, type Bus } from '@halley/store/bus/bus';
+import { RecordsTooLarge, Topic, type Bus } from '@halley/store/bus/bus';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
 
@@ -10,7 +10,7 @@ import type { LogicMetrics } from '../metrics.js';
 import type { Admission } from './admission.js';
 import { Lanes, type Lane } from './lane.js';
 import { joinErrors, outcomeOf } from './outcome.js';
-import { packRecords, type PackedRecord } from './record.js';
+import { packWithin, recordBytes, tooLarge, type PackedRecord } from './record.js';
 import type { PushMessage } from './target.js';
 
 export interface PushAcceptorDeps {
@@ -18,6 +18,8 @@ export interface PushAcceptorDeps {
   readonly routes: Routes;
   readonly streams: Pick<Streams, 'full'>;
   readonly admission: Admission;
+  /** What the bus takes as one record at most. */
+  readonly maxRecordBytes: number;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: LogicMetrics;
@@ -34,6 +36,9 @@ export interface PushOrigin {
   /** When the caller stops waiting (Clock.monotonicMs): later the push is not written any more. */
   readonly deadlineMs?: number | undefined;
 }
+
+/** Room is made by the archive, in seconds rather than milliseconds. */
+const FULL_RETRY_MS = 1_000;
 
 const NO_OWNERS: ReadonlyMap<ConnectionKey, UserId> = new Map();
 
@@ -98,21 +103,25 @@ export class PushAcceptor {
   ): Promise<(HalleyError | undefined)[]> {
     const { bus, streams, clock } = this.deps;
     // Job pauses then: what is not taken in is not accepted.
-    if (streams.full()) return pushes.map(() => new HalleyError('store_full'));
+    if (streams.full())
+      return pushes.map(() => new HalleyError('store_full', undefined, { retryAfterMs: FULL_RETRY_MS }));
     if (origin.deadlineMs !== undefined && origin.deadlineMs <= clock.monotonicMs()) {
       return pushes.map(() => new HalleyError('deadline_exceeded'));
     }
-    const packed = packRecords(pushes, {
+    const context = {
       partitions: bus.partitions(Topic.Push),
       owners,
       acceptedAtMs: clock.now(),
       traceparent: origin.traceparent,
       caller: origin.caller,
-    });
-    const written = packed.map((one) => this.#write(one, origin));
-    const outcomes = pushes.map((): (HalleyError | undefined)[] => []);
+    };
+    const { records, refused } = packWithin(pushes, context, this.deps.maxRecordBytes);
+    const written = records.map((one) => this.#write(one, origin));
+    const outcomes = pushes.map((_, index): (HalleyError | undefined)[] =>
+      refused.has(index) ? [refused.get(index)] : [],
+    );
     for (const [at, error] of (await Promise.all(written)).entries()) {
-      for (const index of packed[at]?.pushes ?? []) outcomes[index]?.push(error);
+      for (const index of records[at]?.pushes ?? []) outcomes[index]?.push(error);
     }
     return outcomes.map(joinErrors);
   }
@@ -123,6 +132,8 @@ export class PushAcceptor {
       await this.deps.bus.produce(Topic.Push, [record], deadlineMs === undefined ? {} : { deadlineMs });
       return undefined;
     } catch (error) {
+      // The brokers may allow less than the configuration says.
+      if (RecordsTooLarge.in(error)?.records === 1) return tooLarge(recordBytes(record), 'the bus takes');
       return HalleyError.from(error);
     }
   }

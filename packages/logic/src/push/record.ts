@@ -1,5 +1,6 @@
 import { codec, protos } from '@halley/cluster/grpc/protos';
 import type { Push } from '@halley/cluster/grpc/gen/halley/delivery/v1/Push';
+import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import type { BusRecord } from '@halley/store/bus/bus';
 import { shardOf, streamOf } from '@halley/store/shard';
@@ -12,8 +13,11 @@ const records = codec(protos.halley.delivery.v1.Record);
 const MAX_PUSHES_PER_RECORD = 1_024;
 /** Pushes are packed together up to this; a larger one stands alone. */
 const MAX_PACKED_BYTES = 512 * 1_024;
-/** What a push takes in a record beside body and names, roughly. */
+/** What a push takes in a record beside body, id and names, roughly. */
 const PUSH_OVERHEAD_BYTES = 200;
+
+/** What a record takes of the bus's bound beside key and value, or a little more. */
+const RECORD_OVERHEAD_BYTES = 128;
 
 /** Who anonymous connections and unknown keys belong to. */
 const NOBODY = '0' as UserId;
@@ -35,6 +39,54 @@ export interface PackedRecord {
   readonly pushes: readonly number[];
 }
 
+/** Records, and why pushes (by index) are in none of them. */
+export interface PackedWithin {
+  readonly records: readonly PackedRecord[];
+  readonly refused: ReadonlyMap<number, HalleyError>;
+}
+
+/**
+ * As {@link packRecords}, without pushes of which a partition's part is larger than a record may be. They are in no record:
+ * what the bus would refuse in one partition must not appear in another.
+ */
+export function packWithin(
+  pushes: readonly PushMessage[],
+  context: RecordContext,
+  maxRecordBytes: number,
+): PackedWithin {
+  const records = packRecords(pushes, context);
+  const refused = new Map<number, HalleyError>();
+  for (const { record, pushes: carried } of records) {
+    const bytes = recordBytes(record);
+    if (bytes <= maxRecordBytes) continue;
+    for (const index of carried)
+      refused.set(index, tooLarge(bytes, `bus.maxRecordBytes (${maxRecordBytes})`));
+  }
+  if (refused.size === 0) return { records, refused };
+  const kept = [...pushes.keys()].filter((index) => !refused.has(index));
+  const repacked = packRecords(
+    kept.map((index) => pushes[index]!),
+    context,
+  );
+  return {
+    records: repacked.map((one) => ({ ...one, pushes: one.pushes.map((at) => kept[at]!) })),
+    refused,
+  };
+}
+
+/** What a record takes of what the bus allows, or a little more. */
+export function recordBytes({ key, value }: BusRecord): number {
+  return RECORD_OVERHEAD_BYTES + Buffer.byteLength(key) + value.byteLength;
+}
+
+/** Of a push that no bus takes, however often it is repeated. `limit` says which bound it is over. */
+export function tooLarge(bytes: number, limit: string): HalleyError {
+  return new HalleyError(
+    'invalid_argument',
+    `target and body: together ${bytes} bytes in one partition of the bus, more than ${limit}; send fewer targets at once or a smaller body`,
+  );
+}
+
 /**
  * Packs pushes into records: each push once in every partition that has one of its targets, naming all its targets
  * there. Records of one partition stand in the order of the pushes; several small pushes share a record.
@@ -49,8 +101,9 @@ export function packRecords(pushes: readonly PushMessage[], context: RecordConte
     });
   };
   for (const [index, push] of pushes.entries()) {
+    const ownBytes = PUSH_OVERHEAD_BYTES + push.body.length + Buffer.byteLength(push.id + context.caller);
     for (const [partition, slice] of slicesOf(push, context)) {
-      const bytes = push.body.length + slice.nameBytes + PUSH_OVERHEAD_BYTES;
+      const bytes = ownBytes + slice.nameBytes;
       let record = open.get(partition);
       if (
         record &&

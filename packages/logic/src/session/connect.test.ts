@@ -8,6 +8,7 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 
 import { OpenVerifier } from '../auth/open.js';
 import { logicMetrics } from '../metrics.js';
+import type { Device, StreamStart } from '../streams/cursor.js';
 import { Connector } from './connect.js';
 import { disconnect } from './disconnect.js';
 import { GoimSessions } from './goim-session.js';
@@ -19,6 +20,8 @@ const metrics = logicMetrics(registry);
 let routes: EmbeddedRoutes;
 let connector: Connector;
 let kicker: Kicker;
+let cursors: { open: (device: Device) => Promise<StreamStart> };
+let opened: Device[];
 let kicks: { node: string; request: KickRequest }[];
 let failing: Set<string>;
 let counter = 0;
@@ -40,7 +43,20 @@ beforeEach(() => {
     },
   };
   kicker = new Kicker({ comets, metrics, log: silentLogger() });
-  connector = new Connector({ verifier: new OpenVerifier(), routes, kicker, metrics });
+  opened = [];
+  cursors = {
+    open: async (device) => {
+      opened.push(device);
+      return { stream: `u/${device.mid}`, epoch: 'e', position: 7, kept: device.keyGiven, atEnd: true };
+    },
+  };
+  connector = new Connector({
+    verifier: new OpenVerifier(),
+    routes,
+    kicker,
+    cursors: { open: (device) => cursors.open(device) },
+    metrics,
+  });
 });
 
 describe('connect', () => {
@@ -98,6 +114,39 @@ describe('connect', () => {
     await connect('{"mid":1,"key":"k"}', at('a'));
     await expect(connect('{"mid":2,"key":"k"}', at('b'))).rejects.toMatchObject({ code: 'key_in_use' });
     expect(kicks).toEqual([]);
+  });
+
+  test('tells where the device goes on in the stream of its user, looked up once the route is written', async () => {
+    let found = 0;
+    const { open } = cursors;
+    cursors.open = async (device) => {
+      found = (await routes.find({ keys: [device.key] })).keys.size;
+      return open(device);
+    };
+    const { start, owner } = await connect('{"mid":1,"key":"k"}', at('a'));
+    expect(start).toEqual({ stream: 'u/1', epoch: 'e', position: 7, kept: true, atEnd: true });
+    expect(opened).toEqual([{ mid: '1', key: 'k', owner, keyGiven: true }]);
+    expect(found).toBe(1);
+  });
+
+  test('only a key that the client gave, and a comet that keeps cursors, know the device again', async () => {
+    expect((await connect('{"mid":1}', at('a'))).start?.kept).toBe(false);
+    const token = Buffer.from('{"mid":1,"key":"k"}');
+    const { start } = await connector.connect({ token, at: at('a'), counter: 99, withoutCursor: true });
+    expect(start?.kept).toBe(false);
+  });
+
+  test('an anonymous connection has no stream', async () => {
+    expect(await connect('{"key":"k"}', at('a'))).not.toHaveProperty('start');
+    expect(opened).toEqual([]);
+  });
+
+  test('where the stream cannot be looked up nobody is let in, and the route goes', async () => {
+    cursors.open = () => Promise.reject(new HalleyError('store_unavailable'));
+    await expect(connect('{"mid":1,"key":"k"}', at('a'))).rejects.toMatchObject({
+      code: 'store_unavailable',
+    });
+    expect((await routes.find({ keys: ['k' as ConnectionKey] })).keys.size).toBe(0);
   });
 
   test('refusals are counted by reason', async () => {

@@ -6,7 +6,7 @@ import { v4 as uuidv4 } from 'uuid';
 
 import type { TokenVerifier, VerifiedToken } from '../auth/verifier.js';
 import type { LogicMetrics } from '../metrics.js';
-import type { Cursors, StreamStart } from '../streams/cursor.js';
+import type { Cursors, Device, StreamStart } from '../streams/cursor.js';
 import type { Kicker } from './kick.js';
 
 export interface ConnectDeps {
@@ -40,6 +40,9 @@ export interface Connected {
   readonly start?: StreamStart;
 }
 
+/** The user of connections without one. */
+const ANONYMOUS = '0';
+
 /** Lets connections in: verifies the token and writes the route, which takes over the key from an older connection. */
 export class Connector {
   constructor(private readonly deps: ConnectDeps) {}
@@ -52,7 +55,7 @@ export class Connector {
     withoutCursor = false,
     abandoned,
   }: ConnectAttempt): Promise<Connected> {
-    const { verifier, routes, kicker, cursors, metrics } = this.deps;
+    const { verifier, routes, kicker, metrics } = this.deps;
     try {
       const verified = await verifier.verify(token);
       if (abandoned?.()) throw new HalleyError('deadline_exceeded');
@@ -62,15 +65,24 @@ export class Connector {
       if (displaced && !(displaced.at.node === at.node && displaced.at.incarnation === at.incarnation)) {
         kicker.kickLater([displaced], CloseCode.TakenOver, 'taken over', 'taken_over');
       }
+      const route = { mid: verified.mid, key, owner };
       const keyGiven = verified.key !== '' && !withoutCursor;
-      const start =
-        verified.mid === '0'
-          ? {}
-          : { start: await cursors.open({ mid: verified.mid, key, owner, keyGiven }) };
+      const start = verified.mid === ANONYMOUS ? {} : { start: await this.#open({ ...route, keyGiven }) };
       metrics.connects.inc();
       return { token: verified, key, owner, ...start };
     } catch (error) {
       metrics.authFailures.inc({ reason: HalleyError.from(error).code });
+      throw error;
+    }
+  }
+
+  /** Where it goes on; without an answer it is not let in, and its route goes. */
+  async #open(device: Device): Promise<StreamStart> {
+    try {
+      return await this.deps.cursors.open(device);
+    } catch (error) {
+      // One that cannot be removed either goes with its lease.
+      await this.deps.routes.release(device).catch(() => undefined);
       throw error;
     }
   }

@@ -8,8 +8,8 @@ import { streamOf } from '@halley/store/shard';
 import { BEFORE_ALL, type Cursor, type CursorWrite, type Position } from '@halley/store/streams/streams';
 
 import { invalid } from '../push/target.js';
-import { readComet } from './comet-ref.js';
 import type { Cursors } from '../streams/cursor.js';
+import { readComet } from './comet-ref.js';
 import type { Online } from './online.js';
 
 /** Sessions or rooms of one renewal. */
@@ -41,20 +41,21 @@ export async function renew(
   if (request.rooms.length > MAX_SLICE) throw invalid('rooms', `more than ${MAX_SLICE}`);
   const counts = request.online?.room_counts;
   const { sessions } = request;
-  const [{ generation, superseded }, newest] = await Promise.all([
+  const [{ generation, superseded }] = await Promise.all([
     routes.renew({
       at,
-      sessions: request.sessions.map(({ mid, key, owner }) => ({
+      sessions: sessions.map(({ mid, key, owner }) => ({
         mid: mid as UserId,
         key: key as ConnectionKey,
         owner,
       })),
       rooms: request.rooms as RoomId[],
     }),
-    newestOf(sessions, cursors),
     cursors.save(sessions.flatMap(cursorsOf)),
     counts ? online.put(at.node, counts) : undefined,
   ]);
+  // Behind the routes: what is appended from now on finds them, and what was appended before is told here.
+  const newest = await newestOf(sessions, cursors);
   const reply = { generation, superseded: [...superseded], route_lease_ms: routeLeaseMs, newest };
   if (!counts) return reply;
   const totals = await online.totals();

@@ -1,4 +1,5 @@
 import type { Archive } from '@halley/store/archive/archive';
+import { fitting } from '@halley/store/archive/page';
 import { shardOf } from '@halley/store/shard';
 import {
   BEFORE_ALL,
@@ -18,7 +19,7 @@ export interface StreamReaderDeps {
   readonly epoch: () => string;
 }
 
-/** A read of one stream above a position. */
+/** A read of one stream above a position. Limits of 0 are as much as is allowed. */
 export interface StreamRead extends ReadQuery {
   /** The epoch that `after` belongs to. */
   readonly epoch: string;
@@ -29,7 +30,7 @@ export interface StreamPage {
   /** Another than was asked for: `after` meant nothing, the page begins at the floor. */
   readonly epoch: string;
   readonly entries: readonly Omit<StreamEntry, 'prev'>[];
-  /** Nothing between the position read from, or the gap, and here is missing from the page. */
+  /** Nothing between the position read from, or the gap, and here is missing from the page. Never below either. */
   readonly through: Position;
   /** Whether entries above `through` are known to be there. */
   readonly more: boolean;
@@ -37,9 +38,15 @@ export interface StreamPage {
   readonly gap?: { readonly after: Position; readonly through: Position };
 }
 
-/** Limits of one read, which a caller's own are held to. */
-export const MAX_READ_ENTRIES = 1_000;
-export const MAX_READ_BYTES = 2 * 1_024 * 1_024;
+/** Limits of one page, which a caller's own are held to. */
+export const MAX_PAGE_ENTRIES = 1_000;
+export const MAX_PAGE_BYTES = 2 * 1_048_576;
+/** The pages of one answer together, but for one large entry: below what a gRPC message may be. */
+export const MAX_ANSWER_BYTES = 4 * 1_048_576;
+/** However many streams are asked for, each may answer so much. */
+const MIN_PAGE_BYTES = 64 * 1_024;
+/** What an entry takes in an answer beside its body, roughly. */
+const ENTRY_BYTES = 256;
 
 /**
  * Reads streams as DELIVERY's `Read(stream, cursor)`: first the hot part with its bounds, in one step, then the archive up to
@@ -49,47 +56,80 @@ export const MAX_READ_BYTES = 2 * 1_024 * 1_024;
 export class StreamReader {
   constructor(private readonly deps: StreamReaderDeps) {}
 
-  /** Pages in the order of the reads. */
+  /** Pages in the order of the reads. The first holds something where there is something; later ones may be put off. */
   async read(reads: readonly StreamRead[]): Promise<readonly StreamPage[]> {
     const epoch = this.deps.epoch();
+    const share = Math.max(MIN_PAGE_BYTES, Math.floor(MAX_ANSWER_BYTES / reads.length));
     const queries = reads.map(({ stream, after, epoch: asked, maxEntries, maxBytes }): ReadQuery => ({
       stream,
+      // Positions of another epoch cannot be compared.
       after: asked === epoch ? after : BEFORE_ALL,
-      maxEntries: within(maxEntries, MAX_READ_ENTRIES),
-      maxBytes: within(maxBytes, MAX_READ_BYTES),
+      maxEntries: within(maxEntries, MAX_PAGE_ENTRIES),
+      maxBytes: within(maxBytes, Math.min(MAX_PAGE_BYTES, share)),
     }));
     const held = await this.deps.streams.read(epoch, queries);
-    return Promise.all(
+    const pages = await Promise.all(
       queries.map(async (query, index) => {
-        const hot = held[index] ?? (await this.#ofLostShard(query.stream, epoch));
-        const page = await this.#page(query, epoch, hot);
-        // Positions of another epoch cannot be compared: all of it is lost, as far as anybody knows.
+        const page = await this.#page(query, epoch, held[index] ?? (await this.#ofLostShard(query, epoch)));
+        // All that the caller had is lost, as far as anybody knows.
         if (reads[index]?.epoch === epoch || page.gap) return page;
         return { ...page, gap: { after: BEFORE_ALL, through: BEFORE_ALL } };
       }),
     );
+    return fittingAnswer(queries, pages);
   }
 
-  /** A shard that was lost, or never written: everything that stood in it up to the watermark is archived. */
-  async #ofLostShard(stream: string, epoch: string): Promise<HeldPage> {
+  /**
+   * A shard that Redis has lost and that job has not restored yet: everything up to the watermark is archived, and
+   * everything above is still in the bus.
+   */
+  async #ofLostShard({ stream }: ReadQuery, epoch: string): Promise<HeldPage> {
     const watermark = await this.deps.archive.watermark(shardOf(stream, this.deps.shards), epoch);
     return { applied: watermark, trimmed: watermark, entries: [], more: false };
   }
 
   async #page(query: ReadQuery, epoch: string, hot: HeldPage): Promise<StreamPage> {
-    const rest = {
-      epoch,
-      through: hot.more ? (hot.entries.at(-1)?.position ?? query.after) : hot.applied,
-      more: hot.more,
-    };
-    if (query.after >= hot.trimmed) return { ...rest, entries: hot.entries };
-    const { entries, floor, more } = await this.deps.archive.read(epoch, { ...query, through: hot.trimmed });
-    const gap = query.after < floor ? { gap: { after: query.after, through: floor } } : {};
-    const last = entries.at(-1);
-    if (more && last) return { epoch, entries, through: last.position, more: true, ...gap };
-    const above = hot.entries.filter(({ position }) => position > floor);
-    return { ...rest, entries: [...entries, ...above], ...gap };
+    const { after, maxEntries, maxBytes } = query;
+    if (after >= hot.trimmed) return { epoch, ...ending(hot, after), entries: hot.entries };
+    const rows = await this.deps.archive.read(epoch, { ...query, through: hot.trimmed });
+    const gap = after < rows.floor ? { gap: { after, through: rows.floor } } : {};
+    const last = rows.entries.at(-1)?.position;
+    if (rows.more && last !== undefined) {
+      return { epoch, entries: rows.entries, through: last, more: true, ...gap };
+    }
+    // Retention may have gone on meanwhile, into what was hot a moment ago.
+    const from = last ?? Math.max(after, rows.floor);
+    const all = [...rows.entries, ...hot.entries.filter(({ position }) => position > from)];
+    const page = fitting(all, entryBytes, maxEntries, maxBytes);
+    const through = page.rows.at(-1)?.position;
+    if (page.more && through !== undefined) return { epoch, entries: page.rows, through, more: true, ...gap };
+    return { epoch, ...ending(hot, from), entries: page.rows, ...gap };
   }
+}
+
+/** How far a page goes that holds all of what was read of the hot part above `from`. */
+function ending({ applied, entries, more }: HeldPage, from: Position): Pick<StreamPage, 'through' | 'more'> {
+  const through = more ? (entries.at(-1)?.position ?? from) : applied;
+  // A reader may be ahead of a store that lost its last writes: they come again under the same positions.
+  return { through: Math.max(from, through), more };
+}
+
+/** Pages that make the answer too large are put off: they are empty, end where they began, and there is more. */
+function fittingAnswer(queries: readonly ReadQuery[], pages: readonly StreamPage[]): StreamPage[] {
+  let bytes = 0;
+  return pages.map((page, index) => {
+    const size = page.entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
+    if (size === 0 || bytes === 0 || bytes + size <= MAX_ANSWER_BYTES) {
+      bytes += size;
+      return page;
+    }
+    const through = Math.max(queries[index]?.after ?? BEFORE_ALL, page.gap?.through ?? BEFORE_ALL);
+    return { ...page, entries: [], through, more: true };
+  });
+}
+
+function entryBytes({ body, keys }: Omit<StreamEntry, 'prev'>): number {
+  return ENTRY_BYTES + body.byteLength + keys.reduce((sum, key) => sum + key.length, 0);
 }
 
 /** 0 is as much as is allowed. */

@@ -28,7 +28,7 @@ export async function embeddedStores(bus: Pick<Bus, 'partitions'>): Promise<Embe
     stop: async () => {
       await archive.stop(0);
       await streams.stop();
-      await rm(dataDir, { recursive: true });
+      await rm(dataDir, { recursive: true, force: true });
     },
   };
 }

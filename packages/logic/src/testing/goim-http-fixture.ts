@@ -58,7 +58,15 @@ export class GoimHttpFixture {
       port: 0,
       trustedProxies: [],
       limits: { maxBodyBytes: MEBIBYTE, maxTargets: 1_000 },
-      acceptor: new PushAcceptor({ ...deps, admission, clock, log, metrics }),
+      acceptor: new PushAcceptor({
+        ...deps,
+        streams: { full: () => false },
+        maxRecordBytes: 4 * MEBIBYTE,
+        admission,
+        clock,
+        log,
+        metrics,
+      }),
       online: new Online({ routes: deps.routes, clock }),
       nodes: new ClientNodes(balancer, new Regions({}, ''), {
         domain: 'conn.goim.io',

@@ -1,0 +1,125 @@
+import type { ConnectionKey, UserId } from '@halley/protocol/ids';
+import { shardOf } from '@halley/store/shard';
+import { BEFORE_ALL } from '@halley/store/streams/streams';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+
+import { EPOCH, type FilledStores, filledStores, SHARDS } from '../testing/filled-stores.js';
+import { CURSOR_TTL_MS, Cursors, type Device } from './cursor.js';
+
+const stream = 'u/1';
+let stores: FilledStores;
+let cursors: Cursors;
+let epoch = EPOCH;
+
+const device = (owner: string, fields: Partial<Device> = {}): Device => ({
+  mid: '1' as UserId,
+  key: 'phone' as ConnectionKey,
+  owner,
+  keyGiven: true,
+  ...fields,
+});
+const at = (position: number, owner: string, of = EPOCH) =>
+  cursors.save([{ stream, key: 'phone' as ConnectionKey, owner, epoch: of, position }]);
+
+beforeEach(async () => {
+  stores = await filledStores();
+  epoch = EPOCH;
+  const { streams, archive } = stores;
+  cursors = new Cursors({ streams, archive, shards: SHARDS, epoch: () => epoch });
+});
+afterEach(() => stores.stop());
+
+describe('a device begins', () => {
+  test('at the end when its key was never here', async () => {
+    await stores.append(stream, [0, 1, 2], 40);
+    expect(await cursors.open(device('1'))).toEqual({
+      stream,
+      epoch: EPOCH,
+      position: 40,
+      kept: true,
+      atEnd: true,
+    });
+  });
+
+  test('behind its cursor when its key is known', async () => {
+    await stores.append(stream, [0, 1, 2], 40);
+    await cursors.open(device('1'));
+    await stores.append(stream, [41, 42], 50);
+    await at(41, '1');
+    expect(await cursors.open(device('2'))).toEqual({
+      stream,
+      epoch: EPOCH,
+      position: 41,
+      kept: true,
+      atEnd: false,
+    });
+  });
+
+  test('where it first began when it never told how far it came: it may repeat, never skip', async () => {
+    await stores.append(stream, [0], 40);
+    await cursors.open(device('1'));
+    await stores.append(stream, [41], 41);
+    expect(await cursors.open(device('2'))).toMatchObject({ position: 40, atEnd: false });
+  });
+
+  test('at the end when its key was generated, whatever is known of it, and keeps no cursor', async () => {
+    await stores.append(stream, [0], 40);
+    await at(0, '1');
+    const generated = device('2', { keyGiven: false });
+    expect(await cursors.open(generated)).toMatchObject({ position: 40, kept: false, atEnd: true });
+    const other = device('3', { keyGiven: false, key: 'generated' as ConnectionKey });
+    await cursors.open(other);
+    expect([...(await stores.streams.cursors(stream)).keys()]).toEqual(['phone']);
+  });
+
+  test('at the cursor of its own user only', async () => {
+    await stores.append('u/2', [0], 9);
+    await at(3, '1');
+    expect(await cursors.open(device('2', { mid: '2' as UserId }))).toMatchObject({
+      stream: 'u/2',
+      position: 9,
+      atEnd: true,
+    });
+  });
+
+  test('behind its cursor of an earlier epoch, which its comet then declares lost', async () => {
+    await at(700, '1', 'older');
+    await stores.append(stream, [0], 3);
+    expect(await cursors.open(device('2'))).toMatchObject({ epoch: 'older', position: 700, atEnd: false });
+  });
+
+  test('at the watermark while the hot store has lost the shard, and at the beginning of a new one', async () => {
+    expect(await cursors.open(device('1', { keyGiven: false }))).toMatchObject({ position: BEFORE_ALL });
+    await stores.append(stream, [0, 1, 2], 2);
+    await stores.archiveTo(shardOf(stream, SHARDS), 1);
+    stores.streams.state = async () => undefined;
+    expect(await cursors.open(device('1', { keyGiven: false }))).toMatchObject({ position: 1 });
+  });
+});
+
+describe('a cursor', () => {
+  test('belongs to the latest owner from the moment it is opened', async () => {
+    await stores.append(stream, [0, 1, 2], 40);
+    await cursors.open(device('1'));
+    await cursors.open(device('2'));
+    await at(55, '1');
+    expect((await stores.streams.cursors(stream)).get('phone' as ConnectionKey)?.position).toBe(40);
+    await at(41, '2');
+    expect(await cursors.open(device('3'))).toMatchObject({ position: 41 });
+  });
+
+  test('is kept for ten minutes from its last save', async () => {
+    const saved: number[] = [];
+    stores.streams.saveCursors = async (writes) => void saved.push(...writes.map(({ ttlMs }) => ttlMs));
+    await at(1, '1');
+    await cursors.save([]);
+    expect(saved).toEqual([CURSOR_TTL_MS]);
+    expect(CURSOR_TTL_MS).toBe(600_000);
+  });
+});
+
+test('the newest positions of users are told, and of unknown ones nothing', async () => {
+  await stores.append(stream, [0, 4], 9);
+  const newest = await cursors.newest(['1', '2'] as UserId[]);
+  expect([...newest]).toEqual([[stream, 4]]);
+});
