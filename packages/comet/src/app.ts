@@ -220,6 +220,7 @@ class App implements CometApp {
       metrics,
       log,
       incarnation,
+      onJob: () => comet.onJob(),
     });
     this.#delivery = delivery;
     grpc.addService(protos.halley.delivery.v1.DeliveryService.service, delivery.handlers);

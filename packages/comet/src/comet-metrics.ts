@@ -1,5 +1,7 @@
 import { DURATION_BUCKETS, type Metrics } from '@halley/service/metrics';
 
+import { StreamMetrics } from './delivery/stream-metrics.js';
+
 /** Why frames were not sent to somebody who should have had them. */
 export type DropReason =
   | 'backlog'
@@ -31,8 +33,10 @@ export class CometMetrics {
   readonly #fanout;
   readonly #acks;
   readonly #logic;
+  readonly streams: StreamMetrics;
 
   constructor(private readonly metrics: Metrics) {
+    this.streams = new StreamMetrics(metrics);
     this.#sent = metrics.counter('halley_comet_messages_out_total', 'Frames sent, by kind.', ['kind']);
     this.#received = metrics.counter('halley_comet_messages_in_total', 'Frames received, by kind.', ['kind']);
     this.#dropped = metrics.counter(

@@ -12,17 +12,20 @@ import { Deliverer } from './delivery/deliverer.js';
 import { Fanout } from './delivery/fanout.js';
 import { Outbox, OutboxLedger, type OutboxLimits } from './delivery/outbox.js';
 import { RoomTable } from './delivery/room-table.js';
+import { StreamReader } from './delivery/stream-reader.js';
 import type { LogicLink } from './logic-link.js';
 import { Renewal, type RenewalOptions } from './renewal.js';
 import { RoomDirectory } from './room-directory.js';
 import { AcceptSets } from './session/accepts.js';
 import { Deadlines } from './session/deadlines.js';
+import { EarlyHints } from './session/early-hints.js';
 import { EarlyKicks } from './session/early-kicks.js';
 import { Leavers } from './session/leavers.js';
 import { Releases } from './session/releases.js';
 import { Session } from './session/session.js';
 import type { SessionDeps, SessionLimits } from './session/session-deps.js';
 import { SessionTable } from './session/session-table.js';
+import { StreamIndex } from './session/stream-index.js';
 import { Acceptor, type Client } from './transport/acceptor.js';
 import { TrustedProxies } from './transport/client-address.js';
 import { ConnectionCounter, type ConnectionLimits } from './transport/limits.js';
@@ -69,6 +72,7 @@ export class Comet implements Service {
   readonly name = 'comet';
   readonly metrics: CometMetrics;
   readonly table = new SessionTable();
+  readonly streams = new StreamIndex();
   readonly rooms = new RoomTable();
   readonly ledger: OutboxLedger;
   readonly counter: ConnectionCounter;
@@ -76,7 +80,9 @@ export class Comet implements Service {
   readonly deliverer: Deliverer;
   readonly renewal: Renewal;
   readonly releases: Releases;
+  readonly reader: StreamReader;
   readonly earlyKicks: EarlyKicks;
+  readonly earlyHints: EarlyHints;
   readonly leavers = new Leavers();
   readonly directory: RoomDirectory;
   readonly #deadlines: Deadlines;
@@ -102,7 +108,15 @@ export class Comet implements Service {
     this.fanout = new Fanout(metrics);
     this.#deadlines = new Deadlines({ clock, log });
     this.releases = new Releases({ logic, log });
+    this.reader = new StreamReader({
+      logic,
+      deadlines: this.#deadlines,
+      metrics: metrics.streams,
+      clock,
+      log,
+    });
     this.earlyKicks = new EarlyKicks({ clock, holdMs: options.session.handshakeTimeoutMs });
+    this.earlyHints = new EarlyHints({ clock, holdMs: options.session.handshakeTimeoutMs });
     this.directory = new RoomDirectory({
       logic,
       deadlines: this.#deadlines,
@@ -110,11 +124,12 @@ export class Comet implements Service {
       log,
       leaveAfterMs: options.leaveRoomAfterMs,
     });
-    const { table, rooms, fanout, directory, releases } = this;
-    this.deliverer = new Deliverer({ table, rooms, fanout, metrics, clock, log });
+    const { table, streams, reader, rooms, fanout, directory, releases, earlyHints } = this;
+    this.deliverer = new Deliverer({ table, streams, earlyHints, rooms, fanout, metrics, clock, log });
     this.renewal = new Renewal(options.renewal, {
       logic,
       table,
+      streams,
       rooms,
       directory,
       releases,
@@ -125,11 +140,14 @@ export class Comet implements Service {
     this.#sessionDeps = {
       logic,
       table,
+      streams,
+      reader,
       rooms,
       directory,
       deadlines: this.#deadlines,
       releases,
       earlyKicks: this.earlyKicks,
+      earlyHints,
       leavers: this.leavers,
       accepts: new AcceptSets(),
       metrics,
@@ -164,6 +182,7 @@ export class Comet implements Service {
       busyOutboxes: () => this.ledger.busy,
       backlogBytes: () => fanout.backlogBytes,
     });
+    metrics.streams.observe(() => reader.catchingUp);
   }
 
   /** The ports that were bound; TLS ones only when they are served. */
@@ -184,7 +203,13 @@ export class Comet implements Service {
 
   async start(): Promise<void> {
     await this.#services.start();
-    this.#sweeper = setInterval(() => this.ledger.sweep(), SWEEP_MS);
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+  }
+
+  /** A job delivers from now on: what others told of streams before, on their last way, may not have come. */
+  onJob(): void {
+    this.earlyHints.addAny();
+    this.renewal.renewAllSoon();
   }
 
   /** Takes no new connections, and tells those there are to go elsewhere, spread evenly over a time. */
@@ -211,8 +236,15 @@ export class Comet implements Service {
   async stop(deadlineMs: number): Promise<void> {
     clearInterval(this.#sweeper);
     this.closeAll(CloseCode.Draining, 'The node is stopping.');
+    this.reader.stop();
     this.fanout.stop();
     await this.#services.stop(deadlineMs);
+  }
+
+  #sweep(): void {
+    const { clock } = this.deps;
+    this.ledger.tellFrozen(clock.monotonicMs(), this.options.session.frozenTimeoutMs);
+    this.reader.sweep();
   }
 
   #makeListeners(): { [Kind in keyof CometOptions['ports']]?: Listener } {

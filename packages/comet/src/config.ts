@@ -86,11 +86,21 @@ export const cometConfig = z.object({
       unit: 'bytes',
       range: '16 KiB–1 MiB',
     }),
+    frozenTimeoutMs: z.int().min(1_000).default(120_000).meta({
+      description:
+        'A connection is closed (3008) when something waits for it and not one message has left for so long.',
+      unit: 'ms',
+      range: '30,000–600,000',
+    }),
+    ver1Cursors: z.boolean().default(true).meta({
+      description:
+        "Clients of goim's protocol with a key of their own that come back within ten minutes are sent what came meanwhile; some of it may come twice.",
+    }),
   }),
   outbox: z.object({
     maxBytes: z.int().min(1_024).default(MIB).meta({
       description:
-        "Bytes that may wait for one connection. A user's push above it closes the connection (3008); a room's is dropped for it.",
+        "Bytes that may wait for one connection. A user's push above it waits in the user's stream; a room's is dropped for it.",
       unit: 'bytes',
       range: '64 KiB–16 MiB',
     }),

@@ -1,4 +1,6 @@
 import { call, type ClientDeps, tierClient } from '@halley/cluster/grpc/client';
+import type { ConnectReply__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/ConnectReply';
+import type { StreamPage__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamPage';
 import type { SessionServiceClient } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
 import { protos } from '@halley/cluster/grpc/protos';
 import type { TierView } from '@halley/cluster/registry/registry';
@@ -15,12 +17,18 @@ import type {
   RenewAnswer,
   RenewAsk,
   SessionRef,
+  StreamCursor,
+  StreamPage,
+  StreamRead,
+  StreamStart,
   UpstreamAsk,
 } from './logic-link.js';
 
 /** Deadline of a message for the business: Kafka may take its time to elect a leader. */
 const RECEIVE_DEADLINE_MS = 10_000;
 const RENEW_DEADLINE_MS = 5_000;
+/** An archive may have to be asked for every stream of a call. */
+const READ_DEADLINE_MS = 5_000;
 
 export interface GrpcLogicLinkDeps {
   /** The registry's view of logic. */
@@ -47,8 +55,16 @@ export class GrpcLogicLink implements LogicLink {
   }
 
   async connect(ask: ConnectAsk, options: LinkCallOptions = {}): Promise<Connected> {
-    const { counter, token, cookie, clientIp, transport } = ask;
-    const request = { comet: this.deps.self(), counter, token, cookie, client_ip: clientIp, transport };
+    const { counter, token, cookie, clientIp, transport, withoutCursor } = ask;
+    const request = {
+      comet: this.deps.self(),
+      counter,
+      token,
+      cookie,
+      client_ip: clientIp,
+      transport,
+      without_cursor: withoutCursor,
+    };
     const reply = await this.#timed('Connect', () =>
       call(this.#client.Connect.bind(this.#client), request, options),
     );
@@ -62,11 +78,12 @@ export class GrpcLogicLink implements LogicLink {
       tokenExpiresAtMs: Number(reply.token_expires_at_ms),
       roomGrants: reply.room_grants,
       anyRoom: reply.any_room,
+      ...startOf(reply),
     };
   }
 
-  async disconnect({ mid, key, owner }: SessionRef): Promise<void> {
-    const request = { comet: this.deps.self(), mid, key, owner };
+  async disconnect({ mid, key, owner }: SessionRef, cursor?: StreamCursor): Promise<void> {
+    const request = { comet: this.deps.self(), mid, key, owner, ...(cursor ? { cursor } : {}) };
     await this.#timed('Disconnect', () => call(this.#client.Disconnect.bind(this.#client), request));
   }
 
@@ -83,7 +100,13 @@ export class GrpcLogicLink implements LogicLink {
   async renew({ sessions, rooms, online }: RenewAsk): Promise<RenewAnswer> {
     const request = {
       comet: this.deps.self(),
-      sessions: sessions.map(({ mid, key, owner }) => ({ mid, key, owner })),
+      sessions: sessions.map(({ mid, key, owner, cursor, wantsNewest }) => ({
+        mid,
+        key,
+        owner,
+        wants_newest: wantsNewest,
+        ...(cursor ? { cursor } : {}),
+      })),
       rooms: [...rooms],
       ...(online ? { online: { room_counts: Object.fromEntries(online) } } : {}),
     };
@@ -99,7 +122,24 @@ export class GrpcLogicLink implements LogicLink {
       })),
       cluster: reply.cluster ? new Map(Object.entries(reply.cluster.room_counts)) : undefined,
       leaseMs: Number(reply.route_lease_ms),
+      newest: reply.newest.map(Number),
     };
+  }
+
+  async read(reads: readonly StreamRead[]): Promise<readonly StreamPage[]> {
+    const request = {
+      reads: reads.map(({ stream, epoch, after, maxEntries, maxBytes }) => ({
+        stream,
+        epoch,
+        after,
+        max_entries: maxEntries,
+        max_bytes: maxBytes,
+      })),
+    };
+    const reply = await this.#timed('Read', () =>
+      call(this.#client.Read.bind(this.#client), request, { deadlineMs: READ_DEADLINE_MS }),
+    );
+    return reply.pages.map(pageOf);
   }
 
   async receive({ mid, key, roomId, frame }: UpstreamAsk): Promise<void> {
@@ -134,4 +174,26 @@ export class GrpcLogicLink implements LogicLink {
       this.deps.metrics.logicCall(method, (performance.now() - startedMs) / 1_000);
     }
   }
+}
+
+function startOf({ stream: cursor, keeps_cursor, at_end }: ConnectReply__Output): { start?: StreamStart } {
+  if (!cursor) return {};
+  const { stream, epoch, position } = cursor;
+  return { start: { stream, epoch, position: Number(position), atEnd: at_end, kept: keeps_cursor } };
+}
+
+function pageOf(page: StreamPage__Output): StreamPage {
+  return {
+    epoch: page.epoch,
+    entries: page.entries.map(({ position, operation, body, keys, expire_at_ms }) => ({
+      position: Number(position),
+      operation,
+      body,
+      keys,
+      expireAtMs: Number(expire_at_ms),
+    })),
+    through: Number(page.through),
+    more: page.more,
+    ...(page.gap ? { gap: { after: Number(page.gap_after), through: Number(page.gap_through) } } : {}),
+  };
 }

@@ -1,5 +1,6 @@
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { Frame } from '@halley/protocol/frame';
+import type { Cursor, Position } from '@halley/store/streams/streams';
 
 import type { Variant } from './delivery/outgoing.js';
 
@@ -11,6 +12,21 @@ export interface ConnectAsk {
   readonly cookie: string;
   readonly clientIp: string;
   readonly transport: Variant;
+  /** The device is not to be known again by its key: it starts at the end of its stream. */
+  readonly withoutCursor: boolean;
+}
+
+/** How far a device has seen a stream. */
+export interface StreamCursor extends Cursor {
+  readonly stream: string;
+}
+
+/** Where a device goes on in its user's stream. */
+export interface StreamStart extends StreamCursor {
+  /** Whether the position is the stream's end, read when the route was written: nothing is there to be read yet. */
+  readonly atEnd: boolean;
+  /** Whether the device is known again by its key: then its cursor is renewed. */
+  readonly kept: boolean;
 }
 
 /** A session's route, as logic wrote it. */
@@ -32,11 +48,21 @@ export interface Connected extends SessionRef {
   readonly tokenExpiresAtMs: number;
   readonly roomGrants: readonly string[];
   readonly anyRoom: boolean;
+  /** Absent for anonymous connections. */
+  readonly start?: StreamStart;
+}
+
+/** A session whose lease is renewed. */
+export interface SessionRenewal extends SessionRef {
+  /** Where it goes on when it comes back. */
+  readonly cursor?: StreamCursor;
+  /** The newest position of its user's stream is wanted. */
+  readonly wantsNewest: boolean;
 }
 
 /** A slice of what the comet holds. */
 export interface RenewAsk {
-  readonly sessions: readonly SessionRef[];
+  readonly sessions: readonly SessionRenewal[];
   readonly rooms: readonly RoomId[];
   /** Members here by room, when figures are due. */
   readonly online?: ReadonlyMap<RoomId, number>;
@@ -51,6 +77,43 @@ export interface RenewAnswer {
   readonly cluster: ReadonlyMap<string, number> | undefined;
   /** How long routes and rooms outlive this renewal, in milliseconds; 0 when logic does not say. */
   readonly leaseMs: number;
+  /** The newest positions of the streams of the sessions that wanted it, in their order. */
+  readonly newest: readonly Position[];
+}
+
+/** A read of one stream above a position. */
+export interface StreamRead {
+  readonly stream: string;
+  /** The epoch that `after` belongs to. */
+  readonly epoch: string;
+  readonly after: Position;
+  readonly maxEntries: number;
+  /** At least one entry is answered. */
+  readonly maxBytes: number;
+}
+
+/** What a stream holds above the position that was read from. */
+export interface StreamPage {
+  /** Another than was asked for: the stream was begun anew, and was read from its floor. */
+  readonly epoch: string;
+  /** In order. */
+  readonly entries: readonly StreamEntry[];
+  /** Nothing above the position read from, or the gap, and up to here is missing from the page. */
+  readonly through: Position;
+  /** Whether entries above `through` are known to be there. */
+  readonly more: boolean;
+  /** Positions in (after, through] that cannot be read any more. */
+  readonly gap?: { readonly after: Position; readonly through: Position };
+}
+
+export interface StreamEntry {
+  readonly position: Position;
+  readonly operation: number;
+  readonly body: Uint8Array;
+  /** Only these devices of the user; empty is all. */
+  readonly keys: readonly string[];
+  /** Unix milliseconds; 0 is never. */
+  readonly expireAtMs: number;
 }
 
 /** What a client sent for the business. */
@@ -66,6 +129,9 @@ export interface LinkCallOptions {
   readonly deadlineMs?: number;
 }
 
+/** Reads of one call. */
+export const MAX_READS = 256;
+
 /**
  * What comet asks logic. Every method rejects with a HalleyError: the one that logic threw, or a retryable one when no
  * logic could be reached in time.
@@ -73,12 +139,14 @@ export interface LinkCallOptions {
 export interface LogicLink {
   /** Verifies a token and writes the connection's route. */
   connect(ask: ConnectAsk, options?: LinkCallOptions): Promise<Connected>;
-  /** Removes a route where it is still this owner's. */
-  disconnect(session: SessionRef): Promise<void>;
+  /** Removes a route where it is still this owner's; with a cursor, where the device goes on when it comes back. */
+  disconnect(session: SessionRef, cursor?: StreamCursor): Promise<void>;
   /** Resolves when it is written that this comet has members in the room. */
   enterRoom(room: RoomId): Promise<void>;
   leaveRoom(room: RoomId): Promise<void>;
   renew(ask: RenewAsk): Promise<RenewAnswer>;
+  /** Pages of streams, in the order of the reads, of which there are at most {@link MAX_READS}. */
+  read(reads: readonly StreamRead[]): Promise<readonly StreamPage[]>;
   /** Resolves when the message is durable. */
   receive(ask: UpstreamAsk): Promise<void>;
   /** Whether there is a logic to call, for readiness. */

@@ -28,12 +28,13 @@ describe('renewal', () => {
     });
     clock = new FakeClock();
     lost = 0;
-    const { table, rooms, directory, releases } = harness.comet;
+    const { table, streams, rooms, directory, releases } = harness.comet;
     renewal = new Renewal(
       { intervalMs: 1_000, roundMs: 8_000, figuresMs: 10_000 },
       {
         logic: harness.logic,
         table,
+        streams,
         rooms,
         directory,
         releases,

@@ -6,10 +6,12 @@ import type { Service } from '@halley/service/lifecycle';
 import type { Logger } from '@halley/service/log';
 
 import type { RoomTable } from './delivery/room-table.js';
-import type { LogicLink, RenewAnswer, RenewAsk, SessionRef } from './logic-link.js';
+import type { LogicLink, RenewAnswer, RenewAsk, SessionRef, SessionRenewal } from './logic-link.js';
 import type { RoomDirectory } from './room-directory.js';
 import type { Releases } from './session/releases.js';
+import type { Session } from './session/session.js';
 import { type SessionTable, TAKEN_OVER_REASON } from './session/session-table.js';
+import type { StreamIndex } from './session/stream-index.js';
 
 export interface RenewalOptions {
   /** A slice is renewed this often. */
@@ -23,6 +25,7 @@ export interface RenewalOptions {
 export interface RenewalDeps {
   readonly logic: Pick<LogicLink, 'renew'>;
   readonly table: SessionTable;
+  readonly streams: StreamIndex;
   readonly rooms: RoomTable;
   readonly directory: RoomDirectory;
   readonly releases: Pick<Releases, 'add'>;
@@ -42,7 +45,7 @@ const RENEWALS_OF_A_LEASE = 4;
 
 /**
  * Keeps the leases of this comet's routes and rooms, which are as long as logic says: a slice each second, and everything at
- * once when the route store was lost. Tells the online figures and takes those of the cluster. Closes connections whose route has a newer owner.
+ * once when the route store was lost. Saves cursors with it, and has what is behind its stream read. Tells the online figures and takes those of the cluster. Closes connections whose route has a newer owner.
  */
 export class Renewal implements Service {
   readonly name = 'renewal';
@@ -73,7 +76,10 @@ export class Renewal implements Service {
     await this.#running;
   }
 
-  /** Everything is renewed with the next tick, as after the registry knew this node anew. */
+  /**
+   * Everything is renewed, and the newest position of each stream asked for, with the next tick: as after the registry knew
+   * this node anew, and after hints may have been lost.
+   */
   renewAllSoon(): void {
     this.#renewAll = true;
   }
@@ -119,11 +125,11 @@ export class Renewal implements Service {
   async #slice(now: number): Promise<void> {
     const { table, directory } = this.deps;
     const share = Math.min(1, this.options.intervalMs / this.#roundMs);
-    const sessions: SessionRef[] = [];
+    const sessions: SessionRenewal[] = [];
     const count = Math.ceil(table.size * share);
     for (let i = 0; i < count; i += 1) {
       if (this.#session >= table.size) this.#session = 0;
-      const ref = this.#refAt(this.#session);
+      const ref = this.#renewalAt(this.#session);
       if (ref) sessions.push(ref);
       this.#session += 1;
     }
@@ -140,9 +146,9 @@ export class Renewal implements Service {
   async #everything(): Promise<void> {
     this.#renewAll = false;
     const { table, directory } = this.deps;
-    const sessions: SessionRef[] = [];
+    const sessions: SessionRenewal[] = [];
     for (let i = 0; i < table.size; i += 1) {
-      const ref = this.#refAt(i);
+      const ref = this.#renewalAt(i);
       if (ref) sessions.push(ref);
     }
     try {
@@ -153,9 +159,21 @@ export class Renewal implements Service {
     }
   }
 
-  #refAt(index: number): SessionRef | undefined {
-    const state = this.deps.table.at(index)?.state;
-    return state?.name === 'online' ? state.identity : undefined;
+  #renewalAt(index: number): SessionRenewal | undefined {
+    const session = this.deps.table.at(index);
+    if (session?.state.name !== 'online') return undefined;
+    const { mid, key, owner } = session.state.identity;
+    const { inbox } = session;
+    const cursor = inbox?.cursor;
+    return { mid, key, owner, wantsNewest: inbox !== undefined, ...(cursor ? { cursor } : {}) };
+  }
+
+  /** The session, while it is online. */
+  #find({ mid, key, owner }: SessionRef): Session | undefined {
+    const session = this.deps.table.get(key);
+    if (session?.state.name !== 'online') return undefined;
+    const { identity } = session.state;
+    return identity.mid === mid && identity.owner === owner ? session : undefined;
   }
 
   /** Figures are told at their time, and with the next tick when rooms came or went in a small node. */
@@ -168,7 +186,7 @@ export class Renewal implements Service {
 
   /** Renews in batches, a few calls at once; the figures go with the first. */
   async #call(
-    sessions: readonly SessionRef[],
+    sessions: readonly SessionRenewal[],
     rooms: readonly RoomId[],
     online: ReadonlyMap<RoomId, number> | undefined,
   ): Promise<void> {
@@ -195,9 +213,12 @@ export class Renewal implements Service {
     const answer = await this.deps.logic.renew(ask).finally(() => this.#withdrawGone(ask));
     if (answer.leaseMs > 0) this.#leaseMs = answer.leaseMs;
     this.#closeSuperseded(answer);
+    this.#takeNewest(ask, answer);
     if (ask.online) this.#takeFigures(ask.online, answer);
     if (this.#generation !== undefined && this.#generation !== answer.generation) {
       this.deps.log.warn('the route store was lost: everything is renewed');
+      // The streams lay there too: what they told until now may be less than what they held.
+      this.deps.streams.each((inbox) => inbox.suspect());
       this.#renewAll = true;
       setImmediate(() => this.tick());
     }
@@ -208,22 +229,25 @@ export class Renewal implements Service {
    * A renewal writes what is missing: what left while it was on its way may stand there again, and is removed again.
    */
   #withdrawGone({ sessions, rooms }: RenewAsk): void {
-    const { table, releases, directory } = this.deps;
-    for (const session of sessions) {
-      const state = table.get(session.key)?.state;
-      if (state?.name !== 'online' || state.identity.owner !== session.owner) releases.add(session);
-    }
+    const { releases, directory } = this.deps;
+    for (const session of sessions) if (!this.#find(session)) releases.add(session);
     for (const room of rooms) directory.withdrawGone(room);
   }
 
   #closeSuperseded(answer: RenewAnswer): void {
     for (const route of answer.superseded) {
-      const session = this.deps.table.get(route.key);
-      if (session?.state.name !== 'online') continue;
-      const { mid, owner } = session.state.identity;
-      if (mid === route.mid && owner === route.owner) {
-        session.close(CloseCode.TakenOver, TAKEN_OVER_REASON, false);
-      }
+      this.#find(route)?.close(CloseCode.TakenOver, TAKEN_OVER_REASON, false);
+    }
+  }
+
+  /** Whose stream has news that it was not told of reads them. */
+  #takeNewest({ sessions }: RenewAsk, { newest }: RenewAnswer): void {
+    let next = 0;
+    for (const session of sessions) {
+      if (!session.wantsNewest) continue;
+      const position = newest[next];
+      next += 1;
+      if (position !== undefined) this.#find(session)?.inbox?.renewed(position);
     }
   }
 

@@ -14,6 +14,8 @@ const delivery = (position: number, fields: Partial<Delivered> = {}): Delivered 
   everyone: false,
   speed: 0,
   source: '',
+  streams: [],
+  withoutBody: false,
   ...fields,
 });
 

@@ -4,14 +4,19 @@ import type { Logger } from '@halley/service/log';
 import { Repeats } from '@halley/service/repeats';
 
 import type { CometMetrics } from '../comet-metrics.js';
+import type { EarlyHints } from '../session/early-hints.js';
+import type { Inbox } from '../session/inbox.js';
 import type { SessionTable } from '../session/session-table.js';
+import type { StreamIndex } from '../session/stream-index.js';
 import type { Fanout } from './fanout.js';
 import { HighWater } from './high-water.js';
-import { type Encoded, encodePushes, type Outgoing, outgoing } from './outgoing.js';
+import { type Encoded, encodePushes, type Outgoing, outgoing, SharedPush } from './outgoing.js';
 import type { RoomTable } from './room-table.js';
 
 export interface DelivererDeps {
   readonly table: SessionTable;
+  readonly streams: StreamIndex;
+  readonly earlyHints: EarlyHints;
   readonly rooms: RoomTable;
   readonly fanout: Fanout;
   readonly metrics: CometMetrics;
@@ -39,6 +44,19 @@ export interface Delivered {
   readonly speed: number;
   /** The record of goim's topic that it was taken from; empty for other pushes. */
   readonly source: string;
+  /** Streams of which this is an entry at its position: each connection is sent it in its turn, or reads it. */
+  readonly streams: readonly StreamHint[];
+  /** For the streams: the body was left out, and what is told may stand for several entries. */
+  readonly withoutBody: boolean;
+}
+
+/** One stream of which a delivery is an entry. */
+export interface StreamHint {
+  readonly stream: string;
+  /** No entry of the stream lies strictly between this and the position. */
+  readonly prev: number;
+  /** Only these devices of the user; empty is all. */
+  readonly keys: readonly string[];
 }
 
 /** Records of goim's topic that are remembered: more than jobs have under way at once. */
@@ -52,13 +70,20 @@ export class Deliverer {
   constructor(private readonly deps: DelivererDeps) {}
 
   /**
-   * Takes one delivery: dropped when it was had before or has expired. It never throws: one that cannot be delivered is
-   * counted and logged, and costs only itself.
+   * Takes one delivery: dropped when it was had before or has expired. What is for streams always goes to them: each
+   * knows what it had, and one that expired has its turn too. It never throws: one that cannot be delivered is counted and
+   * logged, and costs only itself.
    */
   deliver(origin: Origin, delivered: Delivered): void {
     const { metrics, clock, log } = this.deps;
     const { epoch, topic, partition } = origin;
     try {
+      const expired = delivered.expireAtMs > 0 && delivered.expireAtMs <= clock.now();
+      if (delivered.streams.length > 0) {
+        this.#toStreams(epoch, delivered, expired);
+        // Hints come in no order that others could be measured by.
+        if (!isLive(delivered)) return;
+      }
       if (!this.#highWater.advance(epoch, topic, partition, delivered.position)) {
         metrics.dropped('duplicate', 1);
         return;
@@ -68,7 +93,7 @@ export class Deliverer {
         metrics.dropped('duplicate', 1);
         return;
       }
-      if (delivered.expireAtMs > 0 && delivered.expireAtMs <= clock.now()) {
+      if (expired) {
         metrics.dropped('expired', 1);
         return;
       }
@@ -97,6 +122,29 @@ export class Deliverer {
     }
   }
 
+  /** To the connections that follow the streams. */
+  #toStreams(epoch: string, delivered: Delivered, expired: boolean): void {
+    const { streams, earlyHints, metrics } = this.deps;
+    const { position, operation, body, withoutBody } = delivered;
+    const push = new SharedPush(operation, withoutBody ? undefined : body, expired);
+    if (expired && !isLive(delivered)) metrics.dropped('expired', 1);
+    for (const { stream, prev, keys } of delivered.streams) {
+      let inbox: Inbox | undefined = streams.first(stream);
+      if (!inbox) {
+        earlyHints.add(stream);
+        metrics.dropped('not_here', 1);
+        continue;
+      }
+      const hint = { epoch, position, prev, keys };
+      while (inbox) {
+        // Being sent it may close the connection, which leaves the chain then.
+        const next: Inbox | undefined = inbox.streamNext;
+        metrics.streams.hint(inbox.hint(hint, push));
+        inbox = next;
+      }
+    }
+  }
+
   /** To all in a room, whatever they accept. */
   toRoom(id: string, push: Outgoing): void {
     const room = this.deps.rooms.get(id as RoomId);
@@ -110,4 +158,9 @@ export class Deliverer {
     if (speed > 0) fanout.paced(table.everyone.roster.snapshot(), push, speed);
     else if (table.size > 0) fanout.push(table.everyone, push);
   }
+}
+
+/** Whether a delivery is for others than streams too. */
+function isLive({ keys, rooms, everyone }: Delivered): boolean {
+  return keys.length + rooms.length > 0 || everyone;
 }

@@ -38,11 +38,21 @@ export class OutboxLedger {
     for (const outbox of this.#busy) outbox.look();
   }
 
+  /** Tells the owners of outboxes of which nothing has left for so long, while something waits. */
+  tellFrozen(nowMs: number, timeoutMs: number): void {
+    for (const outbox of this.#busy) outbox.tellFrozen(nowMs, timeoutMs);
+  }
+
   /** Whether `bytes` more may wait. */
   admits(bytes: number): boolean {
-    if (this.#totalBytes + bytes <= this.limits.maxTotalBytes) return true;
-    this.sweep();
-    return this.#totalBytes + bytes <= this.limits.maxTotalBytes;
+    return this.room(bytes) >= bytes;
+  }
+
+  /** How much more may wait, in bytes; exact when it is less than `wanted`. */
+  room(wanted: number): number {
+    const { maxTotalBytes } = this.limits;
+    if (this.#totalBytes + wanted > maxTotalBytes) this.sweep();
+    return Math.max(0, maxTotalBytes - this.#totalBytes);
   }
 
   /** An outbox's own report of a change. */
@@ -59,17 +69,38 @@ export class OutboxLedger {
   }
 }
 
+/** Who is told what becomes of an outbox. */
+export interface OutboxOwner {
+  /** It has emptied, after more had waited than the socket likes to hold. */
+  onDrained(): void;
+  /** Something waits, and nothing has left for as long as is allowed. */
+  onFrozen(): void;
+}
+
+const kOutbox = Symbol('outbox');
+
+/** A socket that knows its outbox, so that its listener is shared by all connections. */
+interface OwnedSocket extends Duplex {
+  [kOutbox]?: Outbox;
+}
+
 /**
  * The way out to one connection: whole, encoded frames, written to its socket in the order of the calls. Nothing here
- * waits, calls back or allocates for a receiver; what the kernel does not take waits in the socket, within bounds.
+ * waits or allocates for a receiver; what the kernel does not take waits in the socket, within bounds.
  */
 export class Outbox {
   #bufferedBytes = 0;
   #open = true;
   #corked = false;
+  /** Bytes written so far, waiting or gone. */
+  #written = 0;
+  /** How much had left when that changed last, and when it was noticed. */
+  #stillAt = -1;
+  #stillSinceMs = 0;
+  owner: OutboxOwner | undefined = undefined;
 
   constructor(
-    private readonly socket: Duplex,
+    private readonly socket: OwnedSocket,
     private readonly ledger: OutboxLedger,
   ) {}
 
@@ -84,6 +115,55 @@ export class Outbox {
     if (this.#bufferedBytes !== 0 && !this.#fits(bytes.length)) return false;
     this.#write(bytes);
     return true;
+  }
+
+  /** Bytes that may wait in it. */
+  get maxBytes(): number {
+    return this.ledger.limits.maxBytes;
+  }
+
+  /** Bytes offered so far. */
+  get written(): number {
+    return this.#written;
+  }
+
+  /** Bytes of `written` that are not in the socket any more, or fewer. */
+  get left(): number {
+    return Math.max(0, this.#written - this.#bufferedBytes);
+  }
+
+  /** Whether so many bytes would be taken now. */
+  admits(bytes: number): boolean {
+    return !this.#open || this.#bufferedBytes === 0 || this.#fits(bytes);
+  }
+
+  /** How much is taken now behind what waits, in bytes; an empty outbox takes one message above it. */
+  room(): number {
+    this.look();
+    const { limits } = this.ledger;
+    const own = Math.max(0, limits.maxBytes - this.#bufferedBytes);
+    return Math.min(own, this.ledger.room(own));
+  }
+
+  /** From now on its owner is told when it has drained. */
+  tellDrained(): void {
+    if (this.socket[kOutbox]) return;
+    this.socket[kOutbox] = this;
+    this.socket.on('drain', onDrain);
+  }
+
+  /** For the ledger only. */
+  tellFrozen(nowMs: number, timeoutMs: number): void {
+    this.look();
+    const { left } = this;
+    if (this.#bufferedBytes === 0) {
+      this.#stillAt = -1;
+    } else if (left !== this.#stillAt) {
+      this.#stillAt = left;
+      this.#stillSinceMs = nowMs;
+    } else if (nowMs - this.#stillSinceMs >= timeoutMs) {
+      this.owner?.onFrozen();
+    }
   }
 
   /** As offer, but what is offered in one tick leaves in one write. */
@@ -130,9 +210,15 @@ export class Outbox {
     // A WebSocket whose client said close is ended beneath us.
     if (this.socket.writableEnded) return;
     this.socket.write(bytes);
+    this.#written += bytes.length;
     const now = this.socket.writableLength;
     if (now === this.#bufferedBytes) return;
     this.ledger.changed(this, this.#bufferedBytes, now);
     this.#bufferedBytes = now;
   }
+}
+
+function onDrain(this: OwnedSocket): void {
+  this[kOutbox]?.look();
+  this[kOutbox]?.owner?.onDrained();
 }

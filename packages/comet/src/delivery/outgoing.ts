@@ -91,6 +91,28 @@ export function encodePushes(pushes: readonly Outgoing[]): Encoded {
   return { tcp: out.subarray(lead), websocket: out, frames };
 }
 
+/** A push to the streams of many, encoded once when the first of them is sent it. */
+export class SharedPush {
+  #encoded: Encoded | undefined;
+
+  constructor(
+    readonly operation: number,
+    /** Undefined where it was left out: the push is to be read. */
+    private readonly body: Uint8Array | undefined,
+    readonly expired: boolean,
+  ) {}
+
+  get hasBody(): boolean {
+    return this.body !== undefined;
+  }
+
+  get encoded(): Encoded {
+    if (!this.body) throw new HalleyError('internal', 'a push without its body cannot be sent');
+    this.#encoded ??= encodePushes([outgoing(this.operation, this.body)]);
+    return this.#encoded;
+  }
+}
+
 /** A reply: one bare frame, in a WebSocket message of its own there. */
 export function encodeReply(variant: Variant, frame: Frame): Uint8Array {
   if (variant === 'tcp') return encodeFrame(frame);

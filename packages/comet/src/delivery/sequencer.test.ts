@@ -37,6 +37,11 @@ describe('a sequencer that was opened', () => {
     expect(sequencer.last).toBe(9);
   });
 
+  test('at its end is live at once, and pulls when something is missing', () => {
+    expect(new Sequencer(5, true).hint(8, 5, true)).toBe('send');
+    expect(new Sequencer(5, true).hint(8, 6, true)).toBe('pull');
+  });
+
   test('asks again while a page says that more remains, although nothing more was hinted', () => {
     const sequencer = new Sequencer(-1);
     expect(sequencer.page(page([1, 2], 2, { more: true })).next).toBe('again');
@@ -132,4 +137,14 @@ describe('a live sequencer', () => {
     expect([sequencer.last, sequencer.want, sequencer.live]).toEqual([-1, -1, false]);
     expect(sequencer.page(page([0, 1], 1)).first).toBe(0);
   });
+});
+
+test('a sequencer that is suspected to miss something sends nothing until it has pulled', () => {
+  const sequencer = liveAt(5);
+  sequencer.suspect();
+  expect(sequencer.hint(8, 5, true)).toBe('pull');
+  expect(sequencer.page(page([6, 8], 8))).toEqual({ gap: undefined, first: 0, next: 'live' });
+  sequencer.suspect();
+  expect(sequencer.page(page([9], 9, { more: true })).next).toBe('again');
+  expect(sequencer.page(page([], 9)).next).toBe('live');
 });

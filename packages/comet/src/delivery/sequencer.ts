@@ -46,12 +46,16 @@ export interface PageDecision {
 export class Sequencer {
   #last: Position;
   #want: Position;
-  #live = false;
+  #live: boolean;
 
-  /** Opens the stream behind `cursor`, the last position that the client has. The first thing to do is to pull. */
-  constructor(cursor: Position) {
+  /**
+   * Opens the stream behind `cursor`, the last position that the client has. The first thing to do is to pull, unless the
+   * cursor was the stream's end when the route was already written (`atEnd`): what comes above it is hinted.
+   */
+  constructor(cursor: Position, atEnd = false) {
     this.#last = cursor;
     this.#want = cursor;
+    this.#live = atEnd;
   }
 
   /** Up to where everything had its turn. */
@@ -86,6 +90,11 @@ export class Sequencer {
   /** A renewal told the stream's newest position, or a hint did that names nothing else. */
   renewed(newest: Position): Exclude<HintDecision, 'send'> {
     return newest <= this.#last ? 'drop' : this.#pull(newest);
+  }
+
+  /** Hints may have been lost, and nobody can tell up to where: the stream has to be pulled. */
+  suspect(): void {
+    this.#live = false;
   }
 
   /**

@@ -27,6 +27,7 @@ test('a partition that is read again is acknowledged up to the highest position 
     metrics,
     log: silentLogger(),
     incarnation: () => 'i',
+    onJob: () => undefined,
   }).run();
   const batch = (...positions: number[]) =>
     call.emit('data', {
@@ -45,6 +46,8 @@ test('a partition that is read again is acknowledged up to the highest position 
               everyone: false,
               speed: 0,
               source: '',
+              streams: [],
+              without_body: false,
             })),
           },
         ],

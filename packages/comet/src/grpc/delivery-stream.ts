@@ -24,6 +24,8 @@ export interface DeliveryDeps {
   readonly log: Logger;
   /** This start of the comet: calls that mean another are refused. Empty until it is known. */
   readonly incarnation: () => string;
+  /** A job delivers from now on; what it would have told before is not known here. */
+  readonly onJob: () => void;
 }
 
 /** How far a partition was had. */
@@ -98,6 +100,7 @@ export class DeliveryStream {
       if (hello.comet_incarnation !== incarnation) throw new HalleyError('wrong_incarnation');
       this.#epoch = hello.epoch;
       this.deps.log.info({ job: hello.job, epoch: hello.epoch }, 'a job delivers');
+      this.deps.onJob();
       this.call.write({ welcome: { comet_incarnation: incarnation } });
       return;
     }
@@ -152,7 +155,7 @@ export class DeliveryStream {
 }
 
 function deliveredOf(delivery: Delivery__Output): Parameters<Deliverer['deliver']>[1] {
-  const { operation, body, keys, rooms, everyone, speed, source } = delivery;
+  const { operation, body, keys, rooms, everyone, speed, source, streams, without_body } = delivery;
   return {
     position: Number(delivery.position),
     operation,
@@ -163,5 +166,7 @@ function deliveredOf(delivery: Delivery__Output): Parameters<Deliverer['deliver'
     everyone,
     speed,
     source,
+    streams: streams.map(({ stream, prev, keys: only }) => ({ stream, prev: Number(prev), keys: only })),
+    withoutBody: without_body,
   };
 }

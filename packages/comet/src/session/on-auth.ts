@@ -7,6 +7,7 @@ import { Backoff } from '@halley/service/backoff';
 
 import type { Connected } from '../logic-link.js';
 import { roomGrants } from './room-grants.js';
+import { Inbox } from './inbox.js';
 import type { Session } from './session.js';
 import type { Identity } from './session-state.js';
 import { TAKEN_OVER_REASON } from './session-table.js';
@@ -43,6 +44,7 @@ export async function onAuth(session: Session, frame: Frame): Promise<void> {
     cookie: transport.cookie,
     clientIp: transport.clientIp,
     transport: transport.variant,
+    withoutCursor: !deps.limits.ver1Cursors,
   };
   const connected = await untilDeadline(session, wanted, (deadlineMs) =>
     deps.logic.connect(ask, { deadlineMs }),
@@ -87,6 +89,7 @@ export async function onAuth(session: Session, frame: Frame): Promise<void> {
   }
   comeOnline(session, connected, room);
   session.reply(replyFrame(frame, Operation.AuthReply));
+  followStream(session, connected);
 }
 
 /** op 7 of who is authenticated already: the same operation and seq come back, nothing changes. */
@@ -101,6 +104,14 @@ function comeOnline(session: Session, connected: Connected, room: RoomId | undef
   session.moveTo(room);
   session.renewDeadline(session.state.identity);
   metrics.handshake('ok');
+}
+
+/** Goes on in the user's stream, behind the reply. Nothing is read where nothing can have come since its end was looked up. */
+function followStream(session: Session, { key, start }: Connected): void {
+  if (!start || session.state.name !== 'online') return;
+  const atEnd = start.atEnd && !session.deps.earlyHints.missed(start.stream);
+  session.inbox = new Inbox(session, key, { ...start, atEnd });
+  session.inbox.open();
 }
 
 function identityOf(connected: Connected, nowMs: number, monotonicMs: number): Identity {

@@ -1,17 +1,22 @@
 import { Backoff } from '@halley/service/backoff';
 import type { Logger } from '@halley/service/log';
 
-import type { LogicLink, SessionRef } from '../logic-link.js';
+import type { LogicLink, SessionRef, StreamCursor } from '../logic-link.js';
 
 const IN_FLIGHT = 64;
 const ATTEMPTS = 3;
+
+interface Release {
+  readonly route: SessionRef;
+  readonly cursor: StreamCursor | undefined;
+}
 
 /**
  * Routes of connections that are gone, to be removed at logic, a bounded number at a time. What cannot be removed runs
  * out with its lease: a push to it finds no connection here and is dropped.
  */
 export class Releases {
-  readonly #waiting: SessionRef[] = [];
+  readonly #waiting: Release[] = [];
   #inFlight = 0;
   #idle: (() => void)[] = [];
 
@@ -22,8 +27,9 @@ export class Releases {
     return this.#waiting.length + this.#inFlight;
   }
 
-  add({ mid, key, owner }: SessionRef): void {
-    this.#waiting.push({ mid, key, owner });
+  /** With a cursor, where the device goes on when it comes back. */
+  add({ mid, key, owner }: SessionRef, cursor?: StreamCursor): void {
+    this.#waiting.push({ route: { mid, key, owner }, cursor });
     this.#next();
   }
 
@@ -35,19 +41,19 @@ export class Releases {
 
   #next(): void {
     while (this.#inFlight < IN_FLIGHT) {
-      const route = this.#waiting.shift();
-      if (!route) break;
+      const release = this.#waiting.shift();
+      if (!release) break;
       this.#inFlight += 1;
-      void this.#release(route);
+      void this.#release(release);
     }
     if (this.pending === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  async #release(route: SessionRef): Promise<void> {
+  async #release({ route, cursor }: Release): Promise<void> {
     const backoff = new Backoff({ baseMs: 100, maxMs: 1_000 });
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       try {
-        await this.deps.logic.disconnect(route);
+        await this.deps.logic.disconnect(route, cursor);
         break;
       } catch (error) {
         if (attempt === ATTEMPTS) this.deps.log.warn({ err: error, key: route.key }, 'route not removed');

@@ -2,25 +2,31 @@ import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
 
 import type { CometMetrics } from '../comet-metrics.js';
+import type { StreamReader } from '../delivery/stream-reader.js';
 import type { RoomTable } from '../delivery/room-table.js';
 import type { LogicLink } from '../logic-link.js';
 import type { RoomDirectory } from '../room-directory.js';
 import type { AcceptSets } from './accepts.js';
 import type { Deadlines } from './deadlines.js';
+import type { EarlyHints } from './early-hints.js';
 import type { EarlyKicks } from './early-kicks.js';
 import type { Leavers } from './leavers.js';
 import type { Releases } from './releases.js';
 import type { SessionTable } from './session-table.js';
+import type { StreamIndex } from './stream-index.js';
 
 /** What the sessions of one node share. */
 export interface SessionDeps {
   readonly logic: LogicLink;
   readonly table: SessionTable;
+  readonly streams: StreamIndex;
+  readonly reader: StreamReader;
   readonly rooms: RoomTable;
   readonly directory: RoomDirectory;
   readonly deadlines: Deadlines;
   readonly releases: Releases;
   readonly earlyKicks: EarlyKicks;
+  readonly earlyHints: EarlyHints;
   readonly leavers: Leavers;
   readonly accepts: AcceptSets;
   readonly metrics: CometMetrics;
@@ -38,4 +44,8 @@ export interface SessionLimits {
   readonly closeTimeoutMs: number;
   /** Bytes of frames that may come, and are ignored, ahead of the auth. */
   readonly maxEarlyBytes: number;
+  /** A connection of which nothing has left for so long, while something waits, is closed. */
+  readonly frozenTimeoutMs: number;
+  /** Whether devices that do not acknowledge go on where they were when they come back soon. */
+  readonly ver1Cursors: boolean;
 }

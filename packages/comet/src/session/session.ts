@@ -6,12 +6,13 @@ import type { RoomId } from '@halley/protocol/ids';
 
 import type { Receiver } from '../delivery/lane.js';
 import { type Encoded, encodeReply, type Variant } from '../delivery/outgoing.js';
-import type { Outbox } from '../delivery/outbox.js';
+import type { Outbox, OutboxOwner } from '../delivery/outbox.js';
 import type { Room } from '../delivery/room.js';
 import type { Transport } from '../transport/transport.js';
 import type { AcceptSet } from './accepts.js';
 import type { Expiring } from './deadlines.js';
 import { dispatch } from './dispatch.js';
+import type { Inbox } from './inbox.js';
 import type { SessionDeps } from './session-deps.js';
 import type { Identity, SessionState } from './session-state.js';
 
@@ -30,7 +31,7 @@ const NO_ACCEPTS: AcceptSet = new Set();
  * the tables at once, and only what concerns the business is still handed over. What ends that early, and drops the rest:
  * a handler that fails, a deadline, a close of ours (taken over, kicked, too slow, draining).
  */
-export class Session implements Receiver, Expiring {
+export class Session implements Receiver, Expiring, OutboxOwner {
   roomSlot = -1;
   everyoneSlot = -1;
   deadlineMs = Number.POSITIVE_INFINITY;
@@ -39,6 +40,8 @@ export class Session implements Receiver, Expiring {
   wheelPrevious: Expiring | undefined = undefined;
   accepts: AcceptSet = NO_ACCEPTS;
   room: Room | undefined = undefined;
+  /** Its user's stream, while it is online; anonymous connections have none. */
+  inbox: Inbox | undefined = undefined;
   state: SessionState = GREETING;
   /** Whether it is counted under its address. */
   entered = false;
@@ -56,6 +59,7 @@ export class Session implements Receiver, Expiring {
     private readonly gone: (session: Session) => void,
   ) {
     deps.deadlines.set(this, acceptedAtMs + deps.limits.handshakeTimeoutMs);
+    outbox.owner = this;
   }
 
   get variant(): Variant {
@@ -109,6 +113,18 @@ export class Session implements Receiver, Expiring {
     const bytes = this.variant === 'tcp' ? encoded.tcp : encoded.websocket;
     if (this.outbox.offerJoined(bytes)) this.deps.metrics.sent('user', encoded.frames);
     else this.#tooSlow(encoded.frames);
+  }
+
+  /** The outbox's call. */
+  onDrained(): void {
+    if (this.inbox) this.deps.reader.drained(this.inbox);
+  }
+
+  /** The outbox's call. */
+  onFrozen(): void {
+    if (!this.open) return;
+    this.deps.metrics.streams.frozen();
+    this.close(Code.Slow, 'Nothing was read for too long.');
   }
 
   /** A fault of the client's or of ours: closes with the code of the error. */
@@ -302,13 +318,15 @@ export class Session implements Receiver, Expiring {
   #leave(release: boolean): void {
     if (this.state.name !== 'online') return;
     const { directory, table, releases } = this.deps;
-    const { room } = this;
+    const { room, inbox } = this;
+    this.inbox = undefined;
+    inbox?.close();
     if (room) {
       this.moveTo(undefined);
       directory.release(room.id);
     }
     table.remove(this);
-    if (release) releases.add(this.state.identity);
+    if (release) releases.add(this.state.identity, inbox?.cursor);
   }
 
   #tooSlow(frames: number): void {

@@ -10,8 +10,12 @@ import type {
   RenewAnswer,
   RenewAsk,
   SessionRef,
+  StreamCursor,
+  StreamPage,
+  StreamRead,
   UpstreamAsk,
 } from '../logic-link.js';
+import { FakeStreams } from './fake-streams.js';
 
 /** What the token of the tests says: JSON with goim's fields. */
 interface TestToken {
@@ -29,6 +33,7 @@ export class FakeLogic implements LogicLink {
   readonly calls: string[] = [];
   readonly received: UpstreamAsk[] = [];
   readonly renewals: RenewAsk[] = [];
+  readonly streams = new FakeStreams();
   answer: Partial<Connected> = {};
   generation = 'g1';
   superseded: SessionRef[] = [];
@@ -36,6 +41,8 @@ export class FakeLogic implements LogicLink {
   leaseMs = 60_000;
   /** Thrown by every call while set. */
   failure: HalleyError | undefined;
+  /** Thrown by reads while set. */
+  readFailure: HalleyError | undefined;
   /** Awaited by every call. */
   gate: Promise<void> = Promise.resolve();
   #owners = 0;
@@ -53,6 +60,7 @@ export class FakeLogic implements LogicLink {
     const key = (token.key || randomUUID()) as ConnectionKey;
     const owner = String(this.#owners).padStart(10, '0');
     this.routes.set(key, owner);
+    const keeps = token.key && !ask.withoutCursor ? token.key : undefined;
     return {
       mid,
       key,
@@ -63,12 +71,14 @@ export class FakeLogic implements LogicLink {
       tokenExpiresAtMs: 0,
       roomGrants: [],
       anyRoom: true,
+      ...(mid === '0' ? {} : { start: this.streams.start(`u/${mid}`, keeps) }),
       ...this.answer,
     };
   }
 
-  async disconnect({ key, owner }: SessionRef): Promise<void> {
+  async disconnect({ key, owner }: SessionRef, cursor?: StreamCursor): Promise<void> {
     await this.#enter(`disconnect ${key}`);
+    if (cursor) this.streams.cursors.set(key, cursor);
     if (this.routes.get(key) === owner) this.routes.delete(key);
   }
 
@@ -86,7 +96,17 @@ export class FakeLogic implements LogicLink {
     await this.#enter('renew');
     this.renewals.push(ask);
     const { generation, superseded, cluster, leaseMs } = this;
-    return { generation, superseded, cluster, leaseMs };
+    for (const { key, cursor } of ask.sessions) if (cursor) this.streams.cursors.set(key, cursor);
+    const newest = ask.sessions.flatMap(({ mid, wantsNewest }) =>
+      wantsNewest ? [this.streams.newest(`u/${mid}`)] : [],
+    );
+    return { generation, superseded, cluster, leaseMs, newest };
+  }
+
+  async read(reads: readonly StreamRead[]): Promise<readonly StreamPage[]> {
+    await this.#enter('read');
+    if (this.readFailure) throw this.readFailure;
+    return this.streams.read(reads);
   }
 
   async receive(ask: UpstreamAsk): Promise<void> {

@@ -6,6 +6,8 @@ import { Comet, type CometOptions } from '../comet.js';
 import { FakeLogic } from './fake-logic.js';
 import { TcpClient, WsClient } from './test-client.js';
 
+type Overrides = Partial<Omit<CometOptions, 'session'> & { session: Partial<CometOptions['session']> }>;
+
 /** A comet on free ports with a logic in the process. */
 export class CometHarness {
   readonly #clients: (TcpClient | WsClient)[] = [];
@@ -16,7 +18,7 @@ export class CometHarness {
     readonly metrics: Metrics,
   ) {}
 
-  static async start(overrides: Partial<CometOptions> = {}): Promise<CometHarness> {
+  static async start({ session, ...overrides }: Overrides = {}): Promise<CometHarness> {
     const logic = new FakeLogic();
     const metrics = new Metrics({ process: false });
     const options: CometOptions = {
@@ -26,7 +28,14 @@ export class CometHarness {
       maxBodyBytes: 4_096,
       maxMessageBytes: 65_536,
       maxMessageParts: 1_024,
-      session: { handshakeTimeoutMs: 8_000, closeTimeoutMs: 2_000, maxEarlyBytes: 65_536 },
+      session: {
+        handshakeTimeoutMs: 8_000,
+        closeTimeoutMs: 2_000,
+        maxEarlyBytes: 65_536,
+        frozenTimeoutMs: 120_000,
+        ver1Cursors: true,
+        ...session,
+      },
       outbox: { maxBytes: 1_048_576, maxTotalBytes: 64 * 1_048_576 },
       limits: { maxConnections: 10_000, maxConnectionsPerAddress: 0 },
       trustedProxies: [],

@@ -1,20 +1,23 @@
 import type { SessionServiceHandlers } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
+import type { StreamCursor__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamCursor';
 import { unary } from '@halley/cluster/grpc/handler';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 
+import type { StreamCursor } from '../logic-link.js';
 import type { FakeLogic } from './fake-logic.js';
 
 /** The tests' logic, as a gRPC service. */
 export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
   return {
     Connect: unary(async (request) => {
-      const { mid, key, owner, roomId, accepts, heartbeatMs, tokenExpiresAtMs, roomGrants, anyRoom } =
+      const { mid, key, owner, roomId, accepts, heartbeatMs, tokenExpiresAtMs, roomGrants, anyRoom, start } =
         await logic.connect({
           counter: Number(request.counter),
           token: request.token,
           cookie: request.cookie,
           clientIp: request.client_ip,
           transport: request.transport === 'tcp' ? 'tcp' : 'websocket',
+          withoutCursor: request.without_cursor,
         });
       return {
         mid,
@@ -26,10 +29,12 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
         token_expires_at_ms: tokenExpiresAtMs,
         room_grants: [...roomGrants],
         any_room: anyRoom,
+        ...(start ? { stream: start, keeps_cursor: start.kept, at_end: start.atEnd } : {}),
       };
     }),
-    Disconnect: unary(async ({ mid, key, owner }) => {
-      await logic.disconnect({ mid: mid as UserId, key: key as ConnectionKey, owner });
+    Disconnect: unary(async ({ mid, key, owner, cursor }) => {
+      const route = { mid: mid as UserId, key: key as ConnectionKey, owner };
+      await logic.disconnect(route, cursor ? cursorOf(cursor) : undefined);
       return { has: true };
     }),
     EnterRoom: unary(async ({ room_id }) => {
@@ -41,11 +46,13 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
       return {};
     }),
     Renew: unary(async ({ sessions, rooms, online }) => {
-      const { generation, cluster, leaseMs } = await logic.renew({
-        sessions: sessions.map(({ mid, key, owner }) => ({
+      const { generation, cluster, leaseMs, newest } = await logic.renew({
+        sessions: sessions.map(({ mid, key, owner, cursor, wants_newest }) => ({
           mid: mid as UserId,
           key: key as ConnectionKey,
           owner,
+          wantsNewest: wants_newest,
+          ...(cursor ? { cursor: cursorOf(cursor) } : {}),
         })),
         rooms: rooms as RoomId[],
         ...(online ? { online: new Map(Object.entries(online.room_counts)) as Map<RoomId, number> } : {}),
@@ -54,7 +61,34 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
         generation,
         superseded: logic.superseded.map(({ mid, key, owner }) => ({ mid, key, owner })),
         route_lease_ms: leaseMs,
+        newest: [...newest],
         ...(cluster ? { cluster: { room_counts: Object.fromEntries(cluster) } } : {}),
+      };
+    }),
+    Read: unary(async ({ reads }) => {
+      const pages = await logic.read(
+        reads.map(({ stream, epoch, after, max_entries, max_bytes }) => ({
+          stream,
+          epoch,
+          after: Number(after),
+          maxEntries: max_entries,
+          maxBytes: max_bytes,
+        })),
+      );
+      return {
+        pages: pages.map(({ epoch, entries, through, more, gap }) => ({
+          epoch,
+          entries: entries.map(({ position, operation, body, keys, expireAtMs }) => ({
+            position,
+            operation,
+            body: Buffer.from(body),
+            keys: [...keys],
+            expire_at_ms: expireAtMs,
+          })),
+          through,
+          more,
+          ...(gap ? { gap: true, gap_after: gap.after, gap_through: gap.through } : {}),
+        })),
       };
     }),
     Receive: unary(async ({ mid, key, room_id, proto }) => {
@@ -63,4 +97,8 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
       return { id: 'id' };
     }),
   };
+}
+
+function cursorOf({ stream, epoch, position }: StreamCursor__Output): StreamCursor {
+  return { stream, epoch, position: Number(position) };
 }
