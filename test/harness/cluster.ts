@@ -96,6 +96,7 @@ export class TestCluster {
       kafka: this.cluster.service('kafka'),
       zookeeper: this.cluster.service('zookeeper'),
       redis: this.cluster.service('redis'),
+      mariadb: this.cluster.service('mariadb'),
     };
   }
 

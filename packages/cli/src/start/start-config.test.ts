@@ -27,6 +27,9 @@ const schemas = {
     bus: z.object({
       adapter: z.enum(['kafka', 'embedded']).default('kafka').meta({ description: 'Adapter.' }),
     }),
+    archive: z.object({
+      adapter: z.enum(['mariadb', 'embedded']).default('mariadb').meta({ description: 'Adapter.' }),
+    }),
   }),
 };
 
@@ -58,10 +61,12 @@ describe('one configuration for three tiers', () => {
   });
 
   test('another adapter than the embedded one is refused, not ignored', () => {
-    expect(load().job.bus.adapter).toBe('embedded');
+    const { bus, archive } = load().job;
+    expect([bus.adapter, archive.adapter]).toEqual(['embedded', 'embedded']);
     for (const flag of ['--bus.adapter', '--job.bus.adapter']) {
       expect(() => load(flag, 'kafka')).toThrow('halley start is always embedded');
     }
+    expect(() => load('--archive.adapter', 'mariadb')).toThrow('halley start is always embedded');
   });
 
   test('what is told as the default is what holds', () => {

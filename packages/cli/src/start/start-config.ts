@@ -23,6 +23,7 @@ const EMBEDDED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   registry: { adapter: 'embedded' },
   routes: { adapter: 'embedded' },
   bus: { adapter: 'embedded' },
+  archive: { adapter: 'embedded' },
 };
 
 type Tree = Record<string, unknown>;
@@ -75,7 +76,7 @@ export function loadStartConfig<Schemas extends TierSchemas>(
 }
 
 function requireEmbedded(said: Tree | undefined): void {
-  for (const section of ['registry', 'routes', 'bus']) {
+  for (const section of ['registry', 'routes', 'bus', 'archive']) {
     const { adapter } = (said?.[section] ?? {}) as { readonly adapter?: string };
     if (adapter === undefined || adapter === 'embedded') continue;
     throw new HalleyError(

@@ -12,7 +12,10 @@ import { type Service, ServiceGroup } from '@halley/service/lifecycle';
 import { createLogger } from '@halley/service/log';
 import { portClaims } from '@halley/service/port-claims';
 import { runService } from '@halley/service/run';
+import { EmbeddedArchive } from '@halley/store/archive/embedded';
+import { Topic } from '@halley/store/bus/bus';
 import { EmbeddedRoutes } from '@halley/store/routes/embedded';
+import { EmbeddedStreams } from '@halley/store/streams/embedded';
 
 import { complain, print } from '../terminal.js';
 import { banner } from './banner.js';
@@ -23,7 +26,7 @@ import { untilReady } from './until-ready.js';
 /** The schemas of the tiers, which `halley start` reads as one. */
 export const tierSchemas = { comet: cometConfig, logic: logicConfig, job: jobConfig };
 
-const SUMMARY = `Runs comet, logic and job in one process, with nothing installed: embedded registry, routes and bus.
+const SUMMARY = `Runs comet, logic and job in one process, with nothing installed: registry, routes, bus, streams and archive are embedded.
 One configuration serves all: --KEY sets a key for every tier that has it; any key that a tier has can also be set for that
 tier alone, as --comet.KEY, --logic.KEY or --job.KEY, which then wins.`;
 
@@ -58,11 +61,19 @@ async function run({ dataDir, tiers }: StartConfig<typeof tierSchemas>): Promise
   const bus = embeddedBus(tiers.logic.bus, { dataDir, log, clock: systemClock });
   const registry = new EmbeddedRegistry({ log });
   const routes = new EmbeddedRoutes({ leaseMs: tiers.logic.routes.leaseMs });
-  const logic = createLogicApp(tiers.logic, { registry, bus, routes, log: log.child({ tier: 'logic' }) });
+  const { inlineBytes } = tiers.logic.streams;
+  const streams = new EmbeddedStreams({ dataDir, shards: bus.partitions(Topic.Push), inlineBytes, log });
+  const archive = new EmbeddedArchive({ dataDir });
+  const stores = { bus, routes, streams, archive };
+  const logic = createLogicApp(tiers.logic, { registry, ...stores, log: log.child({ tier: 'logic' }) });
   const comet = createCometApp(tiers.comet, { registry, log: log.child({ tier: 'comet' }) });
-  const job = createJobApp(tiers.job, { registry, bus, routes, log: log.child({ tier: 'job' }) });
+  const job = createJobApp(tiers.job, { registry, ...stores, log: log.child({ tier: 'job' }) });
   const lock = new DataFolder(dataDir);
-  const all = new ServiceGroup('halley', [lock, bus, routes, registry, logic, comet, job], log);
+  const all = new ServiceGroup(
+    'halley',
+    [lock, bus, streams, archive, routes, registry, logic, comet, job],
+    log,
+  );
   await runService(all, {
     log,
     ports: Object.entries(tiers).flatMap(([tier, config]) => portClaims(tier, config)),
