@@ -26,10 +26,17 @@ afterEach(async () => {
 /** An app on the rig's bus, routes and registry. */
 function jobApp(): JobApp {
   const config = loadConfig(jobConfig, {
-    flags: ['--ops.port', '0', '--consume.commitIntervalMs', '20', '--consume.lagIntervalMs', '100'],
+    flags: Object.entries({
+      'ops.port': 0,
+      'consume.commitIntervalMs': 20,
+      'consume.lagIntervalMs': 100,
+      'consume.archiveJoinMs': 10,
+      'consume.archiveIdleMs': 20,
+    }).flatMap(([name, value]) => [`--${name}`, String(value)]),
   });
-  const { bus, routes, metrics } = rig;
-  const app = createJobApp(config, { registry, bus, routes, metrics, log: silentLogger() });
+  const { bus, routes, streams, archive, metrics } = rig;
+  const ports = { registry, bus, routes, streams, archive, metrics, log: silentLogger() };
+  const app = createJobApp(config, ports);
   apps.push(app);
   return app;
 }
@@ -63,6 +70,11 @@ describe('the job tier', () => {
     expect(text).toContain('halley_job_link_queue_bytes{comet="c1"} 0');
     expect(text).toContain('halley_job_oldest_undelivered_seconds 0');
     expect(text).toContain('halley_job_commit_seconds_count');
+    expect(text).toContain('halley_job_appended_total{result="entry"} 10');
+    expect(text).toContain('halley_job_append_seconds_count');
+    expect(text).toContain('halley_job_archived_total 10');
+    expect(text).toContain('halley_job_archive_lag_seconds 0');
+    expect(text).toContain(`halley_job_archive_watermark{partition="${rig.shardOf('1')}"} ${10 * 1_024 - 1}`);
 
     const states: string[] = [];
     const view = await registry.watch('job');

@@ -13,13 +13,18 @@ import { createLogger, type Logger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
 import { offsetPort, resolveNode } from '@halley/service/node-config';
 import { OpsServer } from '@halley/service/ops-server';
+import type { Archive } from '@halley/store/archive/archive';
+import { retentionAt } from '@halley/store/archive/config';
 import { type Bus, Topic } from '@halley/store/bus/bus';
 import type { Routes } from '@halley/store/routes/routes';
+import type { Streams } from '@halley/store/streams/streams';
 
+import { Retention } from './archive/retention.js';
 import type { JobConfig } from './config.js';
-import { IngressConsumer, PushConsumer } from './consume/consumer.js';
+import { PushConsumer } from './consume/consumer.js';
 import { DeadLetters } from './consume/dead-letter.js';
 import { GoimIngress } from './consume/goim-ingress.js';
+import { IngressConsumer } from './consume/ingress-consumer.js';
 import { CometLinks } from './deliver/comet-links.js';
 import { LagMeter } from './lag-meter.js';
 import { JobMetrics } from './metrics.js';
@@ -30,6 +35,8 @@ export interface JobPorts {
   readonly registry?: Registry;
   readonly bus?: Bus;
   readonly routes?: Routes;
+  readonly streams?: Streams;
+  readonly archive?: Archive;
   readonly metrics?: Metrics;
   readonly log?: Logger;
 }
@@ -56,6 +63,7 @@ interface Started {
   readonly registry: Registry;
   readonly bus: Bus;
   readonly routes: Routes;
+  readonly streams: Streams;
   readonly links: CometLinks;
   readonly push: PushConsumer;
   readonly ingress: IngressConsumer | undefined;
@@ -85,7 +93,8 @@ class App implements JobApp {
   }
 
   ready(): readonly string[] {
-    const { registry, bus, routes, push, ingress, registration } = this.#parts;
+    const { registry, bus, routes, streams, push, ingress, registration } = this.#parts;
+    const troubles = new Set(push?.lanes.map((lane) => lane.trouble));
     const missing: string[] = [];
     if (this.#stopping) missing.push('job: stopping');
     if (!registry?.healthy()) missing.push('registry: not reached');
@@ -93,8 +102,11 @@ class App implements JobApp {
     if (!push?.joined) missing.push(`bus consumer: has not joined ${this.config.consume.group}`);
     if (this.config.ingress.enabled && !ingress?.joined)
       missing.push(`bus consumer: has not joined ${this.config.ingress.group}`);
-    if (!routes?.healthy() || push?.lanes.some((lane) => lane.withoutRoutes))
-      missing.push('route store: not reached');
+    if (!routes?.healthy() || troubles.has('routes')) missing.push('route store: not reached');
+    if (!streams?.healthy() || troubles.has('streams')) missing.push('streams: not reached');
+    if (troubles.has('streams_full')) missing.push('streams: full');
+    // Deliveries go on while it is away, unless the streams are to be filled from there.
+    if (troubles.has('archive')) missing.push('archive: not reached');
     if (!registration) missing.push('registry: not registered');
     return missing;
   }
@@ -144,7 +156,9 @@ class App implements JobApp {
     const registry = ports.registry ?? (await this.#own(await openRegistry(config, log)));
     const bus = ports.bus ?? (await this.#own(await openBus(config, log, this.#metrics)));
     const routes = ports.routes ?? (await this.#own(await openRoutes(config, log)));
-    this.#parts = { ...this.#parts, registry, bus, routes };
+    const streams = ports.streams ?? (await this.#own(await openStreams(config, log)));
+    const archive = ports.archive ?? (await this.#own(await openArchive(config, log)));
+    this.#parts = { ...this.#parts, registry, bus, routes, streams };
 
     const changed = new Wakeup();
     const links = await this.#links(node, registry, bus, metrics, changed);
@@ -157,10 +171,27 @@ class App implements JobApp {
       ...shared,
       group: config.consume.group,
       commitIntervalMs: config.consume.commitIntervalMs,
+      probeIntervalMs: config.consume.probeIntervalMs,
+      archive: {
+        ...shared,
+        streams,
+        archive,
+        epoch: bus.epoch,
+        limits: {
+          joinMs: config.consume.archiveJoinMs,
+          idleMs: config.consume.archiveIdleMs,
+          maxEntries: config.consume.archiveEntries,
+        },
+      },
       lane: {
         ...shared,
         routes,
+        streams,
+        archive,
+        epoch: bus.epoch,
+        shards: bus.partitions(Topic.Push),
         links,
+        maxHintBodyBytes: config.link.maxHintBodyBytes,
         deadLetters,
         changed,
         limits: {
@@ -175,6 +206,8 @@ class App implements JobApp {
       undoneRecords: () => push.lanes.reduce((sum, lane) => sum + lane.offsets.undone, 0),
       queueBytes: () => links.all().map((link) => [link.comet.id, link.queuedBytes] as const),
       linkStates: () => links.states(),
+      archiveLagMs: () => push.archiveLagMs,
+      watermarks: () => push.watermarks,
     });
     this.#parts = { ...this.#parts, push };
     await push.start();
@@ -194,6 +227,14 @@ class App implements JobApp {
       await ingress.start();
       groups.push([config.ingress.group, Topic.GoimPush]);
     }
+    await this.#own(
+      new Retention({
+        ...shared,
+        archive,
+        everyMs: config.archive.retainEveryMs,
+        keptAt: (nowMs) => retentionAt(config.archive, nowMs),
+      }),
+    );
     await this.#own(new LagMeter({ bus, groups, intervalMs: config.consume.lagIntervalMs, metrics, log }));
     this.#parts = { ...this.#parts, registration: await registry.register(node) };
     log.info({ node: node.id, ...node.addresses }, 'job delivers');
@@ -262,6 +303,22 @@ async function openRoutes(config: JobConfig, log: Logger): Promise<Routes> {
   if (config.routes.adapter === 'embedded') throw embeddedOnly('job', 'routes.adapter', 'redis');
   const { RedisRoutes } = await import('@halley/store/routes/redis');
   return new RedisRoutes({ config: config.routes, log, shards: config.bus.partitions });
+}
+
+async function openStreams(config: JobConfig, log: Logger): Promise<Streams> {
+  const { RedisStreams } = await import('@halley/store/streams/redis');
+  return new RedisStreams({
+    location: config.routes,
+    config: config.streams,
+    shards: config.bus.partitions,
+    log,
+  });
+}
+
+async function openArchive(config: JobConfig, log: Logger): Promise<Archive> {
+  if (config.archive.adapter === 'embedded') throw embeddedOnly('job', 'archive.adapter', 'mariadb');
+  const { MariadbArchive } = await import('@halley/store/archive/mariadb');
+  return new MariadbArchive({ config: config.archive, log });
 }
 
 async function quietly(work: Promise<unknown> | undefined, log: Logger): Promise<void> {

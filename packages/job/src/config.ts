@@ -3,8 +3,10 @@ import { registryConfig } from '@halley/cluster/registry/config';
 import { logConfig } from '@halley/service/log';
 import { nodeConfig } from '@halley/service/node-config';
 import { opsConfig } from '@halley/service/ops-server';
+import { archiveConfig } from '@halley/store/archive/config';
 import { busConfig } from '@halley/store/bus/config';
 import { routesConfig } from '@halley/store/routes/config';
+import { streamsConfig } from '@halley/store/streams/config';
 import { z } from 'zod';
 
 const consumeConfig = z.object({
@@ -29,6 +31,27 @@ const consumeConfig = z.object({
       unit: 'bytes',
       range: '16–256 MiB; above link.maxQueuedBytes',
     }),
+  probeIntervalMs: z.int().min(10).default(1_000).meta({
+    description:
+      'A partition that nothing came from for this long is looked after: whether the streams still have what was taken in.',
+    unit: 'ms',
+    range: '500–5,000',
+  }),
+  archiveJoinMs: z.int().min(0).default(200).meta({
+    description: 'Messages that come within this time are written to the archive together.',
+    unit: 'ms',
+    range: '50–1,000',
+  }),
+  archiveIdleMs: z.int().min(10).default(1_000).meta({
+    description:
+      'When only what is not archived came, as messages to rooms, a job that takes over repeats about as much of it.',
+    unit: 'ms',
+    range: '200–5,000',
+  }),
+  archiveEntries: z.int().min(1).max(10_000).default(1_000).meta({
+    description: 'Messages that are written to the archive in one transaction at most.',
+    range: '100–2,000',
+  }),
   lagIntervalMs: z.int().min(100).default(5_000).meta({
     description: 'How often the lag is measured, for the metrics.',
     unit: 'ms',
@@ -58,7 +81,7 @@ const linkConfig = z.object({
     .default(32 * 1_048_576)
     .meta({
       description:
-        'Bytes that may be queued or unacknowledged on the way to one comet; then the newest are dropped for it.',
+        'Bytes that may be queued or unacknowledged on the way to one comet; then the newest are dropped for it, or left to be read from their streams.',
       unit: 'bytes',
       range: '8–256 MiB',
     }),
@@ -80,6 +103,12 @@ const linkConfig = z.object({
     description: 'Bytes of one message to a comet; a larger delivery goes alone.',
     unit: 'bytes',
     range: '64 KiB–1 MiB',
+  }),
+  maxHintBodyBytes: z.int().min(0).default(16_384).meta({
+    description:
+      'A larger body of a message to users or keys is not sent along: the comet reads it from the stream when it is its turn.',
+    unit: 'bytes',
+    range: '1–64 KiB',
   }),
   welcomeTimeoutMs: z.int().min(100).default(2_000).meta({
     description: 'A comet that does not answer a new stream for this long is tried again.',
@@ -108,6 +137,8 @@ export const jobConfig = z.object({
   cluster: clusterConfig,
   registry: registryConfig,
   routes: routesConfig,
+  streams: streamsConfig,
+  archive: archiveConfig,
   bus: busConfig,
   log: logConfig,
 });

@@ -11,6 +11,10 @@ export interface JobLevels {
   queueBytes(): Iterable<readonly [comet: string, bytes: number]>;
   /** Links by state. */
   linkStates(): Iterable<readonly [state: string, links: number]>;
+  /** For how long the oldest entry that is not archived has waited, in milliseconds; 0 when all are. */
+  archiveLagMs(): number;
+  /** Up to where partitions are archived. */
+  watermarks(): Iterable<readonly [partition: number, position: number]>;
 }
 
 /** The metrics of the job tier. */
@@ -23,6 +27,14 @@ export class JobMetrics {
   readonly linkBreaks;
   readonly lag;
   readonly repeats;
+  readonly appendSeconds;
+  readonly appended;
+  readonly appendFailures;
+  readonly rewinds;
+  readonly archived;
+  readonly archiveSeconds;
+  readonly archiveFailures;
+  readonly retained;
   readonly #deliveries;
 
   constructor(
@@ -63,6 +75,41 @@ export class JobMetrics {
       'halley_job_ingress_repeats_total',
       "Pushes of goim's topic that a repeated write had put into the bus a second time, and that were left out.",
     );
+    this.appendSeconds = metrics.histogram(
+      'halley_job_append_seconds',
+      'How long it took to take a batch of pushes into their streams.',
+      DURATION_BUCKETS,
+    );
+    this.appended = metrics.counter(
+      'halley_job_appended_total',
+      'Pushes to users and keys that were taken in, by result: entry is new; known was taken in before at the same place, as after a job was killed; repeated came again under its id; conflict came under the id of another push and was dropped.',
+      ['result'],
+    );
+    this.appendFailures = metrics.counter(
+      'halley_job_append_failures_total',
+      'Calls to take pushes in that failed and were repeated, by store (streams, archive) and error code.',
+      ['store', 'code'],
+    );
+    this.rewinds = metrics.counter(
+      'halley_job_rewinds_total',
+      'How often a partition was read again because the streams knew nothing of it (empty), or less than was read (behind).',
+      ['why'],
+    );
+    this.archived = metrics.counter('halley_job_archived_total', 'Entries that were written to the archive.');
+    this.archiveSeconds = metrics.histogram(
+      'halley_job_archive_seconds',
+      'How long it took to read entries from their streams and write them to the archive.',
+      DURATION_BUCKETS,
+    );
+    this.archiveFailures = metrics.counter(
+      'halley_job_archive_failures_total',
+      'Attempts to archive, or to remove from the archive, that failed and were repeated, by error code.',
+      ['code'],
+    );
+    this.retained = metrics.counter(
+      'halley_job_archive_removed_total',
+      'Entries that were removed from the archive because they had been kept long enough.',
+    );
     this.lag = metrics.gauge(
       'halley_job_lag_records',
       'Records of a topic that the group has not committed.',
@@ -95,6 +142,21 @@ export class JobMetrics {
       (gauge) => {
         gauge.reset();
         for (const [comet, bytes] of levels.queueBytes()) gauge.set({ comet }, bytes);
+      },
+    );
+    this.metrics.gauge(
+      'halley_job_archive_lag_seconds',
+      'For how long the oldest entry that is not archived has waited; 0 when all are.',
+      [],
+      (gauge) => gauge.set(levels.archiveLagMs() / 1_000),
+    );
+    this.metrics.gauge(
+      'halley_job_archive_watermark',
+      'Up to which position a partition is archived: the offset of its record times 1,024, plus the index in it.',
+      ['partition'],
+      (gauge) => {
+        gauge.reset();
+        for (const [partition, position] of levels.watermarks()) gauge.set({ partition }, position);
       },
     );
     this.metrics.gauge('halley_job_links', 'Streams to comets, by state.', ['state'], (gauge) => {

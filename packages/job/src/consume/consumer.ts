@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
+import { atMost } from '@halley/service/at-most';
 import type { Clock } from '@halley/service/clock';
 import type { Service } from '@halley/service/lifecycle';
 import type { Logger } from '@halley/service/log';
@@ -10,39 +9,49 @@ import {
   Topic,
   type TopicPartition,
 } from '@halley/store/bus/bus';
+import type { Position } from '@halley/store/streams/streams';
 
+import { ArchiveLane, type ArchiveLaneDeps } from '../archive/archive-lane.js';
 import type { JobMetrics } from '../metrics.js';
-import type { GoimIngress } from './goim-ingress.js';
-import { Lane, LaneEnded, type LaneDeps } from './lanes.js';
+import { Lane, type LaneDeps } from './lanes.js';
+import { LaneEnded } from './ownership.js';
+import { MAX_PUSHES_PER_RECORD } from './push-record.js';
 
-interface ConsumerDeps {
+export interface PushConsumerDeps {
   readonly bus: Pick<Bus, 'consume'>;
   readonly group: string;
+  readonly lane: LaneDeps;
+  readonly archive: ArchiveLaneDeps;
+  readonly commitIntervalMs: number;
+  /** A partition that nothing came from for this long is looked after. */
+  readonly probeIntervalMs: number;
   readonly clock: Clock;
   readonly metrics: JobMetrics;
   readonly log: Logger;
 }
 
-export interface PushConsumerDeps extends ConsumerDeps {
-  readonly lane: LaneDeps;
-  readonly commitIntervalMs: number;
+interface OwnedLane {
+  readonly lane: Lane;
+  readonly archive: ArchiveLane;
+  committed: number | undefined;
+  committing: Promise<void>;
 }
 
 /**
- * The member of the group that reads halley-push: a lane for each partition that it owns. What is done is committed on
- * a timer, when a partition goes to another job, and at the end.
+ * The member of the group that reads halley-push: a lane for each partition that it owns, and one to the archive beside
+ * it. What is done and archived is committed on a timer, when a partition goes to another job, and at the end.
  */
 export class PushConsumer implements Service {
   readonly name = 'push consumer';
   readonly #lanes = new Map<number, OwnedLane>();
   #consumer: BusConsumer | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #timers: NodeJS.Timeout[] = [];
   #stopping = false;
 
   constructor(private readonly deps: PushConsumerDeps) {}
 
   async start(): Promise<void> {
-    const { bus, group, commitIntervalMs } = this.deps;
+    const { bus, group, commitIntervalMs, probeIntervalMs } = this.deps;
     this.#consumer = await bus.consume({
       group,
       topics: [Topic.Push],
@@ -56,28 +65,27 @@ export class PushConsumer implements Service {
       },
       onRevoked: (partitions) => this.#revoked(partitions),
     });
-    this.#timer = setInterval(() => void this.commit(), commitIntervalMs);
+    this.#timers = [
+      setInterval(() => void this.commit(), commitIntervalMs),
+      setInterval(() => this.#probe(), probeIntervalMs),
+    ];
   }
 
   /** Takes nothing more, waits for what is in flight for at most half of the deadline, commits, and leaves. */
   async stop(deadlineMs: number): Promise<void> {
     const consumer = this.#consumer;
-    clearInterval(this.#timer);
+    for (const timer of this.#timers) clearInterval(timer);
     if (!consumer) return;
     this.#consumer = undefined;
     this.#stopping = true;
     const until = this.deps.clock.monotonicMs() + deadlineMs;
     consumer.pause(consumer.assigned());
-    const lanes = [...this.#lanes.values()];
-    const drained = Promise.all(lanes.map(({ lane }) => lane.drained()));
-    const late = new AbortController();
-    await Promise.race([
-      drained,
-      sleep(deadlineMs / 2, undefined, { signal: late.signal }).catch(() => undefined),
-    ]);
-    late.abort();
-    for (const { lane } of lanes) lane.end();
-    await Promise.race([this.#commitAll(consumer), sleep(deadlineMs / 4)]);
+    const owned = [...this.#lanes.values()];
+    await atMost(Promise.all(owned.map(({ lane }) => lane.drained())), deadlineMs / 2);
+    for (const { lane } of owned) lane.end();
+    await atMost(Promise.all(owned.map(({ archive }) => archive.flush())), deadlineMs / 8);
+    await atMost(this.#commitAll(consumer), deadlineMs / 8);
+    await atMost(Promise.all(owned.map(({ archive }) => archive.end())), deadlineMs / 8);
     await consumer.stop(Math.max(0, until - this.deps.clock.monotonicMs()));
     this.#lanes.clear();
   }
@@ -98,6 +106,23 @@ export class PushConsumer implements Service {
     return times.length > 0 ? Math.min(...times) : undefined;
   }
 
+  /** For how long the oldest entry that is not archived has waited, in milliseconds; 0 when all are. */
+  get archiveLagMs(): number {
+    return Math.max(0, ...[...this.#lanes.values()].map(({ archive }) => archive.lagMs));
+  }
+
+  /** Up to where the partitions owned are archived, where that is known. */
+  get watermarks(): [partition: number, position: Position][] {
+    return [...this.#lanes].flatMap(
+      ([
+        partition,
+        {
+          archive: { watermark },
+        },
+      ]) => (watermark === undefined ? [] : [[partition, watermark]]),
+    );
+  }
+
   /** One for each partition owned. */
   get lanes(): Lane[] {
     return [...this.#lanes.values()].map(({ lane }) => lane);
@@ -108,8 +133,8 @@ export class PushConsumer implements Service {
   }
 
   async #commit(consumer: BusConsumer, owned: OwnedLane): Promise<void> {
-    const offset = owned.lane.offsets.committable;
-    if (offset === undefined || offset === owned.committed) return;
+    const offset = committable(owned);
+    if (offset === undefined || (owned.committed !== undefined && offset <= owned.committed)) return;
     // One after another: a slow earlier one must not undo a later one.
     owned.committed = offset;
     owned.committing = owned.committing.then(async () => {
@@ -129,11 +154,30 @@ export class PushConsumer implements Service {
   #laneOf({ topic, partition }: TopicPartition | ReadBatch): OwnedLane {
     let owned = this.#lanes.get(partition);
     if (!owned) {
-      const lane = new Lane(topic, partition, this.deps.lane);
-      owned = { lane, committed: undefined, committing: Promise.resolve() };
+      const archive = new ArchiveLane(partition, this.deps.archive);
+      const place = {
+        seek: (offset: number) => {
+          // Without a consumer the batch is not taken for consumed either.
+          if (!this.#consumer) throw new LaneEnded(`${topic}/${partition}`);
+          this.#consumer.seek(topic, partition, offset);
+        },
+        onAppended: (through: Position, durable: boolean) => archive.appended(through, durable),
+        archived: () => archive.watermark,
+      };
+      const lane = new Lane(topic, partition, place, this.deps.lane);
+      owned = { lane, archive, committed: undefined, committing: Promise.resolve() };
       this.#lanes.set(partition, owned);
     }
     return owned;
+  }
+
+  #probe(): void {
+    for (const { lane } of this.#lanes.values()) {
+      lane.probe(this.deps.probeIntervalMs).catch((error: unknown) => {
+        if (error instanceof LaneEnded) return;
+        this.deps.log.warn({ err: error, topic: lane.topic, partition: lane.partition }, 'not looked after');
+      });
+    }
   }
 
   #revoked(partitions: readonly TopicPartition[]): void {
@@ -142,75 +186,15 @@ export class PushConsumer implements Service {
       if (!owned) continue;
       this.#lanes.delete(partition);
       owned.lane.end();
+      void owned.archive.end();
       if (this.#consumer) void this.#commit(this.#consumer, owned);
     }
   }
 }
 
-interface OwnedLane {
-  readonly lane: Lane;
-  committed: number | undefined;
-  committing: Promise<void>;
-}
-
-export interface IngressConsumerDeps extends ConsumerDeps {
-  readonly ingress: GoimIngress;
-}
-
-/** The member of the group that reads goim's topic; commits a batch once it is in halley-push, before the next. */
-export class IngressConsumer implements Service {
-  readonly name = 'goim ingress';
-  readonly #ends = new Map<number, AbortController>();
-  #consumer: BusConsumer | undefined;
-
-  constructor(private readonly deps: IngressConsumerDeps) {}
-
-  async start(): Promise<void> {
-    const { bus, group } = this.deps;
-    this.#consumer = await bus.consume({
-      group,
-      topics: [Topic.GoimPush],
-      from: 'earliest',
-      onBatch: (batch) => this.#take(batch),
-      onRevoked: (partitions) => {
-        for (const { partition } of partitions) this.#end(partition);
-      },
-    });
-  }
-
-  async stop(deadlineMs: number): Promise<void> {
-    const consumer = this.#consumer;
-    if (!consumer) return;
-    this.#consumer = undefined;
-    // A write in flight is let finish and is committed; one that is waiting to be repeated is not.
-    consumer.pause(consumer.assigned());
-    const stopped = consumer.stop(deadlineMs);
-    for (const partition of this.#ends.keys()) this.#end(partition);
-    await stopped;
-  }
-
-  get joined(): boolean {
-    return this.#consumer?.healthy() ?? false;
-  }
-
-  async #take(batch: ReadBatch): Promise<void> {
-    const last = batch.records.at(-1);
-    if (!last) return;
-    const end = new AbortController();
-    this.#ends.set(batch.partition, end);
-    // Kept over the stop, which waits for this handler.
-    const consumer = this.#consumer;
-    const taken = await this.deps.ingress.take(batch, end.signal);
-    if (this.#ends.get(batch.partition) === end) this.#ends.delete(batch.partition);
-    // The bus must not take the batch for consumed.
-    if (!taken) throw new Error(`${batch.topic}/${batch.partition} is not read here any more`);
-    const since = this.deps.clock.monotonicMs();
-    await (consumer ?? this.#consumer)?.commit(batch.topic, batch.partition, last.offset + 1);
-    this.deps.metrics.commitSeconds.observe((this.deps.clock.monotonicMs() - since) / 1_000);
-  }
-
-  #end(partition: number): void {
-    this.#ends.get(partition)?.abort();
-    this.#ends.delete(partition);
-  }
+/** Below this everything is done, and archived: whoever takes the partition over finds the rest in the streams or the bus. */
+function committable({ lane, archive }: OwnedLane): number | undefined {
+  const done = lane.offsets.committable;
+  if (done === undefined || archive.watermark === undefined) return undefined;
+  return Math.min(done, Math.floor((archive.watermark + 1) / MAX_PUSHES_PER_RECORD));
 }

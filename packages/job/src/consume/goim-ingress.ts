@@ -23,6 +23,9 @@ import { BadRecord, recordCodec } from './push-record.js';
 /** Names the record of goim's topic that a push was taken from, so that a repeated write is found. */
 export const INGRESS_HEADER = 'halley-goim';
 
+/** Who anonymous connections and unknown keys belong to. */
+const NOBODY = '0' as UserId;
+
 const pushMsgCodec = codec(protos.goim.logic.PushMsg);
 
 export interface GoimIngressDeps {
@@ -108,18 +111,22 @@ export class GoimIngress {
       const stream = streamOf.everyone;
       return [record(stream, shardOf(stream, shards), { class: 'CLASS_EPHEMERAL', everyone: true, speed })];
     }
-    const byShard = new Map<number, { readonly stream: string; readonly keys: ConnectionKey[] }>();
+    const byShard = new Map<
+      number,
+      { readonly stream: string; readonly keys: ConnectionKey[]; readonly key_owners: UserId[] }
+    >();
     for (const key of message.keys as ConnectionKey[]) {
-      const mid = owners.get(key);
+      const owner = owners.get(key) ?? NOBODY;
       // Anonymous connections share the mid 0, and so no stream.
-      const stream = mid === undefined || mid === '0' ? streamOf.key(key) : streamOf.user(mid);
+      const stream = owner === NOBODY ? streamOf.key(key) : streamOf.user(owner);
       const shard = shardOf(stream, shards);
-      const group = byShard.get(shard);
-      if (group) group.keys.push(key);
-      else byShard.set(shard, { stream, keys: [key] });
+      const group = byShard.get(shard) ?? { stream, keys: [], key_owners: [] };
+      byShard.set(shard, group);
+      group.keys.push(key);
+      group.key_owners.push(owner);
     }
-    return [...byShard].map(([shard, { stream, keys }]) =>
-      record(stream, shard, { class: 'CLASS_DURABLE', keys }),
+    return [...byShard].map(([shard, { stream, ...keys }]) =>
+      record(stream, shard, { class: 'CLASS_DURABLE', ...keys }),
     );
   }
 

@@ -9,9 +9,11 @@ export const recordCodec = codec(protos.halley.delivery.v1.Record);
 export const MAX_PUSHES_PER_RECORD = 1_024;
 
 /** A push as read from the bus, its targets by kind. */
-export interface Push extends Omit<Push__Output, 'users' | 'keys' | 'rooms'> {
+export interface Push extends Omit<Push__Output, 'users' | 'keys' | 'key_owners' | 'rooms'> {
   readonly users: readonly UserId[];
   readonly keys: readonly ConnectionKey[];
+  /** Whose each key was when the push was accepted; 0, or absent, is nobody's. */
+  readonly key_owners: readonly UserId[];
   readonly rooms: readonly RoomId[];
 }
 

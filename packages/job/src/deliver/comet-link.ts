@@ -59,7 +59,8 @@ type LinkState =
 /**
  * The stream to one incarnation of one comet, and what is on its way there. Deliveries leave in the order they were
  * offered; after a broken stream the unacknowledged are sent again, and comet drops what it had. Trouble with this
- * comet stays here: a full queue refuses the newest, a silent comet is refused everything until it answers.
+ * comet stays here: a full queue refuses the newest (and keeps which streams have news), a silent comet is refused
+ * everything until it answers, and then learns of news when it renews its routes.
  */
 export class CometLink {
   readonly comet: NodeRecord;
@@ -114,15 +115,15 @@ export class CometLink {
     if (this.#state.kind === 'gone') return delivery.settle('comet_left');
     if (this.#silent) return delivery.settle('comet_silent');
     if (this.#queue.size === 0) this.#progressAtMs = this.deps.clock.monotonicMs();
-    if (!this.#queue.offer(delivery)) return delivery.settle('queue_full');
+    this.#queue.offer(delivery);
     if (this.#congestedSinceMs === undefined && this.#queue.bytes * 2 > this.deps.limits.maxQueuedBytes)
       this.#congestedSinceMs = this.deps.clock.monotonicMs();
     this.#scheduleFlush();
   }
 
-  /** Settles what is outstanding of a lane as refused, so that the lane can go on. */
+  /** Settles what is outstanding of a lane as if there had been no room, so that the lane can go on. */
   relieve(lane: string): number {
-    const count = this.#queue.giveUp('queue_full', lane);
+    const count = this.#queue.giveUpLane(lane);
     this.#drained();
     return count;
   }

@@ -9,6 +9,8 @@ test('what goes out together is one batch a partition, each in its order', () =>
     partition,
     position,
     message: { position },
+    streams: [],
+    forStreamsOnly: false,
     bytes: 1,
     expireAtMs: 0,
     settle: () => undefined,

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { ConnectionKey, NodeId, NodeRef, RoomId, UserId } from '@halley/protocol/ids';
 import type { Route, RouteAnswer } from '@halley/store/routes/routes';
 
-import { queryFor, routePush, type PushTargets } from './router.js';
+import { queryFor, routePush, type EntryHint, type PushTargets, type RoutedTargets } from './router.js';
 
 const user = (mid: string) => mid as UserId;
 const key = (name: string) => name as ConnectionKey;
@@ -15,12 +15,15 @@ const route = (mid: string, name: string, at: NodeRef): Route => ({
   owner: '',
   connectedAtMs: 0,
 });
-const push = (targets: Partial<PushTargets>): PushTargets => ({
-  users: [],
-  keys: [],
-  rooms: [],
-  everyone: false,
-  ...targets,
+const push = (targets: Partial<PushTargets>, hints: readonly EntryHint[] = []): RoutedTargets => ({
+  live: { users: [], keys: [], rooms: [], everyone: false, ...targets },
+  hints,
+});
+const hint = (mid: string, keys: readonly string[] = []): EntryHint => ({
+  mid: user(mid),
+  stream: `u/${mid}`,
+  prev: 7,
+  keys: keys.map(key),
 });
 
 /** Comets c1 and c2, in their incarnation i1. */
@@ -41,8 +44,8 @@ describe('routing a push', () => {
   test('a user with connections on two comets is sent to both, each with its own', () => {
     const { to, missing } = routePush(push({ users: [user('1')] }), answer, comets);
     expect(to).toEqual([
-      { comet: 'c1', keys: ['a'], rooms: [], everyone: false },
-      { comet: 'c2', keys: ['b'], rooms: [], everyone: false },
+      { comet: 'c1', keys: ['a'], rooms: [], everyone: false, hints: [] },
+      { comet: 'c2', keys: ['b'], rooms: [], everyone: false, hints: [] },
     ]);
     expect(missing).toEqual([]);
   });
@@ -58,7 +61,7 @@ describe('routing a push', () => {
 
   test('a room goes only to the comets that have members, and an unknown comet is reported', () => {
     const { to, missing } = routePush(push({ rooms: [room('live://1'), room('live://1')] }), answer, comets);
-    expect(to).toEqual([{ comet: 'c2', keys: [], rooms: ['live://1'], everyone: false }]);
+    expect(to).toEqual([{ comet: 'c2', keys: [], rooms: ['live://1'], everyone: false, hints: [] }]);
     expect(missing).toEqual([ref('c9')]);
   });
 
@@ -71,9 +74,26 @@ describe('routing a push', () => {
   test('everyone goes to every comet once, together with what else is asked of it', () => {
     const { to } = routePush(push({ everyone: true, keys: [key('a')] }), answer, comets);
     expect(to).toEqual([
-      { comet: 'c1', keys: ['a'], rooms: [], everyone: true },
-      { comet: 'c2', keys: [], rooms: [], everyone: true },
+      { comet: 'c1', keys: ['a'], rooms: [], everyone: true, hints: [] },
+      { comet: 'c2', keys: [], rooms: [], everyone: true, hints: [] },
     ]);
+  });
+
+  test('a stream is told once to each comet with a device of the user, also where none of those is named', () => {
+    const both: RouteAnswer = {
+      ...answer,
+      users: new Map([
+        ...answer.users,
+        [user('2'), [route('2', 'c', ref('c1')), route('2', 'd', ref('c1')), route('2', 'e', ref('c9'))]],
+      ]),
+    };
+    const [one, two] = [hint('1', ['a']), hint('2')];
+    const { to, missing } = routePush(push({}, [one, two]), both, comets);
+    expect(to).toEqual([
+      { comet: 'c1', keys: [], rooms: [], everyone: false, hints: [one, two] },
+      { comet: 'c2', keys: [], rooms: [], everyone: false, hints: [one] },
+    ]);
+    expect(missing).toEqual([ref('c9')]);
   });
 
   test('one query names each target of many pushes once; none is made for everyone alone', () => {
@@ -81,9 +101,9 @@ describe('routing a push', () => {
       queryFor([
         push({ users: [user('1')] }),
         push({ users: [user('1'), user('2')], rooms: [room('r')] }),
-        push({ keys: [key('a')] }),
+        push({ keys: [key('a')] }, [hint('2'), hint('3')]),
       ]),
-    ).toEqual({ users: ['1', '2'], keys: ['a'], rooms: ['r'] });
+    ).toEqual({ users: ['1', '2', '3'], keys: ['a'], rooms: ['r'] });
     expect(queryFor([push({ everyone: true })])).toBeUndefined();
   });
 });

@@ -1,5 +1,6 @@
 import type { ConnectionKey, NodeRef, RoomId, UserId } from '@halley/protocol/ids';
 import type { Route, RouteAnswer, RouteQuery } from '@halley/store/routes/routes';
+import type { Position } from '@halley/store/streams/streams';
 
 /** What a push says of where it goes. */
 export interface PushTargets {
@@ -7,6 +8,22 @@ export interface PushTargets {
   readonly keys: readonly ConnectionKey[];
   readonly rooms: readonly RoomId[];
   readonly everyone: boolean;
+}
+
+/** A user's stream that a push is an entry of; told to the comets that have connections of the user. */
+export interface EntryHint {
+  readonly mid: UserId;
+  readonly stream: string;
+  /** No entry of the stream lies strictly between this and the push's position. */
+  readonly prev: Position;
+  /** Only these devices; empty is all. */
+  readonly keys: readonly ConnectionKey[];
+}
+
+/** A push that is routed: who is sent it as it is, and the streams of which it is told. */
+export interface RoutedTargets {
+  readonly live: PushTargets;
+  readonly hints: readonly EntryHint[];
 }
 
 /** The comets that can be delivered to. */
@@ -21,6 +38,7 @@ export interface CometTargets<Comet> {
   readonly keys: ConnectionKey[];
   readonly rooms: RoomId[];
   everyone: boolean;
+  readonly hints: EntryHint[];
 }
 
 /** Where a push goes, and incarnations that routes name and that cannot be delivered to. */
@@ -30,14 +48,15 @@ export interface RoutedPush<Comet> {
 }
 
 /** The one query that answers where all of these go; undefined when none needs a route. */
-export function queryFor(pushes: Iterable<PushTargets>): RouteQuery | undefined {
+export function queryFor(pushes: Iterable<RoutedTargets>): RouteQuery | undefined {
   const users = new Set<UserId>();
   const keys = new Set<ConnectionKey>();
   const rooms = new Set<RoomId>();
-  for (const push of pushes) {
-    for (const mid of push.users) users.add(mid);
-    for (const key of push.keys) keys.add(key);
-    for (const room of push.rooms) rooms.add(room);
+  for (const { live, hints } of pushes) {
+    for (const mid of live.users) users.add(mid);
+    for (const { mid } of hints) users.add(mid);
+    for (const key of live.keys) keys.add(key);
+    for (const room of live.rooms) rooms.add(room);
   }
   if (users.size + keys.size + rooms.size === 0) return undefined;
   return { users: [...users], keys: [...keys], rooms: [...rooms] };
@@ -46,9 +65,9 @@ export function queryFor(pushes: Iterable<PushTargets>): RouteQuery | undefined 
 /** An answer for pushes that need no route. */
 export const NO_ROUTES: RouteAnswer = { users: new Map(), keys: new Map(), rooms: new Map() };
 
-/** One entry for each comet that a push goes to, with the connections and rooms there; none is named twice. */
+/** One entry for each comet that a push goes to, with what is for it there; nothing is named twice. */
 export function routePush<Comet>(
-  push: PushTargets,
+  { live, hints }: RoutedTargets,
   answer: RouteAnswer,
   comets: Comets<Comet>,
 ): RoutedPush<Comet> {
@@ -56,11 +75,11 @@ export function routePush<Comet>(
   const missing: NodeRef[] = [];
   const at = (comet: Comet): CometTargets<Comet> => {
     let targets = to.get(comet);
-    if (!targets) to.set(comet, (targets = { comet, keys: [], rooms: [], everyone: false }));
+    if (!targets) to.set(comet, (targets = { comet, keys: [], rooms: [], everyone: false, hints: [] }));
     return targets;
   };
   // Only a push with several targets can reach a connection twice.
-  const seen = push.users.length + push.keys.length > 1 ? new Set<ConnectionKey>() : undefined;
+  const seen = live.users.length + live.keys.length > 1 ? new Set<ConnectionKey>() : undefined;
   const toRoute = (route: Route): void => {
     if (seen?.has(route.key)) return;
     seen?.add(route.key);
@@ -69,18 +88,26 @@ export function routePush<Comet>(
     else at(comet).keys.push(route.key);
   };
 
-  for (const mid of push.users) for (const route of answer.users.get(mid) ?? []) toRoute(route);
-  for (const key of push.keys) {
+  for (const hint of hints) {
+    // Also to comets that have only other devices of the user: they pass over it, and so know that nothing is missing.
+    for (const route of answer.users.get(hint.mid) ?? []) {
+      const comet = comets.find(route.at);
+      if (comet === undefined) missing.push(route.at);
+      else if (at(comet).hints.at(-1) !== hint) at(comet).hints.push(hint);
+    }
+  }
+  for (const mid of live.users) for (const route of answer.users.get(mid) ?? []) toRoute(route);
+  for (const key of live.keys) {
     const route = answer.keys.get(key);
     if (route) toRoute(route);
   }
-  for (const room of push.rooms.length > 1 ? new Set(push.rooms) : push.rooms) {
+  for (const room of live.rooms.length > 1 ? new Set(live.rooms) : live.rooms) {
     for (const ref of answer.rooms.get(room) ?? []) {
       const comet = comets.find(ref);
       if (comet === undefined) missing.push(ref);
       else at(comet).rooms.push(room);
     }
   }
-  if (push.everyone) for (const comet of comets.everyone()) at(comet).everyone = true;
+  if (live.everyone) for (const comet of comets.everyone()) at(comet).everyone = true;
   return { to: [...to.values()], missing };
 }

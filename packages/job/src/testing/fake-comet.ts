@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Server, ServerCredentials, status as Status, type ServerDuplexStream } from '@grpc/grpc-js';
 import type { Delivery__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/Delivery';
@@ -8,6 +9,13 @@ import { protos } from '@halley/cluster/grpc/protos';
 import type { NodeRecord } from '@halley/cluster/registry/registry';
 import type { NodeId, NodeRef } from '@halley/protocol/ids';
 
+interface FollowedStream {
+  readonly stream: string;
+  last: number;
+  want: number;
+  reading: Promise<void> | undefined;
+}
+
 type Call = ServerDuplexStream<DeliverRequest__Output, DeliverReply>;
 
 /** A delivery as the fake comet was sent it. */
@@ -16,12 +24,29 @@ export interface Had extends Delivery__Output {
   readonly lane: string;
 }
 
+/** What a comet asks logic for: entries of a stream above a position, and up to where that is all. */
+export type ReadStream = (
+  stream: string,
+  after: number,
+) => Promise<{
+  readonly through: number;
+  readonly entries: readonly {
+    readonly position: number;
+    readonly id: string;
+    readonly body: Uint8Array;
+    readonly keys: readonly string[];
+    readonly expireAtMs: number;
+  }[];
+}>;
+
 /** A real gRPC server on loopback that does what a test tells it to. */
 export class FakeComet {
-  /** What connections would have seen: repeats dropped by the high-water mark, as comet does. */
+  /** What connections would have seen, as comet does: repeats dropped by the high-water mark, streams in their order. */
   readonly shown: Had[] = [];
   /** All that came, repeats too. */
   readonly sent: Had[] = [];
+  /** Pages that were read of streams. */
+  pages = 0;
   /** Streams that said hello. */
   hellos = 0;
   /** `mute` takes everything and acknowledges nothing; `deaf` does not even welcome. */
@@ -31,10 +56,21 @@ export class FakeComet {
   incarnation = randomUUID();
   readonly #calls = new Set<Call>();
   readonly #highWater = new Map<string, number>();
+  /** The keys of each user's stream here. */
+  readonly #devices = new Map<string, Set<string>>();
+  readonly #streams = new Map<string, FollowedStream>();
   #server: Server | undefined;
   #port = 0;
 
-  constructor(readonly id: string) {}
+  constructor(
+    readonly id: string,
+    private readonly read: ReadStream,
+  ) {}
+
+  /** A device of a user comes: what is written to the user's stream from now on is shown. */
+  connect(stream: string, key: string): void {
+    this.#devices.set(stream, (this.#devices.get(stream) ?? new Set()).add(key));
+  }
 
   get ref(): NodeRef {
     return { node: this.id as NodeId, incarnation: this.incarnation };
@@ -103,6 +139,8 @@ export class FakeComet {
   reincarnate(): void {
     this.incarnation = randomUUID();
     this.#highWater.clear();
+    this.#devices.clear();
+    this.#streams.clear();
   }
 
   /** Acknowledges all it had, after a time of being mute. */
@@ -142,7 +180,55 @@ export class FakeComet {
     const position = Number(delivery.position);
     if (position <= (this.#highWater.get(lane) ?? -1)) return;
     this.#highWater.set(lane, position);
-    this.shown.push(had);
+    const { keys, rooms, everyone, streams } = had;
+    if (keys.length + rooms.length > 0 || everyone) this.shown.push(had);
+    for (const { stream, prev, keys: only } of streams) {
+      const shown = { ...had, keys: this.#reached(stream, only) };
+      this.#hint(this.#follow(stream), shown, Number(prev));
+    }
+  }
+
+  /** As comet: an entry whose turn it is, is shown; otherwise the stream is read. */
+  #hint(followed: FollowedStream, had: Had, prev: number): void {
+    const position = Number(had.position);
+    if (position <= followed.last) return;
+    if (!had.without_body && !followed.reading && prev <= followed.last) {
+      followed.last = position;
+      this.shown.push(had);
+      return;
+    }
+    followed.want = Math.max(followed.want, position);
+    followed.reading ??= this.#pull(followed, had)
+      .catch(() => undefined)
+      .finally(() => (followed.reading = undefined));
+  }
+
+  async #pull(followed: FollowedStream, like: Had): Promise<void> {
+    while (followed.last < followed.want) {
+      const page = await this.read(followed.stream, followed.last);
+      this.pages += 1;
+      for (const { position, id, body, keys, expireAtMs } of page.entries) {
+        if (position <= followed.last || (expireAtMs > 0 && expireAtMs <= Date.now())) continue;
+        const reached = this.#reached(followed.stream, keys);
+        const entry = { position: String(position), id, body: Buffer.from(body), keys: reached };
+        this.shown.push({ ...like, ...entry });
+      }
+      if (page.through <= followed.last) await sleep(20);
+      followed.last = Math.max(followed.last, page.through);
+    }
+  }
+
+  #reached(stream: string, only: readonly string[]): string[] {
+    return [...(this.#devices.get(stream) ?? [])].filter((key) => only.length === 0 || only.includes(key));
+  }
+
+  #follow(stream: string): FollowedStream {
+    let followed = this.#streams.get(stream);
+    if (!followed) {
+      followed = { stream, last: -1, want: -1, reading: undefined };
+      this.#streams.set(stream, followed);
+    }
+    return followed;
   }
 
   #ack(call: Call, lanes: readonly string[]): void {

@@ -3,45 +3,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { createClient } from '@halley/cluster/grpc/client';
-import { protos } from '@halley/cluster/grpc/protos';
 import { EmbeddedHub, EmbeddedRegistry } from '@halley/cluster/registry/embedded';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
-import { type Clock, systemClock } from '@halley/service/clock';
-import { type Logger, silentLogger } from '@halley/service/log';
+import { systemClock } from '@halley/service/clock';
+import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
-import { type Bus, type BusConsumer, type BusRecord, Topic } from '@halley/store/bus/bus';
+import { EmbeddedArchive } from '@halley/store/archive/embedded';
+import { type BusRecord, Topic } from '@halley/store/bus/bus';
 import { EmbeddedBus } from '@halley/store/bus/embedded';
 import { EmbeddedRoutes } from '@halley/store/routes/embedded';
 import { shardOf, streamOf } from '@halley/store/shard';
+import { EmbeddedStreams } from '@halley/store/streams/embedded';
 
-import { DeadLetters } from '../consume/dead-letter.js';
-import { GoimIngress } from '../consume/goim-ingress.js';
-import { IngressConsumer, PushConsumer } from '../consume/consumer.js';
-import type { LaneLimits } from '../consume/lanes.js';
 import { recordCodec } from '../consume/push-record.js';
-import type { LinkLimits } from '../deliver/comet-link.js';
-import { CometLinks } from '../deliver/comet-links.js';
-import { JobMetrics } from '../metrics.js';
-import { Wakeup } from '../wakeup.js';
-import { FakeComet } from './fake-comet.js';
+import { FakeComet, type ReadStream } from './fake-comet.js';
+import { Job, type JobOptions } from './job.js';
 
-/** A clock that a test moves. */
-export class TestClock implements Clock {
-  #ms = 1_800_000_000_000;
-
-  now(): number {
-    return this.#ms;
-  }
-
-  monotonicMs(): number {
-    return this.#ms;
-  }
-
-  advance(ms: number): void {
-    this.#ms += ms;
-  }
-}
+export { GROUP, INGRESS_GROUP } from './job.js';
+export { TestClock } from './test-clock.js';
 
 /** Resolves when the condition holds; throws after the timeout. */
 export async function until(condition: () => boolean | Promise<boolean>, timeoutMs = 5_000): Promise<void> {
@@ -53,14 +32,15 @@ export async function until(condition: () => boolean | Promise<boolean>, timeout
 }
 
 export const PARTITIONS = 4;
-export const GROUP = 'halley-job';
-export const INGRESS_GROUP = 'goim-push-group-job';
 
 /** Fields of a push for a test. */
 export interface PushFields {
   readonly id?: string;
   readonly users?: readonly string[];
   readonly keys?: readonly string[];
+  /** Whose the keys are; nobody's by default. */
+  readonly key_owners?: readonly string[];
+  readonly caller?: string;
   readonly rooms?: readonly string[];
   readonly everyone?: boolean;
   readonly expire_at_ms?: number;
@@ -74,19 +54,28 @@ export class Rig {
   readonly routes = new EmbeddedRoutes({ leaseMs: 3_600_000 });
   readonly comets: FakeComet[] = [];
   readonly jobs: Job[] = [];
+  readonly streams: EmbeddedStreams;
+  readonly archive: EmbeddedArchive;
   readonly #registry = new EmbeddedRegistry({ log: silentLogger(), hub: this.hub });
+  /** How often each text was pushed. */
+  readonly #pushed = new Map<string, number>();
   #counter = 0;
 
   private constructor(
     readonly dataDir: string,
     readonly bus: EmbeddedBus,
-  ) {}
+  ) {
+    this.streams = new EmbeddedStreams({ dataDir, shards: PARTITIONS, log: silentLogger() });
+    this.archive = new EmbeddedArchive({ dataDir });
+  }
 
   static async open(): Promise<Rig> {
     const dataDir = await mkdtemp(join(tmpdir(), 'halley-job-'));
     const bus = new EmbeddedBus({ dataDir, partitions: PARTITIONS, log: silentLogger(), clock: systemClock });
     await bus.start();
     const rig = new Rig(dataDir, bus);
+    await rig.streams.start();
+    await rig.archive.start();
     await rig.#registry.start();
     return rig;
   }
@@ -94,13 +83,15 @@ export class Rig {
   async close(): Promise<void> {
     for (const job of this.jobs) await job.stop(500);
     for (const comet of this.comets) comet.stop();
+    await this.archive.stop();
+    await this.streams.stop();
     await this.bus.stop(1_000);
     await rm(this.dataDir, { recursive: true });
   }
 
   /** A comet that is started and registered. */
   async comet(id: string): Promise<FakeComet> {
-    const comet = await new FakeComet(id).start();
+    const comet = await new FakeComet(id, this.readStream).start();
     this.comets.push(comet);
     this.register(comet);
     return comet;
@@ -130,6 +121,32 @@ export class Rig {
       at: comet.ref,
       counter: this.#counter,
     });
+    if (mid !== '0') comet.connect(streamOf.user(mid as UserId), key);
+  }
+
+  /** As logic reads a stream for comets: what is hot, and then what is archived. */
+  readonly readStream: ReadStream = async (stream, after) => {
+    const limits = { stream, after, maxEntries: 1_000, maxBytes: 8 * 1_048_576 };
+    const [held] = await this.streams.read(this.bus.epoch, [limits]);
+    if (!held) return { through: after, entries: [] };
+    const archived =
+      after < held.trimmed
+        ? await this.archive.read(this.bus.epoch, { ...limits, through: held.trimmed })
+        : { entries: [], more: false };
+    const entries = archived.more ? archived.entries : [...archived.entries, ...held.entries];
+    const more = archived.more || held.more;
+    return { through: more ? entries.at(-1)!.position : held.applied, entries };
+  };
+
+  /** All that a user's stream ever got, oldest first. */
+  async streamOf(mid: string): Promise<string[]> {
+    const { entries } = await this.readStream(streamOf.user(mid as UserId), -1);
+    return entries.map(({ body }) => Buffer.from(body).toString());
+  }
+
+  /** How the shard of a user stands. */
+  shardOf(mid: string): number {
+    return shardOf(streamOf.user(mid as UserId), PARTITIONS);
   }
 
   async enterRoom(room: string, comet: FakeComet): Promise<void> {
@@ -142,22 +159,44 @@ export class Rig {
   }
 
   record(body: string, fields: PushFields): BusRecord {
-    const { users = [], keys = [], rooms = [] } = fields;
-    const stream = users[0]
-      ? streamOf.user(users[0] as UserId)
+    const { users = [], keys = [], key_owners = [], rooms = [] } = fields;
+    const user = users[0] ?? key_owners.find((owner) => owner !== '0');
+    const stream = user
+      ? streamOf.user(user as UserId)
       : keys[0]
         ? streamOf.key(keys[0] as ConnectionKey)
         : rooms[0]
           ? streamOf.room(rooms[0] as RoomId)
           : streamOf.everyone;
-    const push = { id: body, operation: 1_000, body: Buffer.from(body), accepted_at_ms: Date.now() };
+    const push = {
+      id: this.#idOf(body),
+      operation: 1_000,
+      body: Buffer.from(body),
+      accepted_at_ms: Date.now(),
+    };
     return {
       partition: shardOf(stream, PARTITIONS),
       key: stream,
       value: recordCodec.encode({
-        pushes: [{ ...push, ...fields, users: [...users], keys: [...keys], rooms: [...rooms] }],
+        pushes: [
+          {
+            ...push,
+            ...fields,
+            users: [...users],
+            keys: [...keys],
+            key_owners: [...key_owners],
+            rooms: [...rooms],
+          },
+        ],
       }),
     };
+  }
+
+  /** The text itself, where it was not pushed before. */
+  #idOf(body: string): string {
+    const before = this.#pushed.get(body) ?? 0;
+    this.#pushed.set(body, before + 1);
+    return before === 0 ? body : `${body} (${before + 1})`;
   }
 
   /** All records of a topic so far, by a group of their own. */
@@ -186,153 +225,5 @@ export class Rig {
   /** What became of deliveries, by result. */
   async results(result: string): Promise<number> {
     return this.count('halley_job_deliveries_total', { result });
-  }
-}
-
-export interface JobOptions {
-  readonly clock: Clock;
-  readonly link: Partial<LinkLimits>;
-  readonly lane: Partial<LaneLimits>;
-  readonly unknownCometGraceMs: number;
-  readonly ingress: boolean;
-  /** Stands in for the bus's. */
-  readonly produce: Bus['produce'];
-  readonly maxRecordBytes: number;
-  readonly log: Logger;
-}
-
-/** The parts of a job, put together as app.ts does, without a registration of its own. */
-export class Job {
-  readonly metrics: JobMetrics;
-  readonly changed = new Wakeup();
-  readonly #registry: EmbeddedRegistry;
-  #links: CometLinks | undefined;
-  #push: PushConsumer | undefined;
-  #ingress: IngressConsumer | undefined;
-
-  readonly #consumers: BusConsumer[] = [];
-  #killed = false;
-
-  constructor(
-    private readonly rig: Rig,
-    private readonly options: Partial<JobOptions>,
-  ) {
-    this.metrics = new JobMetrics(rig.metrics, () => Date.now());
-    this.#registry = new EmbeddedRegistry({ log: silentLogger(), hub: rig.hub });
-  }
-
-  get links(): CometLinks {
-    if (!this.#links) throw new Error('not started');
-    return this.#links;
-  }
-
-  get push(): PushConsumer {
-    if (!this.#push) throw new Error('not started');
-    return this.#push;
-  }
-
-  async start(): Promise<void> {
-    const { rig, options, metrics, changed } = this;
-    const { clock = systemClock, log = silentLogger() } = options;
-    await this.#registry.start();
-    this.#links = new CometLinks({
-      view: await this.#registry.watch('comet'),
-      hello: { job: 'job', job_incarnation: 'j1', epoch: rig.bus.epoch },
-      limits: {
-        maxQueuedBytes: 32 * 1_048_576,
-        silentAfterMs: 5_000,
-        maxStallMs: 1_000,
-        maxBatchDeliveries: 256,
-        maxBatchBytes: 262_144,
-        welcomeTimeoutMs: 2_000,
-        maxReconnectMs: 100,
-        vanishedHoldMs: 12_000,
-        ...options.link,
-      },
-      unknownCometGraceMs: options.unknownCometGraceMs ?? 1_000,
-      connect: (target) =>
-        createClient(protos.halley.delivery.v1.DeliveryService, { target, log, metrics: rig.metrics }),
-      clock,
-      log,
-      changed,
-      onBreak: (status) => metrics.linkBreaks.inc({ status }),
-    });
-    await this.#links.start();
-    const shared = { bus: this.#mortalBus(), clock, metrics, log };
-    const deadLetters = new DeadLetters(shared);
-    this.#push = new PushConsumer({
-      ...shared,
-      group: GROUP,
-      commitIntervalMs: 20,
-      lane: {
-        routes: rig.routes,
-        links: this.#links,
-        deadLetters,
-        limits: { maxRecords: 100_000, maxBytes: 64 * 1_048_576, maxStallMs: 1_000, ...options.lane },
-        clock,
-        metrics,
-        log,
-        changed,
-      },
-    });
-    await this.#push.start();
-    if (!options.ingress) return;
-    const ingress = new GoimIngress({
-      ...shared,
-      routes: rig.routes,
-      deadLetters,
-      maxRecordBytes: options.maxRecordBytes ?? 4 * 1_048_576,
-    });
-    this.#ingress = new IngressConsumer({ ...shared, group: INGRESS_GROUP, ingress });
-    await this.#ingress.start();
-  }
-
-  /** Stops in good order. */
-  async stop(deadlineMs: number): Promise<void> {
-    await Promise.all([this.#push?.stop(deadlineMs), this.#ingress?.stop(deadlineMs)]);
-    await this.#links?.stop();
-    await this.#registry.stop(0);
-  }
-
-  /** As kill -9 and the end of its session: what was queued is lost, nothing more is committed, others take over. */
-  async kill(): Promise<void> {
-    this.#killed = true;
-    await this.#links?.stop();
-    for (const consumer of this.#consumers) await consumer.stop(0);
-  }
-
-  /** The bus as this job sees it: once killed, it neither writes nor commits. */
-  #mortalBus(): Pick<Bus, 'consume' | 'produce' | 'partitions'> {
-    const { bus } = this.rig;
-    return {
-      partitions: (topic) => bus.partitions(topic),
-      produce: async (topic, records) => {
-        if (this.#killed) return new Promise(() => undefined);
-        return (this.options.produce ?? bus.produce.bind(bus))(topic, records);
-      },
-      consume: async (options) => {
-        const consumer = await bus.consume(options);
-        this.#consumers.push(consumer);
-        return {
-          commit: async (topic, partition, offset) => {
-            if (!this.#killed) await consumer.commit(topic, partition, offset);
-          },
-          seek: (topic, partition, offset) => consumer.seek(topic, partition, offset),
-          pause: (partitions) => consumer.pause(partitions),
-          resume: (partitions) => consumer.resume(partitions),
-          assigned: () => consumer.assigned(),
-          healthy: () => consumer.healthy(),
-          stop: (deadlineMs) => consumer.stop(deadlineMs),
-        };
-      },
-    };
-  }
-
-  /** Lets time pass in steps in which the process runs. */
-  pass(clock: TestClock, ms: number): void {
-    for (let passed = 0; passed < ms; passed += 100) {
-      clock.advance(100);
-      this.links.tick();
-    }
   }
 }

@@ -1,0 +1,90 @@
+import { createHash } from 'node:crypto';
+
+import type { AppendAnswer, AppendPush, Position } from '@halley/store/streams/streams';
+
+import type { EntryHint } from '../deliver/router.js';
+import type { Item, PlacedPush } from './chunk.js';
+import type { Push } from './push-record.js';
+
+/** What became of the durable part of a push. */
+export type Fate =
+  /** It was appended: whoever has it next can be sent it. */
+  | { readonly kind: 'entry'; readonly hints: readonly EntryHint[] }
+  /** It had been taken in before, perhaps by another job: its streams may have news, which are to be read. */
+  | { readonly kind: 'known'; readonly hints: readonly EntryHint[] }
+  /** Its id had been taken in before, at another position. */
+  | { readonly kind: 'repeated' };
+
+/** By position, of the pushes that have a durable part. */
+export type Fates = ReadonlyMap<Position, Fate>;
+
+/** The durable pushes of a chunk, as the streams take them. */
+export function durablePushesOf(chunk: readonly Item[]): AppendPush[] {
+  return chunk.flatMap(({ pushes }) => pushes.filter(({ targets }) => targets.length > 0).map(appendPushOf));
+}
+
+/** Reads from the answer what became of the durable pushes of a chunk. */
+export function fatesOf(
+  chunk: readonly Item[],
+  { entries, repeated }: Extract<AppendAnswer, { outcome: 'appended' }>,
+): Fates {
+  const repeats = new Set(repeated.map(({ position }) => position));
+  const fates = new Map<Position, Fate>();
+  const known: PlacedPush[] = [];
+  let next = 0;
+  for (const placed of chunk.flatMap(({ pushes }) => pushes)) {
+    const { position, targets } = placed;
+    if (targets.length === 0) continue;
+    if (repeats.has(position)) {
+      fates.set(position, { kind: 'repeated' });
+    } else if (entries[next]?.position === position) {
+      // Entries stand in the order of the pushes and of their targets.
+      const first = next;
+      next += targets.length;
+      const hints = targets.map((target, at) => ({ ...target, prev: entries[first + at]!.prev }));
+      fates.set(position, { kind: 'entry', hints });
+    } else {
+      known.push(placed);
+    }
+  }
+  for (const [position, fate] of knownFates(known)) fates.set(position, fate);
+  return fates;
+}
+
+/** Of a stream, the last says that there are news. */
+function knownFates(known: readonly PlacedPush[]): Map<Position, Fate> {
+  const last = new Map<string, Position>();
+  for (const { position, targets } of known) for (const { stream } of targets) last.set(stream, position);
+  return new Map(
+    known.map(({ position, targets }) => {
+      const named = targets.filter(({ stream }) => last.get(stream) === position);
+      // What stands before it is not known here; that nothing stands between two neighbouring positions is.
+      const hints = named.map(({ mid, stream }) => ({ mid, stream, keys: [], prev: position - 1 }));
+      return [position, { kind: 'known', hints }];
+    }),
+  );
+}
+
+function appendPushOf({ push, position, acceptedAtMs, targets }: PlacedPush): AppendPush {
+  return {
+    position,
+    id: push.id,
+    digest: push.id === '' ? '' : digestOf(push),
+    operation: push.operation,
+    body: push.body,
+    acceptedAtMs,
+    expireAtMs: Number(push.expire_at_ms),
+    traceparent: push.traceparent,
+    caller: push.caller,
+    targets,
+  };
+}
+
+/** Stands for what a caller means by an id: the operation, the targets and the body, but no times. */
+function digestOf({ operation, users, keys, body }: Push): string {
+  return createHash('sha256')
+    .update(JSON.stringify([operation, users, keys]))
+    .update(body)
+    .digest('base64url')
+    .slice(0, 22);
+}

@@ -1,0 +1,191 @@
+import type { NodeRef } from '@halley/protocol/ids';
+import { Backoff } from '@halley/service/backoff';
+import type { Clock } from '@halley/service/clock';
+import type { Logger } from '@halley/service/log';
+import { Repeats } from '@halley/service/repeats';
+import type { RouteAnswer, Routes } from '@halley/store/routes/routes';
+
+import type { CometLink } from '../deliver/comet-link.js';
+import type { CometLinks } from '../deliver/comet-links.js';
+import type { DeliveryClass, DeliveryResult } from '../deliver/delivery-queue.js';
+import { isForStreamsOnly, messageOf, weightOf } from '../deliver/delivery-message.js';
+import { NO_ROUTES, queryFor, routePush, type RoutedPush, type RoutedTargets } from '../deliver/router.js';
+import type { JobMetrics } from '../metrics.js';
+import type { Wakeup } from '../wakeup.js';
+import type { Fate, Fates } from './append-batch.js';
+import type { Item, PlacedPush } from './chunk.js';
+import { INGRESS_HEADER } from './goim-ingress.js';
+import type { Offsets, TrackedRecord } from './offsets.js';
+import type { Ownership } from './ownership.js';
+import type { Push } from './push-record.js';
+
+export interface DispatcherDeps {
+  readonly routes: Pick<Routes, 'find'>;
+  readonly links: CometLinks;
+  /** A body that is larger is left out of hints. */
+  readonly maxHintBodyBytes: number;
+  readonly clock: Clock;
+  readonly metrics: JobMetrics;
+  readonly log: Logger;
+  /** Woken by links. */
+  readonly changed: Wakeup;
+}
+
+/** A record that was taken in, on its way to the comets. */
+export interface Pending extends Item {
+  readonly record: TrackedRecord;
+  readonly fates: Fates;
+}
+
+const NOWHERE: RoutedTargets = { live: { users: [], keys: [], rooms: [], everyone: false }, hints: [] };
+
+/**
+ * Takes one partition's pushes to the comets, in order. Routes are read when the pushes are in their streams, and again
+ * never: who connects later reads the stream; what is queued to a comet stays there.
+ */
+export class Dispatcher {
+  readonly #repeats = new Repeats();
+  readonly #log: Logger;
+  #withoutRoutes = false;
+
+  constructor(
+    private readonly own: Ownership,
+    private readonly offsets: Offsets,
+    private readonly deps: DispatcherDeps,
+  ) {
+    this.#log = deps.log.child({ topic: own.topic, partition: own.partition });
+  }
+
+  /** Whether it waits for the route store. */
+  get withoutRoutes(): boolean {
+    return this.#withoutRoutes;
+  }
+
+  /**
+   * Routes what is pending and offers it to its comets, in one turn of the loop, until all is on its way or a comet is
+   * congested; that leaves `pending`. Answers the record that is to be put aside, when it was reached.
+   */
+  async dispatch(pending: Pending[]): Promise<Pending | undefined> {
+    const { links, changed } = this.deps;
+    while (links.congested && !this.own.ended) await changed.wait();
+    const targets = pending.map((item) => item.pushes.map((placed) => targetsOf(placed, item.fates)));
+    const answer = await this.#findRoutes(targets.flat());
+    let routed = routeAll(targets, answer, links);
+    if (links.mayAppear(routed.missing)) {
+      do await changed.wait();
+      while (!this.own.ended && links.mayAppear(routed.missing));
+      this.own.require();
+      routed = routeAll(targets, answer, links);
+    }
+    let done = 0;
+    try {
+      for (const [at, item] of pending.entries()) {
+        // The rest is routed again once there is room, however long that takes.
+        if (links.congested && done > 0) return undefined;
+        this.#offerAll(item, targets[at]!, routed.items[at]!);
+        done += 1;
+        if (item.why) return item;
+        this.offsets.release(item.record);
+      }
+    } finally {
+      pending.splice(0, done);
+    }
+    return undefined;
+  }
+
+  #offerAll(
+    item: Pending,
+    targets: readonly RoutedTargets[],
+    routed: readonly RoutedPush<CometLink>[],
+  ): void {
+    const source = item.read.headers[INGRESS_HEADER] ?? '';
+    if (source !== '' && this.#repeats.seen(source)) return this.deps.metrics.repeats.inc();
+    for (const [at, placed] of item.pushes.entries()) {
+      if (isEmpty(targets[at]!) && placed.targets.length > 0) continue;
+      this.#offer(placed, item, source, routed[at]!);
+    }
+  }
+
+  #offer(placed: PlacedPush, { record, fates }: Pending, source: string, route: RoutedPush<CometLink>): void {
+    const { metrics, clock, maxHintBodyBytes } = this.deps;
+    const { push, position } = placed;
+    const { topic, partition, name } = this.own;
+    const deliveryClass = classOf(push);
+    const expireAtMs = Number(push.expire_at_ms);
+    if (expireAtMs !== 0 && expireAtMs <= clock.now()) return metrics.delivered(deliveryClass, 'expired');
+    if (route.missing.length > 0) metrics.delivered(deliveryClass, 'no_comet');
+    else if (route.to.length === 0) metrics.delivered(deliveryClass, 'no_target');
+    const settle = (result: DeliveryResult): void => {
+      metrics.delivered(deliveryClass, result);
+      this.offsets.release(record);
+    };
+    // A speed is the cluster's: the comets share it.
+    const speed = push.speed > 0 ? Math.max(1, Math.floor(push.speed / route.to.length)) : 0;
+    const large = push.body.byteLength > maxHintBodyBytes || fates.get(position)?.kind === 'known';
+    for (const targets of route.to) {
+      this.offsets.hold(record);
+      const forStreamsOnly = isForStreamsOnly(targets);
+      const withoutBody = large && forStreamsOnly;
+      targets.comet.offer({
+        lane: name,
+        topic,
+        partition,
+        position,
+        message: messageOf(push, { position, source, speed, withoutBody }, targets),
+        streams: targets.hints.map(({ stream }) => stream),
+        forStreamsOnly,
+        bytes: weightOf(withoutBody ? 0 : push.body.byteLength, targets),
+        expireAtMs,
+        settle,
+      });
+    }
+  }
+
+  async #findRoutes(targets: readonly RoutedTargets[]): Promise<RouteAnswer> {
+    const query = queryFor(targets);
+    const backoff = new Backoff({ baseMs: 100, maxMs: 1_000 });
+    for (;;) {
+      this.own.require();
+      if (!query) return NO_ROUTES;
+      try {
+        const answer = await this.deps.routes.find(query);
+        if (this.#withoutRoutes) this.#log.info('routes can be read again');
+        this.#withoutRoutes = false;
+        this.own.require();
+        return answer;
+      } catch (error) {
+        this.own.require();
+        this.deps.metrics.routeFailures.inc();
+        if (!this.#withoutRoutes) this.#log.warn({ err: error }, 'routes cannot be read, waiting');
+        this.#withoutRoutes = true;
+        await backoff.wait(this.own.signal);
+      }
+    }
+  }
+}
+
+function classOf(push: Push): DeliveryClass {
+  if (push.class === 'CLASS_EPHEMERAL') return 'ephemeral';
+  if (push.class === 'CLASS_DURABLE') return 'durable';
+  return push.users.length + push.keys.length > 0 ? 'durable' : 'ephemeral';
+}
+
+/** A push that had been taken in before under its id is not sent at all. */
+function targetsOf({ position, live }: PlacedPush, fates: Fates): RoutedTargets {
+  const fate: Fate | undefined = fates.get(position);
+  if (!fate) return { live, hints: [] };
+  return fate.kind === 'repeated' ? NOWHERE : { live, hints: fate.hints };
+}
+
+function isEmpty({ live, hints }: RoutedTargets): boolean {
+  return hints.length + live.users.length + live.keys.length + live.rooms.length === 0 && !live.everyone;
+}
+
+function routeAll(
+  targets: readonly (readonly RoutedTargets[])[],
+  answer: RouteAnswer,
+  links: CometLinks,
+): { readonly items: readonly (readonly RoutedPush<CometLink>[])[]; readonly missing: readonly NodeRef[] } {
+  const items = targets.map((pushes) => pushes.map((push) => routePush(push, answer, links)));
+  return { items, missing: items.flat().flatMap((routed): readonly NodeRef[] => routed.missing) };
+}

@@ -1,0 +1,60 @@
+import type { Delivery } from '@halley/cluster/grpc/gen/halley/delivery/v1/Delivery';
+import type { Push__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/Push';
+
+import type { CometTargets } from './router.js';
+
+/** What a delivery costs in memory beside its body and names, in bytes. */
+const DELIVERY_OVERHEAD_BYTES = 256;
+/** What each connection, room or stream costs beside its name. */
+const TARGET_OVERHEAD_BYTES = 16;
+
+/** How a push is sent. */
+export interface Sending {
+  readonly position: number;
+  /** The record of goim's topic that it was taken from; empty for other pushes. */
+  readonly source: string;
+  /** For everyone: messages a second on this comet. */
+  readonly speed: number;
+  readonly withoutBody: boolean;
+}
+
+/** Whether all that a comet is to do with a push is to tell streams of it: then a body can be left out. */
+export function isForStreamsOnly({ keys, rooms, everyone }: CometTargets<unknown>): boolean {
+  return keys.length + rooms.length === 0 && !everyone;
+}
+
+/** A push as one comet is sent it: once, with all its targets there. */
+export function messageOf(
+  push: Omit<Push__Output, 'users' | 'keys' | 'key_owners' | 'rooms'>,
+  { position, source, speed, withoutBody }: Sending,
+  { keys, rooms, everyone, hints }: CometTargets<unknown>,
+): Delivery {
+  return {
+    position,
+    id: push.id,
+    operation: push.operation,
+    body: withoutBody ? Buffer.alloc(0) : push.body,
+    class: push.class,
+    expire_at_ms: push.expire_at_ms,
+    keys,
+    rooms,
+    everyone,
+    speed,
+    traceparent: push.traceparent,
+    streams: hints.map(({ stream, prev, keys: only }) => ({ stream, prev, keys: [...only] })),
+    without_body: withoutBody,
+    source,
+  };
+}
+
+/** What a delivery weighs in a queue, in bytes. */
+export function weightOf(bodyBytes: number, { keys, rooms, hints }: CometTargets<unknown>): number {
+  let bytes = DELIVERY_OVERHEAD_BYTES + bodyBytes;
+  for (const key of keys) bytes += key.length + TARGET_OVERHEAD_BYTES;
+  for (const room of rooms) bytes += room.length + TARGET_OVERHEAD_BYTES;
+  for (const { stream, keys: only } of hints) {
+    bytes += stream.length + TARGET_OVERHEAD_BYTES;
+    for (const key of only) bytes += key.length + TARGET_OVERHEAD_BYTES;
+  }
+  return bytes;
+}
