@@ -16,6 +16,8 @@ import type { Streams } from '@halley/store/streams/streams';
 import { apiKeyCheck } from './api/api-auth.js';
 import { goimGrpc } from './api/goim-grpc.js';
 import { GoimHttp } from './api/goim-http.js';
+import { historyGrpc } from './api/history-grpc.js';
+import { historyHttp } from './api/history-http.js';
 import { pushGrpc } from './api/push-grpc.js';
 import { sessionGrpc } from './api/session-grpc.js';
 import { upstreamGrpc } from './api/upstream-grpc.js';
@@ -34,6 +36,7 @@ import { GoimSessions } from './session/goim-session.js';
 import { Kicker } from './session/kick.js';
 import { Online } from './session/online.js';
 import { Cursors } from './streams/cursor.js';
+import { HistoryReader } from './streams/history.js';
 import { StreamReader } from './streams/read.js';
 import { UpstreamWriter } from './upstream/receive.js';
 
@@ -103,6 +106,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
   const store = { streams, archive, shards: bus.partitions(Topic.Push), epoch: () => bus.epoch };
   const cursors = new Cursors(store);
   const reader = new StreamReader(store);
+  const history = { history: new HistoryReader(store), epoch: store.epoch };
   const connector = new Connector({ verifier: deps.verifier, routes, kicker, cursors, metrics });
   const upstream = new UpstreamWriter({ bus, clock, metrics });
   const stopping = new AbortController();
@@ -167,6 +171,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
     { ...upstreamGrpc({ bus, log, metrics, stopping: stopping.signal }) },
     business,
   );
+  grpc.addService(protos.halley.push.v1.HistoryService.service, { ...historyGrpc(history) }, business);
 
   const http = new GoimHttp({
     host: config.node.bind,
@@ -179,6 +184,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
     comets,
     keys,
     publicNodes: config.api.publicNodes,
+    v1: historyHttp(history),
     metrics,
     log,
   });

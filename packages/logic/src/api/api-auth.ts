@@ -13,6 +13,7 @@ const SCOPES: Readonly<Record<string, ApiScope>> = {
   'halley.push.v1.PushService/ListNodes': 'nodes',
   'halley.push.v1.PushService/Disconnect': 'disconnect',
   'halley.push.v1.UpstreamService/Receive': 'upstream',
+  'halley.push.v1.HistoryService/ReadHistory': 'history',
 };
 
 /** Checks the API key of a gRPC call: `authorization: Bearer KEY` or `x-api-key`. */

@@ -19,7 +19,9 @@ import { isDurableByDefault, type PushLimits, type Target } from '../push/target
 import { connectionTotals, type Online } from '../session/online.js';
 import { readBody } from './http-body.js';
 import { drainHttp } from './http-drain.js';
+import { callerOf, json, queryOf, tellRefusal } from './http-reply.js';
 import { QueryFields } from './query.js';
+import { type V1Endpoint, V1Http } from './v1-http.js';
 
 /** Pushes to keys come in the query: goim takes 1 MB of it. */
 const MAX_HEADER_BYTES = 1_048_576;
@@ -42,6 +44,8 @@ export interface GoimHttpDeps {
   readonly keys: ApiKeys;
   /** Whether clients may ask for nodes, without a key. */
   readonly publicNodes: boolean;
+  /** Halley's own endpoints, which are served beside goim's. */
+  readonly v1: readonly V1Endpoint[];
   readonly metrics: LogicMetrics;
   readonly log: Logger;
 }
@@ -56,11 +60,15 @@ interface Endpoint {
   readonly answer: Answer;
 }
 
-/** goim's HTTP API of logic. Every answer is `{"code","message"}`, with `data` where there is some. */
+/**
+ * The HTTP server of logic: goim's API, where every answer is `{"code","message"}`, with `data` where there is some, and
+ * {@link V1Http}.
+ */
 export class GoimHttp implements Service {
   readonly name = 'logic HTTP';
   readonly #server: FastifyInstance;
   readonly #endpoints: readonly Endpoint[];
+  readonly #v1: V1Http;
   #boundPort = 0;
   #stopping = false;
 
@@ -81,6 +89,7 @@ export class GoimHttp implements Service {
       },
       { method: 'GET', path: '/goim/nodes/instances', scope: 'nodes', answer: this.#nodesInstances },
     ];
+    this.#v1 = new V1Http({ ...deps, endpoints: deps.v1 });
     this.#server = fastify({
       logger: false,
       exposeHeadRoutes: false,
@@ -141,8 +150,11 @@ export class GoimHttp implements Service {
         handler: (request, reply) => this.#answer(endpoint, request, reply),
       });
     }
+    this.#v1.register(server);
     server.setNotFoundHandler(async (request, reply) => {
-      const path = request.url.split('?', 1)[0]?.replace(/(.)\/$/, '$1');
+      const path = request.url.split('?', 1)[0]?.replace(/(.)\/$/, '$1') ?? '';
+      const ownReply = this.#v1.notFound(path, reply);
+      if (ownReply) return ownReply;
       const known = this.#endpoints.find((endpoint) => endpoint.path === path);
       if (!known) return envelope(reply.code(404), -404, 'there is no such path');
       return envelope(reply.code(405).header('allow', known.method), -405, `use ${known.method}`);
@@ -152,24 +164,12 @@ export class GoimHttp implements Service {
 
   async #answer(endpoint: Endpoint, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     try {
-      const name = this.#callerOf(endpoint, request);
-      const at = request.url.indexOf('?');
-      const query = new QueryFields(at < 0 ? '' : request.url.slice(at + 1));
+      const name = callerOf(this.deps.keys, endpoint.scope, request.headers);
+      const query = new QueryFields(queryOf(request.url));
       return json(reply, await endpoint.answer(request, query, name));
     } catch (error) {
       return this.#fail(reply, error);
     }
-  }
-
-  /** The name of the key; empty where none is needed. Throws as `ApiKeys.check`. */
-  #callerOf({ scope }: Endpoint, { headers }: FastifyRequest): string {
-    if (scope === undefined) return '';
-    const apiKey = headers['x-api-key'];
-    const credentials = {
-      authorization: headers.authorization,
-      apiKey: typeof apiKey === 'string' ? apiKey : undefined,
-    };
-    return this.deps.keys.check(credentials, scope).name;
   }
 
   readonly #pushKeys: Answer = (request, query, caller) => {
@@ -259,14 +259,7 @@ export class GoimHttp implements Service {
       // goim's callers read the code in the body.
       return envelope(reply.code(200), -500, error.message);
     }
-    if (answer.status === 401 || answer.status === 403) {
-      this.deps.metrics.apiRefusals.inc({ reason: error.code });
-    }
-    if (answer.status === 401) void reply.header('www-authenticate', 'Bearer');
-    if (answer.status === 429) {
-      const seconds = Math.max(1, Math.ceil((error.retryAfterMs ?? 0) / 1_000));
-      void reply.header('retry-after', String(seconds));
-    }
+    tellRefusal(reply, error, answer.status, this.deps.metrics);
     return envelope(reply.code(answer.status), answer.code, error.message);
   }
 }
@@ -290,8 +283,4 @@ function failure(code: number, message: string): string {
 
 function envelope(reply: FastifyReply, code: number, message: string): FastifyReply {
   return json(reply, failure(code, message));
-}
-
-function json(reply: FastifyReply, body: string): FastifyReply {
-  return reply.type('application/json; charset=utf-8').send(body);
 }

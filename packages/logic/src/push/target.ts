@@ -33,7 +33,7 @@ export interface PushLimits {
 /** Characters of a message id. */
 export const MAX_ID_LENGTH = 128;
 /** Characters of a room or key: no client can have a longer one, since it came in a frame. */
-const MAX_NAME_LENGTH = 4_096;
+export const MAX_NAME_LENGTH = 4_096;
 
 /**
  * Checks a push of the API. Throws `invalid_argument` or `body_too_large` with the path of the field that is wrong, put

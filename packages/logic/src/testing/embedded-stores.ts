@@ -26,7 +26,7 @@ export async function embeddedStores(bus: Pick<Bus, 'partitions'>): Promise<Embe
     streams,
     archive,
     stop: async () => {
-      await archive.stop(0);
+      await archive.stop();
       await streams.stop();
       await rm(dataDir, { recursive: true, force: true });
     },

@@ -12,11 +12,14 @@ export interface FilledWith {
   readonly keys?: readonly ConnectionKey[];
   readonly body?: Uint8Array;
   readonly expireAtMs?: number;
+  /** When the entry at a position was accepted. Default 1,000 ms + the position. */
+  readonly acceptedAtMs?: (position: Position) => number;
+  readonly caller?: string;
 }
 
 /** For tests: streams and archive, and what job does with them. */
 export interface FilledStores extends EmbeddedStores {
-  /** Appends entries of one stream at these positions, accepted at 1,000 ms + the position; the shard then is at `through`. */
+  /** Appends entries of one stream at these positions; the shard then is at `through`. */
   append(
     stream: string,
     positions: readonly Position[],
@@ -31,17 +34,20 @@ export interface FilledStores extends EmbeddedStores {
   keep(maxEntries: number): Promise<void>;
 }
 
-/** Starts them. */
+/** Starts them, in {@link EPOCH} and with {@link SHARDS}. */
 export async function filledStores(): Promise<FilledStores> {
-  const stores = await embeddedStores({ partitions: () => SHARDS });
+  return filling(await embeddedStores({ partitions: () => SHARDS }), EPOCH);
+}
+
+/** What job does, with stores of so many shards that are there. */
+export function filling(stores: EmbeddedStores, epoch: string): FilledStores {
   const { streams, archive } = stores;
   const storeTo = async (shard: number, through: Position): Promise<void> => {
-    const from = await archive.watermark(shard, EPOCH);
+    const from = await archive.watermark(shard, epoch);
     if (through <= from) return;
-    const held = await streams.scan(shard, EPOCH, from, 100_000);
+    const held = await streams.scan(shard, epoch, from, 100_000);
     const entries = held?.entries.filter(({ entry }) => entry.position <= through) ?? [];
-    if (!(await archive.store({ shard, epoch: EPOCH, from, through, entries })))
-      throw new Error('not archived');
+    if (!(await archive.store({ shard, epoch, from, through, entries }))) throw new Error('not archived');
   };
   return {
     ...stores,
@@ -49,30 +55,36 @@ export async function filledStores(): Promise<FilledStores> {
       stream,
       positions,
       through,
-      { keys = [], body = Buffer.from('x'), expireAtMs = 0 } = {},
+      {
+        keys = [],
+        body = Buffer.from('x'),
+        expireAtMs = 0,
+        caller = '',
+        acceptedAtMs = (position: Position) => 1_000 + position,
+      } = {},
     ) => {
       const shard = shardOf(stream, SHARDS);
-      const { applied } = await streams.restore(shard, EPOCH, BEFORE_ALL);
+      const { applied } = await streams.restore(shard, epoch, BEFORE_ALL);
       const pushes = positions.map((position) => ({
         position,
         id: `id-${position}`,
         operation: 1000,
         body,
-        acceptedAtMs: 1_000 + position,
+        acceptedAtMs: acceptedAtMs(position),
         expireAtMs,
         traceparent: '',
-        caller: '',
+        caller,
         digest: String(position),
         targets: [{ stream, keys }],
       }));
-      const batch = { shard, epoch: EPOCH, before: applied, through, pushes };
+      const batch = { shard, epoch, before: applied, through, pushes };
       const { outcome } = await streams.append(batch);
       if (outcome !== 'appended') throw new Error(outcome);
     },
     storeTo,
     archiveTo: async (shard, through) => {
       await storeTo(shard, through);
-      await streams.trim(shard, EPOCH, through);
+      await streams.trim(shard, epoch, through);
     },
     keep: async (maxEntries) => {
       const kept = { sinceMs: 0, maxEntries };

@@ -81,6 +81,7 @@ export class GoimHttpFixture {
       comets: { nodes: () => [comet], onChange: () => () => undefined },
       keys,
       publicNodes,
+      v1: [],
       metrics,
       log,
     });

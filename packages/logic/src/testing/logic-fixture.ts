@@ -2,6 +2,7 @@ import { createClient } from '@halley/cluster/grpc/client';
 import type { LogicClient } from '@halley/cluster/grpc/gen/goim/logic/Logic';
 import type { KickRequest__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/KickRequest';
 import type { SessionServiceClient } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
+import type { HistoryServiceClient } from '@halley/cluster/grpc/gen/halley/push/v1/HistoryService';
 import type { PushServiceClient } from '@halley/cluster/grpc/gen/halley/push/v1/PushService';
 import type { UpstreamServiceClient } from '@halley/cluster/grpc/gen/halley/push/v1/UpstreamService';
 import { unary } from '@halley/cluster/grpc/handler';
@@ -33,6 +34,7 @@ export interface LogicFixture {
   readonly sessions: SessionServiceClient;
   readonly push: PushServiceClient;
   readonly upstream: UpstreamServiceClient;
+  readonly history: HistoryServiceClient;
   readonly http: string;
   readonly ops: string;
   stop(): Promise<void>;
@@ -87,6 +89,7 @@ export async function startLogic(bus: Bus, flags: readonly string[] = []): Promi
     sessions: createClient(protos.halley.delivery.v1.SessionService, options) as SessionServiceClient,
     push: createClient(protos.halley.push.v1.PushService, options) as PushServiceClient,
     upstream: createClient(protos.halley.push.v1.UpstreamService, options) as UpstreamServiceClient,
+    history: createClient(protos.halley.push.v1.HistoryService, options) as HistoryServiceClient,
   };
   return {
     app,
