@@ -36,6 +36,17 @@ const composed = parse(readFileSync(pathOf('compose.yaml'), 'utf8'), { merge: tr
 const nodes = Object.entries(composed.services).flatMap(([name, { command, environment }]) =>
   command && (command[0] ?? '') in TIERS ? [{ name, tier: command[0] ?? '', environment }] : [],
 );
+/** What the environment gives in production. */
+const SECRETS: Readonly<Record<string, string>> = {
+  HALLEY_CLUSTER_TOKEN: 'secret',
+  HALLEY_ROUTES_URL: 'redis://user:password@redis.internal:6379',
+  HALLEY_ARCHIVE_URL: 'mysql://user:password@mariadb.internal:3306/halley',
+};
+/** Those that the head of a tier's file asks for. */
+function secretsOf(tier: string): string[] {
+  const text = readFileSync(pathOf(`production/${tier}.yaml`), 'utf8');
+  return [...text.matchAll(/HALLEY_[A-Z_]+/g)].map(([name]) => name);
+}
 /** The image binds to every address. */
 const IMAGE = { HALLEY_NODE_BIND: '0.0.0.0' };
 
@@ -54,8 +65,14 @@ describe('every node that deploy/ describes would start', () => {
   });
 
   test.each(Object.keys(TIERS))('production/%s.yaml, with the secrets that it names', (tier) => {
-    const secrets = { HALLEY_CLUSTER_TOKEN: 'secret' };
+    const secrets = Object.fromEntries(secretsOf(tier).map((name) => [name, SECRETS[name] ?? '']));
     expect(() => start(tier, secrets, pathOf(`production/${tier}.yaml`))).not.toThrow();
+  });
+
+  test('logic and job are told where Redis and the archive are, comet is not', () => {
+    const tiers = Object.keys(TIERS).map((tier) => [tier, secretsOf(tier)]);
+    const all = Object.keys(SECRETS);
+    expect(Object.fromEntries(tiers)).toEqual({ comet: [all[0]], logic: all, job: all });
   });
 
   test.each(['comet', 'logic'])('production/%s.yaml without the shared token is refused', (tier) => {

@@ -257,7 +257,7 @@ export class LocalCluster implements Service {
       case 'logic':
         return [...registry, ...kafka, ...redis, ...archive, ...open];
       case 'job':
-        return [...registry, ...kafka, ...redis];
+        return [...registry, ...kafka, ...redis, ...archive];
     }
   }
 }
