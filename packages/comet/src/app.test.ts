@@ -143,6 +143,45 @@ describe('a comet between registry, logic and job', () => {
     expect((await bad.end()).code).toBe(CloseCode.BadToken);
   });
 
+  test("a user's stream is told by job, read and renewed over gRPC, and goes on where it was", async () => {
+    await start();
+    const { streams } = logic;
+    const first = await tcp({ mid: 1, key: 'k', accepts: [5] });
+    const { deliver, acked } = await jobStream('e1');
+    const tell = (withoutBody: boolean): void => {
+      const { position, operation, body, streams: hints } = streams.append('u/1');
+      deliver([
+        {
+          position,
+          operation,
+          body: withoutBody ? Buffer.alloc(0) : Buffer.from(body),
+          streams: hints.map(({ stream, prev, keys }) => ({ stream, prev, keys: [...keys] })),
+          without_body: withoutBody,
+        },
+      ]);
+    };
+    tell(false);
+    tell(true);
+    expect(await first.texts(2)).toEqual(['5:0', '5:1']);
+    await until(() => acked() === 1);
+    first.send(frame(2), frame(2));
+    await first.next();
+    await first.next();
+    await until(() => streams.cursors.get('k')?.position === 1);
+    streams.append('u/1');
+    expect(await first.texts(1)).toEqual(['5:2']);
+    first.send(frame(2), frame(2));
+    await first.next();
+    await first.next();
+    first.close();
+    await until(() => !logic.routes.has('k'));
+    expect(streams.cursors.get('k')).toEqual({ stream: 'u/1', epoch: 'e1', position: 2 });
+    streams.floor = 3;
+    for (let i = 0; i < 3; i += 1) streams.append('u/1');
+    const second = await tcp({ mid: 1, key: 'k', accepts: [5] });
+    expect(await second.texts(2)).toEqual(['5:4', '5:5']);
+  });
+
   test('the load is registered soon after the first connection', async () => {
     await start();
     await tcp({ mid: 1 });

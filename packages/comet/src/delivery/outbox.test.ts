@@ -92,4 +92,58 @@ describe('an outbox', () => {
     expect(outbox.offer(bytes(90))).toBe(true);
     expect([ledger.totalBytes, ledger.busy, socket.taken.length]).toEqual([0, 0, 1]);
   });
+
+  test('says how much it takes, and what has left', async () => {
+    const ledger = new OutboxLedger({ maxBytes: 100, maxTotalBytes: 150 });
+    const [socket, other] = [new StuckSocket(), new Outbox(new StuckSocket(), ledger)];
+    const outbox = new Outbox(socket, ledger);
+    other.offer(bytes(80));
+    expect(outbox.room()).toBe(70);
+    expect(outbox.admits(500)).toBe(true);
+    outbox.offer(bytes(60));
+    expect([outbox.room(), outbox.admits(10), outbox.admits(11)]).toEqual([10, true, false]);
+    expect([outbox.written, outbox.left]).toEqual([60, 0]);
+    socket.flow();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(outbox.room()).toBe(70);
+    expect(outbox.left).toBe(60);
+  });
+
+  test('tells its owner when it has drained, once it was asked to', async () => {
+    const ledger = new OutboxLedger({ maxBytes: 100_000, maxTotalBytes: 1_000_000 });
+    const socket = new StuckSocket();
+    const outbox = new Outbox(socket, ledger);
+    let drained = 0;
+    outbox.owner = { onDrained: () => (drained += 1), onFrozen: () => undefined };
+    outbox.offer(bytes(90_000));
+    outbox.tellDrained();
+    outbox.tellDrained();
+    socket.flow();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([drained, outbox.bufferedBytes]).toEqual([1, 0]);
+  });
+
+  test('tells its owner when something waits and nothing has left for too long', async () => {
+    const ledger = new OutboxLedger({ maxBytes: 1_000, maxTotalBytes: 10_000 });
+    const socket = new StuckSocket();
+    const outbox = new Outbox(socket, ledger);
+    let frozen = 0;
+    outbox.owner = { onDrained: () => undefined, onFrozen: () => (frozen += 1) };
+    ledger.tellFrozen(0, 1_000);
+    outbox.offer(bytes(90));
+    ledger.tellFrozen(1_000, 1_000);
+    outbox.offer(bytes(90));
+    ledger.tellFrozen(1_999, 1_000);
+    expect(frozen).toBe(0);
+    ledger.tellFrozen(2_000, 1_000);
+    expect(frozen).toBe(1);
+    // Something leaves.
+    socket.flow();
+    socket.stuck = true;
+    await new Promise((resolve) => setImmediate(resolve));
+    outbox.offer(bytes(90));
+    ledger.tellFrozen(2_500, 1_000);
+    ledger.tellFrozen(3_400, 1_000);
+    expect(frozen).toBe(1);
+  });
 });

@@ -54,6 +54,8 @@ export class ReadLane {
   end(failed: boolean): void {
     this.#inFlight -= 1;
     const { minSize } = this.options;
-    this.#size = failed ? Math.max(minSize, this.#size >> 2) : Math.min(MAX_READS, this.#size * 2);
+    // Several calls end in a round: what they may ask for grows slowly, so as not to be far too much with the next.
+    if (failed) this.#size = Math.max(minSize, this.#size >> 2);
+    else this.#size = Math.min(MAX_READS, this.#size + Math.max(1, this.#size >> 2));
   }
 }
