@@ -34,6 +34,7 @@ function registrations() {
         bufferedBytes: nothing,
         busyOutboxes: nothing,
         backlogBytes: nothing,
+        catchingUp: nothing,
       });
       calls(metrics);
     },

@@ -83,6 +83,7 @@ export class CometMetrics {
     readonly bufferedBytes: () => number;
     readonly busyOutboxes: () => number;
     readonly backlogBytes: () => number;
+    readonly catchingUp: () => number;
   }): void {
     const gauge = (name: string, help: string, read: () => number): void => {
       this.metrics.gauge(name, help, [], (level) => level.set(read()));
@@ -93,6 +94,11 @@ export class CometMetrics {
     gauge('halley_comet_buffered_bytes', 'Bytes waiting in outboxes.', levels.bufferedBytes);
     gauge('halley_comet_busy_outboxes', 'Connections for which bytes wait.', levels.busyOutboxes);
     gauge('halley_comet_fanout_backlog_bytes', 'Bytes of pushes not fanned out yet.', levels.backlogBytes);
+    gauge(
+      'halley_comet_catching_up_connections',
+      'Connections that read their stream because they are behind it.',
+      levels.catchingUp,
+    );
   }
 
   sent(kind: SentKind, frames: number): void {

@@ -181,8 +181,8 @@ export class Comet implements Service {
       bufferedBytes: () => this.ledger.totalBytes,
       busyOutboxes: () => this.ledger.busy,
       backlogBytes: () => fanout.backlogBytes,
+      catchingUp: () => reader.catchingUp,
     });
-    metrics.streams.observe(() => reader.catchingUp);
   }
 
   /** The ports that were bound; TLS ones only when they are served. */

@@ -19,7 +19,7 @@ export const CloseCode = {
   TooManyConnections: 3006,
   /** A business service closed the connection. */
   Kicked: 3007,
-  /** The client does not read as fast as it is sent to: its outbox is full. */
+  /** The client reads nothing for `session.frozenTimeoutMs`, or has no stream to catch up from and its outbox is full. */
   Slow: 3008,
   /** The token has expired. */
   TokenExpired: 3009,

@@ -12,7 +12,7 @@ export class StreamMetrics {
   readonly #gaps;
   readonly #frozen;
 
-  constructor(private readonly metrics: Metrics) {
+  constructor(metrics: Metrics) {
     this.#hints = metrics.counter(
       'halley_comet_stream_hints_total',
       "Entries of streams that job told connections of, by what came of it: send (or passed over, where it is not the connection's), drop (had already) or pull (the stream is read).",
@@ -39,16 +39,6 @@ export class StreamMetrics {
     this.#frozen = metrics.counter(
       'halley_comet_frozen_total',
       'Connections closed because nothing of what waited for them left in session.frozenTimeoutMs.',
-    );
-  }
-
-  /** The level that is asked for on each scrape. */
-  observe(catchingUp: () => number): void {
-    this.metrics.gauge(
-      'halley_comet_catching_up_connections',
-      'Connections that read their stream because they are behind it.',
-      [],
-      (level) => level.set(catchingUp()),
     );
   }
 

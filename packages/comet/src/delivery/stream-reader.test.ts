@@ -206,8 +206,11 @@ describe('the reader of streams', () => {
       reads.map((_, i) => (i < 10 ? { ...EMPTY, entries: [entry] } : { ...EMPTY, more: true, through: -1 }));
     const all = pulleds(1_000);
     for (const pulled of all) {
-      const { take } = pulled;
-      pulled.take = (page) => (take.call(pulled, page), page.more ? 'again' : 'live');
+      const take = pulled.take.bind(pulled);
+      pulled.take = (page) => {
+        take(page);
+        return page.more ? 'again' : 'live';
+      };
       reader.want(pulled);
     }
     await idle();

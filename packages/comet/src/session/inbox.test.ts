@@ -156,7 +156,8 @@ describe('a hint that comes ahead of the end of the handshake', () => {
   test('may have been one that a job lost, which comes again', async () => {
     harness.comet.onJob();
     await harness.tcpOf(token());
-    await until(() => harness.logic.streams.calls.length === 1);
+    await until(() => harness.logic.streams.calls.length > 0);
+    expect(harness.logic.streams.calls).toHaveLength(1);
   });
 });
 
@@ -197,9 +198,9 @@ test('a suspicion that comes while the stream is read makes it be read once more
   const client = await harness.tcpOf(token('k'));
   const hint = withoutBody(append());
   let carryOut = (): void => undefined;
-  const { read } = harness.logic;
+  const read = harness.logic.read.bind(harness.logic);
   harness.logic.read = async (reads) => {
-    const pages = await read.call(harness.logic, reads);
+    const pages = await read(reads);
     await new Promise<void>((resolve) => (carryOut = resolve));
     return pages;
   };
@@ -253,11 +254,11 @@ describe('what cannot be read any more', () => {
   test('yet, because the store is behind what was told, is asked for again', async () => {
     const client = await harness.tcpOf(token());
     const late = append();
-    const { read } = harness.logic.streams;
+    const read = harness.logic.streams.read.bind(harness.logic.streams);
     let behind = 2;
     harness.logic.streams.read = (reads) => {
       behind -= 1;
-      if (behind < 0) return read.call(harness.logic.streams, reads);
+      if (behind < 0) return read(reads);
       return reads.map(({ after }) => ({ epoch: 'e1', entries: [], through: after, more: false }));
     };
     tell(withoutBody(late));
