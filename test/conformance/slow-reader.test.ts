@@ -4,7 +4,7 @@ import { CloseCode } from '@halley/protocol/close-code';
 
 import type { GoimClient } from '../harness/goim-client.js';
 import { startHalley, type StartedHalley } from '../harness/halley-process.js';
-import { newMid, newOp, newRoom } from '../harness/unique.js';
+import { newKey, newMid, newOp, newRoom } from '../harness/unique.js';
 import { eventually } from '../harness/within.js';
 import { numbered, Stage, TRANSPORTS } from './suite/stage.js';
 
@@ -42,8 +42,9 @@ async function figure(name: string, labels = ''): Promise<number> {
   return sum;
 }
 
+/** By reason; empty is any. */
 const dropped = (reason: string): Promise<number> =>
-  figure('halley_comet_messages_dropped_total', `reason="${reason}"`);
+  figure('halley_comet_messages_dropped_total', reason === '' ? '' : `reason="${reason}"`);
 
 /** Pushes in bursts until it is so; answers how many were pushed. */
 async function pushUntil(push: (body: string) => Promise<void>, is: () => Promise<boolean>): Promise<number> {
@@ -57,15 +58,53 @@ async function pushUntil(push: (body: string) => Promise<void>, is: () => Promis
 const bodies = (client: GoimClient): string[] => client.waiting.map(({ body }) => body.toString());
 
 test.each(TRANSPORTS)(
-  'a user who does not read over %s gets a beginning without a hole, and is told that this is all',
+  'a user who does not read over %s gets everything in order when they read',
   async (transport) => {
     const [mid, op] = [newMid(), newOp()];
     const client = await stage.open(transport, { mid, accepts: [op] });
     const beside = await stage.open(transport, { mid, accepts: [op] });
     client.pause();
+    const [closes, drops] = [await figure('halley_comet_closes_total'), await dropped('')];
+    const fallenBehind = async (): Promise<boolean> =>
+      (await figure('halley_comet_catching_up_connections')) > 0;
+    const behindAt = await pushUntil((body) => stage.pushMids(op, [mid], body), fallenBehind);
+    const pushed = PUSHES.slice(0, behindAt + 400);
+    for (const body of pushed.slice(behindAt)) await stage.pushMids(op, [mid], body);
+    // Their other connection, which reads, has them all.
+    await eventually(
+      () => beside.waiting.length,
+      (count) => count >= pushed.length,
+    );
+    expect(bodies(beside)).toEqual(pushed);
+    expect(await fallenBehind()).toBe(true);
+    client.resume();
+    await eventually(
+      () => client.waiting.length,
+      (count) => count >= pushed.length,
+    );
+    expect(bodies(client)).toEqual(pushed);
+    await eventually(fallenBehind, (behind) => !behind);
+    await stage.pushMids(op, [mid], 'again');
+    await eventually(
+      () => bodies(client).at(-1),
+      (last) => last === 'again',
+    );
+    expect(bodies(client)).toEqual([...pushed, 'again']);
+    expect(await figure('halley_comet_closes_total')).toBe(closes);
+    expect(await dropped('')).toBe(drops);
+  },
+  90_000,
+);
+
+test.each(TRANSPORTS)(
+  'who is anonymous and does not read over %s gets a beginning without a hole, and is told that this is all',
+  async (transport) => {
+    const [key, op] = [newKey(), newOp()];
+    const client = await stage.open(transport, { mid: 0, key, accepts: [op] });
+    client.pause();
     const [closes, drops] = [await figure('halley_comet_closes_total', '"3008"'), await dropped('user_slow')];
     const pushed = await pushUntil(
-      (body) => stage.pushMids(op, [mid], body),
+      (body) => stage.pushKeys(op, [key], body),
       async () => (await figure('halley_comet_closes_total', '"3008"')) > closes,
     );
     client.resume();
@@ -76,12 +115,6 @@ test.each(TRANSPORTS)(
     expect(received).toEqual(PUSHES.slice(0, received.length));
     expect(await figure('halley_comet_closes_total', '"3008"')).toBe(closes + 1);
     expect(await dropped('user_slow')).toBeGreaterThan(drops);
-    // Their other connection, which reads, has them all.
-    await eventually(
-      () => beside.waiting.length,
-      (count) => count >= pushed,
-    );
-    expect(bodies(beside)).toEqual(PUSHES.slice(0, pushed));
   },
   90_000,
 );
