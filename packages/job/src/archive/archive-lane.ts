@@ -38,7 +38,10 @@ export interface ArchiveLaneDeps {
 export class ArchiveLane {
   readonly #log: Logger;
   readonly #end = new AbortController();
+  /** Woken when there may be something to do. */
   readonly #changed = new Wakeup();
+  /** Woken after each round. */
+  readonly #looks = new Wakeup();
   readonly #running: Promise<void>;
   #watermark: Position | undefined;
   /** Up to where the streams have everything, as was told last. */
@@ -85,11 +88,9 @@ export class ArchiveLane {
   /** Archives what the streams have by now; resolves when that was done or could not be. */
   async flush(): Promise<void> {
     const wanted = this.#rounds + (this.#inRound ? 2 : 1);
-    while (!this.#end.signal.aborted && !this.#away && this.#rounds < wanted) {
-      this.#hurry = true;
-      this.#changed.wake();
-      await this.#changed.wait();
-    }
+    this.#hurry = true;
+    this.#changed.wake();
+    while (!this.#end.signal.aborted && !this.#away && this.#rounds < wanted) await this.#looks.wait();
   }
 
   /** Begins nothing more; resolves when what was under way is over. */
@@ -97,6 +98,7 @@ export class ArchiveLane {
     this.#end.abort();
     this.#changed.wake();
     await this.#running;
+    this.#looks.wake();
   }
 
   async #run(): Promise<void> {
@@ -117,7 +119,7 @@ export class ArchiveLane {
       }
       this.#inRound = false;
       this.#rounds += 1;
-      this.#changed.wake();
+      this.#looks.wake();
       if (this.#away) await backoff.wait(signal);
     }
   }

@@ -142,8 +142,10 @@ export class Appender {
   /** A record whose pushes were not all taken in is read again as a whole. */
   #readFrom(position: Position, why: 'empty' | 'behind'): void {
     const offset = Math.floor((position + 1) / MAX_PUSHES_PER_RECORD);
-    this.#log.warn(
-      { why, offset, read: this.#before === undefined ? undefined : this.next },
+    // A job that begins expects nothing.
+    const level = this.#before === undefined ? 'debug' : 'warn';
+    this.#log[level](
+      { why, offset, next: this.next },
       'the streams know less than was read: the partition is read again',
     );
     this.deps.metrics.rewinds.inc({ why });
