@@ -8,7 +8,7 @@ import { Operation } from '@halley/protocol/operation';
 
 import type { GoimClient } from '../harness/goim-client.js';
 import { startHalley, type StartedHalley } from '../harness/halley-process.js';
-import { Random } from '../harness/random.js';
+import { Random } from '@halley/bench/random';
 import { TcpClient } from '../harness/tcp-client.js';
 import { eventually } from '../harness/within.js';
 import { WsClient } from '../harness/ws-client.js';

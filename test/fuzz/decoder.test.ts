@@ -4,7 +4,7 @@ import { decodeMessage, FrameDecoder, unpackRaw } from '@halley/protocol/decoder
 import { HalleyError } from '@halley/protocol/error';
 import type { Frame } from '@halley/protocol/frame';
 
-import { Random } from '../harness/random.js';
+import { Random } from '@halley/bench/random';
 import { anInput, fuzzSeed, MAX_BODY_BYTES } from './inputs.js';
 
 /** Looked up once: in jest each look-up of a global goes through the test's sandbox. */

@@ -1,6 +1,6 @@
 import { encodeFrames, encodeRaw, type Frame } from '@halley/protocol/frame';
 
-import type { Random } from '../harness/random.js';
+import type { Random } from '@halley/bench/random';
 
 /** The largest body that a client may send. */
 export const MAX_BODY_BYTES = 4096;

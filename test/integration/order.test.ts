@@ -8,7 +8,7 @@ import type { GoimClient } from '../harness/goim-client.js';
 import { GoimProducer } from '../harness/goim-producer.js';
 import { type Faults, faultsOf, NO_FAULTS, NumberedPushes, Receiver } from '../harness/numbered.js';
 import { HttpPusher, type Pusher, StreamPusher } from '../harness/pushers.js';
-import { Random } from '../harness/random.js';
+import { Random } from '@halley/bench/random';
 import { connectTo } from '../harness/traffic.js';
 import { newKey, newMid, newOp, newRoom } from '../harness/unique.js';
 import { eventually } from '../harness/within.js';

@@ -8,8 +8,8 @@ import { Backoff } from '@halley/service/backoff';
 import type { Command } from 'commander';
 
 import { listOf, oneOf, operation, userId, wholeNumber } from '../arguments.js';
-import { type ClientAddress, clientAddress, type Transport } from '../client/client-address.js';
-import { type ClientEnd, GoimClient } from '../client/goim-client.js';
+import { type ClientAddress, clientAddress, type Transport } from '@halley/bench/goim/client-address';
+import { type ClientEnd, GoimClient } from '@halley/bench/goim/goim-client';
 import { colours, note, print } from '../terminal.js';
 
 interface TailOptions {

@@ -1,7 +1,7 @@
 /** Looked up once: in jest each look-up of a global goes through the test's sandbox. */
 const { floor, imul } = Math;
 
-/** A seeded generator (mulberry32), so that a failing run can be repeated. */
+/** A seeded generator (mulberry32), so that a run can be repeated. */
 export class Random {
   #state: number;
 
@@ -30,6 +30,21 @@ export class Random {
 
   pick<Item>(items: readonly Item[]): Item {
     return items[this.below(items.length)] as Item;
+  }
+
+  /** Whether something of this probability, 0 to 1, happens. */
+  chance(probability: number): boolean {
+    return this.#next() < probability * 2 ** 32;
+  }
+
+  /** The items in another order, each equally likely. */
+  shuffled<Item>(items: readonly Item[]): Item[] {
+    const out = [...items];
+    for (let last = out.length - 1; last > 0; last -= 1) {
+      const other = this.below(last + 1);
+      [out[last], out[other]] = [out[other] as Item, out[last] as Item];
+    }
+    return out;
   }
 
   #next(): number {
