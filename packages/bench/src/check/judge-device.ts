@@ -1,0 +1,204 @@
+import { activeFaults } from './active-faults.js';
+import type { CheckedStream, DeviceLog, FaultSpan, NumberedPush, Shown } from './log.js';
+import type { Wait } from './silence.js';
+import type { Violation, ViolationKind } from './verdict.js';
+
+/** A goim client that was away for longer has no cursor any more: what came before it was back is not owed to it. */
+export const RESUME_WINDOW_MS = 600_000;
+/** A device is held to have been connected for a push when it still was so long after the answer. */
+const STAYED_MS = 2_000;
+
+/** The pushes to one stream, by number. */
+export interface JudgedPushes {
+  readonly stream: CheckedStream;
+  readonly byNumber: ReadonlyMap<number, NumberedPush>;
+}
+
+export interface JudgedDevice {
+  readonly device: DeviceLog;
+  readonly violations: readonly Violation[];
+  readonly repeats: number;
+  readonly dropped: number;
+  readonly droppedWhileConnected: number;
+  /** How long each durable push waited for it. */
+  readonly waits: readonly Wait[];
+}
+
+interface Evidence {
+  readonly pushes: ReadonlyMap<string, JudgedPushes>;
+  readonly faults: readonly FaultSpan[];
+}
+
+/** Judges one device. */
+export function judgeDevice(device: DeviceLog, evidence: Evidence): JudgedDevice {
+  return new DeviceJudge(device, evidence).judge();
+}
+
+/** What is known of one stream at the device while what it was shown is gone through. */
+interface Progress {
+  /** When each number was shown first. */
+  readonly first: Map<number, number>;
+  /** On which connection each number was shown last. */
+  readonly connection: Map<number, number>;
+  /** Highest number that was new. */
+  highest: number;
+  /** The last number on the present connection. */
+  last: number;
+  present: number;
+}
+
+class DeviceJudge {
+  readonly #violations: Violation[] = [];
+  readonly #waits: Wait[] = [];
+  readonly #progress = new Map<string, Progress>();
+  #repeats = 0;
+  #dropped = 0;
+  #droppedWhileConnected = 0;
+
+  constructor(
+    private readonly device: DeviceLog,
+    private readonly evidence: Evidence,
+  ) {}
+
+  judge(): JudgedDevice {
+    const { device } = this;
+    for (const { atMs, text } of device.strange)
+      this.#report('phantom', { stream: '', number: -1, atMs }, `was shown ${JSON.stringify(text)}`);
+    for (const shown of device.shown) this.#look(shown);
+    for (const name of device.streams) this.#miss(name);
+    return {
+      device,
+      violations: this.#violations,
+      repeats: this.#repeats,
+      dropped: this.#dropped,
+      droppedWhileConnected: this.#droppedWhileConnected,
+      waits: this.#waits,
+    };
+  }
+
+  #look(shown: Shown): void {
+    const pushes = this.evidence.pushes.get(shown.stream);
+    const push = pushes?.byNumber.get(shown.number);
+    if (!pushes || !push) return this.#report('phantom', shown, 'was shown what nobody pushed');
+    if (!this.device.streams.includes(shown.stream))
+      return this.#report('wrong user', shown, 'was shown what is not for it');
+    if (push.outcome === 'refused')
+      return this.#report('phantom', shown, `was shown what was refused (${push.why ?? 'no reason given'})`);
+    this.#order(shown, push, pushes.stream.kind === 'user');
+  }
+
+  #order(shown: Shown, push: NumberedPush, isDurable: boolean): void {
+    const progress = this.#progressOf(shown.stream);
+    if (progress.present !== shown.connection) {
+      progress.present = shown.connection;
+      progress.last = -1;
+    }
+    const before = progress.connection.get(shown.number);
+    const isNew = before === undefined;
+    // Whoever pushes on without knowing gave the order up. What isn't remembered by its id and was repeated stands twice.
+    const isOrdered = push.outcome === 'ok' && !this.#mayStandTwice(push, shown.atMs, isDurable);
+    if (!isNew) this.#again(shown, push, isDurable, before === shown.connection);
+    const floor = isNew && isDurable ? Math.max(progress.highest, progress.last) : progress.last;
+    if (isOrdered && shown.number < floor)
+      this.#report('out of order', shown, `was shown after ${shown.stream} ${floor}`);
+    if (isNew) progress.first.set(shown.number, shown.atMs);
+    progress.connection.set(shown.number, shown.connection);
+    if (!isOrdered) return;
+    progress.last = Math.max(progress.last, shown.number);
+    progress.highest = Math.max(progress.highest, shown.number);
+  }
+
+  /** It was shown before: on this connection, or on an earlier one. */
+  #again(shown: Shown, push: NumberedPush, isDurable: boolean, isSameConnection: boolean): void {
+    const isAllowed =
+      this.device.kind === 'goim' && (!isSameConnection || this.#mayStandTwice(push, shown.atMs, isDurable));
+    if (isAllowed) this.#repeats += 1;
+    else
+      this.#report(
+        'shown twice',
+        shown,
+        isSameConnection ? 'was shown again on the same connection' : 'was shown again',
+      );
+  }
+
+  /** Only durable pushes are told by their ids, and not over a fault that loses those. */
+  #mayStandTwice(push: NumberedPush, atMs: number, isDurable: boolean): boolean {
+    if (push.attempts < 2) return false;
+    if (!isDurable) return true;
+    return this.evidence.faults.some(
+      ({ forgetsIds, injectedAtMs, healedAtMs }) =>
+        forgetsIds && injectedAtMs <= atMs && (healedAtMs ?? Infinity) >= push.pushedAtMs,
+    );
+  }
+
+  /** What it should have been shown and was not. */
+  #miss(name: string): void {
+    const pushes = this.evidence.pushes.get(name);
+    if (!pushes) return;
+    const { first } = this.#progressOf(name);
+    const owedFromMs = this.#owedFromMs();
+    for (const push of pushes.byNumber.values()) {
+      if (push.outcome !== 'ok' || push.pushedAtMs < owedFromMs) continue;
+      const shownAtMs = first.get(push.number);
+      if (pushes.stream.kind === 'user') {
+        this.#waits.push({ fromMs: push.answeredAtMs, shownAtMs: shownAtMs ?? Infinity });
+        if (shownAtMs === undefined && !this.#isDeclared(push))
+          this.#report('lost', push, 'was never shown what was answered OK');
+      } else if (shownAtMs === undefined) {
+        this.#dropped += 1;
+        if (this.#wasConnected(push)) this.#droppedWhileConnected += 1;
+      }
+    }
+  }
+
+  /** Since its first session; or since it came back from longer than a goim client may be away. */
+  #owedFromMs(): number {
+    const { connections, kind } = this.device;
+    let fromMs = connections[0]?.openedAtMs ?? Infinity;
+    for (const [index, { openedAtMs }] of connections.entries()) {
+      const leftAtMs = connections[index - 1]?.closedAtMs ?? openedAtMs;
+      if (kind === 'goim' && openedAtMs - leftAtMs > RESUME_WINDOW_MS) fromMs = openedAtMs;
+    }
+    return fromMs;
+  }
+
+  /** A gap that the server declared excuses what was pushed before it. */
+  #isDeclared(push: NumberedPush): boolean {
+    return this.device.gaps.some(({ stream, atMs }) => stream === push.stream && push.answeredAtMs < atMs);
+  }
+
+  #wasConnected({ pushedAtMs, answeredAtMs }: NumberedPush): boolean {
+    return this.device.connections.some(
+      ({ openedAtMs, closedAtMs }) =>
+        openedAtMs <= pushedAtMs && (closedAtMs ?? Infinity) >= answeredAtMs + STAYED_MS,
+    );
+  }
+
+  #progressOf(stream: string): Progress {
+    let progress = this.#progress.get(stream);
+    if (!progress) {
+      progress = { first: new Map(), connection: new Map(), highest: -1, last: -1, present: -1 };
+      this.#progress.set(stream, progress);
+    }
+    return progress;
+  }
+
+  #report(
+    kind: ViolationKind,
+    at: { readonly stream: string; readonly number: number; readonly atMs?: number },
+    what: string,
+  ): void {
+    const { stream, number, atMs } = at;
+    const push = this.evidence.pushes.get(stream)?.byNumber.get(number);
+    this.#violations.push({
+      kind,
+      device: this.device.name,
+      stream,
+      number,
+      what,
+      ...(push ? { pushedAtMs: push.pushedAtMs, via: push.via } : {}),
+      ...(atMs === undefined ? {} : { shownAtMs: atMs }),
+      faults: activeFaults(this.evidence.faults, push, atMs),
+    });
+  }
+}
