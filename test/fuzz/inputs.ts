@@ -31,7 +31,8 @@ export function anInput(random: Random): Buffer {
   return input;
 }
 
-function mutate(input: Buffer, random: Random): Buffer {
+/** The input with some of it changed, cut out, doubled or cut off. */
+export function mutate(input: Buffer, random: Random): Buffer {
   if (input.length === 0) return input;
   const at = random.below(input.length);
   const end = min(input.length, at + 1 + random.below(20));

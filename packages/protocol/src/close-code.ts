@@ -23,6 +23,8 @@ export const CloseCode = {
   Slow: 3008,
   /** The token has expired. */
   TokenExpired: 3009,
+  /** A frame's checksum does not hold: its bytes changed on the way. */
+  CorruptFrame: 3010,
   /** The token is no valid one. */
   BadToken: 3500,
   /** The frame is malformed: a bad length or header. */

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { decodeMessage, FrameDecoder, unpackRaw } from './decoder.js';
 import { HalleyError } from './error.js';
 import { encodeFrame, encodeFrames, encodeRaw, pushFrame, type Frame } from './frame.js';
+import { encodeFramesV2, encodeFrameV2, FrameFlag, frameV2, frameV2Bytes } from './frame-v2.js';
 
 /** Op 4, seq 1, body `abc`. */
 const ABC = bytes('00000013 0010 0001 00000004 00000001 616263');
@@ -101,6 +102,83 @@ describe('FrameDecoder', () => {
     );
     const large = bytes('00001011 0010 0001 00000004 00000001');
     expect(faultOf(() => new FrameDecoder().push(large)).message).toBe('packLen is 4113, above 4112.');
+  });
+});
+
+describe('version 2', () => {
+  const request = encodeFrameV2(frameV2(18, 5, Buffer.from('abc'), FrameFlag.Checksum));
+
+  test('who did not ask for it cannot send its frames', () => {
+    const frames: Frame[] = [];
+    const fault = faultOf(() => new FrameDecoder().push(Buffer.concat([ABC, request]), frames));
+    expect(fault).toMatchObject({ code: 'bad_frame', message: 'headerLen is 20, not 16.' });
+    expect(frames).toHaveLength(1);
+    expect(faultOf(() => decodeMessage(request)).message).toBe('headerLen is 20, not 16.');
+  });
+
+  test('it is taken from when it was asked for, also where a header has begun', () => {
+    for (let cut = 0; cut < 16; cut += 1) {
+      const decoder = new FrameDecoder();
+      expect(decoder.push(Buffer.concat([ABC, request.subarray(0, cut)]))).toHaveLength(1);
+      decoder.acceptVersion2();
+      expect(decoder.push(request.subarray(cut))).toMatchObject([{ ver: 2, op: 18, seq: 5, flags: 1 }]);
+      expect(decoder.pendingBytes).toBe(0);
+    }
+  });
+
+  test('a whole frame is a view, without its trailer', () => {
+    const [frame] = new FrameDecoder({ version2: true }).push(request);
+    expect(frame?.body.buffer).toBe(request.buffer);
+    expect(Buffer.from(frame?.body as Uint8Array).toString()).toBe('abc');
+  });
+
+  test("a frame of goim's has no flags", () => {
+    const [frame] = new FrameDecoder({ version2: true }).push(ABC);
+    expect(Object.keys(frame as Frame)).toEqual(['ver', 'op', 'seq', 'body']);
+  });
+
+  test('any single bit that changed is found', () => {
+    for (let bit = 0; bit < 8 * request.length; bit += 1) {
+      const changed = Uint8Array.from(request);
+      changed[bit >> 3] = (changed[bit >> 3] as number) ^ (1 << (bit & 7));
+      // But in what says that there is a checksum, and where it is.
+      if (changed[17] !== 1 || changed[5] !== 20 || bit < 32) continue;
+      expect(() => new FrameDecoder({ version2: true }).push(changed)).toThrow(HalleyError);
+    }
+  });
+
+  test('a checksum that does not hold poisons, and the frames ahead of it are handed over', () => {
+    const changed = Uint8Array.from(request);
+    changed[20] = 0;
+    const decoder = new FrameDecoder({ version2: true });
+    const frames: Frame[] = [];
+    const fault = faultOf(() => decoder.push(Buffer.concat([request, changed, request]), frames));
+    expect(fault.code).toBe('corrupt_frame');
+    expect(frames).toHaveLength(1);
+    expect(faultOf(() => decoder.push(request))).toBe(fault);
+    expect(decoder.reservedBytes).toBe(0);
+  });
+
+  test('frames come out as they went in, wherever the stream is cut', () => {
+    const frame = fc
+      .tuple(fc.integer(), fc.integer(), fc.uint8Array({ maxLength: 300 }), fc.nat(3))
+      .map(([op, seq, body, flags]) => frameV2(op, seq, body, flags));
+    fc.assert(
+      fc.property(fc.array(frame, { maxLength: 8 }), fc.array(fc.nat({ max: 2500 })), (sent, cuts) => {
+        const stream = encodeFramesV2(sent);
+        const decoder = new FrameDecoder({ version2: true });
+        const received: Frame[] = [];
+        const points = [0, ...cuts.map((cut) => cut % (stream.length + 1)), stream.length];
+        points.sort((a, b) => a - b);
+        for (let i = 1; i < points.length; i += 1) {
+          decoder.push(stream.subarray(points[i - 1], points[i]), received);
+          expect(decoder.reservedBytes).toBeLessThanOrEqual(Math.max(64, 2 * decoder.pendingBytes));
+        }
+        expect(received).toEqual(sent);
+        expect(stream).toHaveLength(sent.reduce((sum, one) => sum + frameV2Bytes(one), 0));
+        if (sent.length > 0) expect(decodeMessage(stream, { version2: true })).toEqual(sent);
+      }),
+    );
   });
 });
 

@@ -27,14 +27,21 @@ export interface ErrorEntry {
 /** Every error that Halley answers with. docs/errors.md is generated from this table. */
 export const ERRORS = {
   bad_frame: entry(
-    'The frame is malformed: a length below the header, or another header length than 16. Fix the client.',
+    'The frame is malformed: a length below the header, another header length than 16 (or 20 in version 2), an unknown flag, or a body that is not what its operation says. Fix the client.',
     false,
     'INVALID_ARGUMENT',
     400,
     CloseCode.BadFrame,
   ),
+  corrupt_frame: entry(
+    'The checksum of the frame does not hold: its bytes changed on the way. Connect again.',
+    true,
+    'INVALID_ARGUMENT',
+    400,
+    CloseCode.CorruptFrame,
+  ),
   frame_too_large: entry(
-    'The frame is larger than the limit for clients (session.maxBodyBytes, 4,096 bytes by default). Send less at once.',
+    'The frame is larger than the limit for clients (session.maxBodyBytes, 4,096 bytes by default), or its body is when inflated. Send less at once.',
     false,
     'INVALID_ARGUMENT',
     413,
@@ -74,6 +81,27 @@ export const ERRORS = {
     'PERMISSION_DENIED',
     403,
     CloseCode.RoomNotGranted,
+  ),
+  send_not_granted: entry(
+    'Neither the token nor the business allows sending to this target.',
+    false,
+    'PERMISSION_DENIED',
+    403,
+    CloseCode.BadFrame,
+  ),
+  unsupported_operation: entry(
+    'The operation is unknown in this version of the protocol, or is not served here.',
+    false,
+    'UNIMPLEMENTED',
+    501,
+    CloseCode.BadFrame,
+  ),
+  limit_exceeded: entry(
+    'The connection would exceed one of its limits (rooms, users watched, entries of a request); the message names it. Give something up first.',
+    false,
+    'FAILED_PRECONDITION',
+    409,
+    CloseCode.BadFrame,
   ),
   unauthenticated: entry(
     'No API key, or an unknown one. Send `authorization: Bearer KEY`.',

@@ -14,6 +14,8 @@ export interface Frame {
   readonly seq: number;
   /** A view of the bytes that it was decoded from where that needs no copy: keep it only by copying. */
   readonly body: Uint8Array;
+  /** Of a frame with the long header of version 2 (frame-v2.ts); absent of goim's. */
+  readonly flags?: number;
 }
 
 const EMPTY = new Uint8Array(0);
@@ -68,7 +70,7 @@ export function writeFrame(out: Uint8Array, offset: number, frame: Frame): numbe
   return offset + HEADER_BYTES + frame.body.length;
 }
 
-/** Writes a header at `offset` for a body of `bodyBytes`. */
+/** Writes a header's first 16 bytes at `offset`; `bodyBytes` counts all that comes behind the header. */
 export function writeHeader(
   out: Uint8Array,
   offset: number,
@@ -76,9 +78,10 @@ export function writeHeader(
   ver: number,
   op: number,
   seq: number,
+  headerBytes = HEADER_BYTES,
 ): void {
-  writeInt32(out, offset, HEADER_BYTES + bodyBytes);
-  writeInt16(out, offset + 4, HEADER_BYTES);
+  writeInt32(out, offset, headerBytes + bodyBytes);
+  writeInt16(out, offset + 4, headerBytes);
   writeInt16(out, offset + 6, ver);
   writeInt32(out, offset + 8, op);
   writeInt32(out, offset + 12, seq);
@@ -107,7 +110,8 @@ export function readInt16(bytes: Uint8Array, offset: number): number {
   return (((bytes[offset] as number) << 24) >> 16) | (bytes[offset + 1] as number);
 }
 
-function writeInt16(out: Uint8Array, offset: number, value: number): void {
+/** Writes a big-endian int16. */
+export function writeInt16(out: Uint8Array, offset: number, value: number): void {
   out[offset] = value >>> 8;
   out[offset + 1] = value;
 }

@@ -16,3 +16,35 @@ export const Operation = {
   Unsubscribe: 16,
   UnsubscribeReply: 17,
 } as const;
+
+/**
+ * Operations of version 2, and never sent to who did not ask for it; docs/protocol/ver2.md. To a client of version 1 they
+ * are pushes and messages for the business like any other. `bodies` in client/bodies.ts says what each carries.
+ */
+export const OperationV2 = {
+  Send: 18,
+  SendReply: 19,
+  Deliver: 20,
+  Ack: 21,
+  Rooms: 24,
+  RoomsReply: 25,
+  History: 26,
+  HistoryReply: 27,
+  Move: 29,
+  Close: 30,
+  Receipts: 31,
+  Ephemeral: 32,
+  Presence: 33,
+  PresenceChanges: 34,
+  Token: 37,
+  TokenReply: 38,
+  Error: 39,
+} as const;
+
+/** In version 2 the operations from 18 to this one are the protocol's; the business has those above, and 4. */
+export const LAST_PROTOCOL_OPERATION = 63;
+
+/** Whether an operation of a version 2 client is the protocol's own, known or not. */
+export function isProtocolOperation(op: number): boolean {
+  return op >= OperationV2.Send && op <= LAST_PROTOCOL_OPERATION;
+}
