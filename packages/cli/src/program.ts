@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 
+import { registerCheck } from './commands/check.js';
 import { registerCluster } from './commands/cluster.js';
 import { registerNodes } from './commands/nodes.js';
 import { registerPush } from './commands/push.js';
@@ -30,6 +31,7 @@ export function createProgram(): Command {
   registerPush(program);
   registerTail(program);
   registerNodes(program);
+  registerCheck(program);
   for (const command of program.commands) command.showHelpAfterError(helpPointer(command.name()));
   return program;
 }

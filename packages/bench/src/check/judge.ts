@@ -6,7 +6,7 @@ import { type Verdict, type Violation, type ViolationKind, VIOLATIONS } from './
 const DEFAULT_EXAMPLES = 5;
 /** Shorter waits are no silence. */
 const SILENCE_MS = 200;
-const LONGEST_SILENCES = 200;
+const LONGEST_SILENCES = 5_000;
 
 export interface JudgeOptions {
   /** The moment up to which deliveries were awaited. */

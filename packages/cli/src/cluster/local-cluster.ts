@@ -109,6 +109,7 @@ export class LocalCluster implements Service {
     await this.#claim();
     await this.#startServices();
     await this.stateFile.write({
+      pid: process.pid,
       processes: [],
       services: {
         kafka: this.#where('kafka'),

@@ -11,6 +11,7 @@ import { announceJoined } from './announce.js';
 import { type ClusterProcess, type ClusterState, ClusterStateFile } from './state-file.js';
 
 const EMPTY: ClusterState = {
+  pid: 1,
   processes: [],
   services: {
     kafka: { address: '127.0.0.1:1', pid: 1 },

@@ -21,6 +21,8 @@ export type ServiceName = 'kafka' | 'zookeeper' | 'redis' | 'mariadb';
 
 /** What `.halley/cluster.json` says while `npm run cluster` runs (docs: README, "The real cluster"). */
 export interface ClusterState {
+  /** Of the process that runs the cluster, and ends it. */
+  readonly pid: number;
   readonly processes: readonly ClusterProcess[];
   /** Where the real services are, `host:port` on this machine. */
   readonly services: Readonly<Record<ServiceName, { readonly address: string; readonly pid: number }>>;

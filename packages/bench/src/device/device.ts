@@ -1,0 +1,27 @@
+import type { DeviceLog } from '../check/log.js';
+
+/** A client of the check: it keeps itself connected and records what it is shown. goim's and the SDK's stand behind this. */
+export interface Device {
+  readonly log: DeviceLog;
+  /** Whether it is in session now. */
+  readonly isConnected: boolean;
+  /** Connects, and again whenever the connection ends, until `stop`. */
+  start(): void;
+  /** Ends the connection as a broken network does; it comes back by itself. */
+  drop(): void;
+  /** Ends for good. */
+  stop(): void;
+}
+
+/** What a device is made of. */
+export interface DeviceSpec {
+  /** As `user-3/tcp`. */
+  readonly name: string;
+  readonly transport: 'tcp' | 'websocket';
+  readonly mid: bigint;
+  readonly key: string;
+  /** `{type}://{room}` */
+  readonly room: string;
+  /** Names of the streams that it gets. */
+  readonly streams: readonly string[];
+}

@@ -1,0 +1,160 @@
+import { HalleyError } from '@halley/protocol/error';
+
+import type { Fault, FaultTargets, ServiceSlot, Slot } from './fault.js';
+import { flushRedis } from './flush-redis.js';
+
+/** A kind of fault. */
+export interface FaultKind {
+  readonly name: string;
+  /** For the list of them. */
+  readonly description: string;
+  /** Time between the fault and putting it right, unless the list of faults says another. */
+  readonly holdMs: number;
+  /** About how long putting it right takes, to plan with. */
+  readonly healMs: number;
+  /** What it needs of a cluster; a check against addresses alone has none of it. */
+  readonly needs: 'comet' | 'logic' | 'job' | 'nodes' | ServiceName | 'clients';
+  /** `turn` counts up with each fault of the kind: nodes are taken in turn. */
+  make(targets: FaultTargets, turn: number): Fault;
+}
+
+export type ServiceName = 'kafka' | 'redis' | 'zookeeper' | 'mariadb';
+
+const TIERS = ['comet', 'logic', 'job'] as const;
+const SERVICES: Readonly<Record<ServiceName, { readonly title: string; readonly afterRestart: string }>> = {
+  kafka: { title: 'Kafka', afterRestart: '' },
+  redis: { title: 'Redis', afterRestart: ', empty' },
+  zookeeper: { title: 'ZooKeeper', afterRestart: '' },
+  mariadb: { title: 'MariaDB', afterRestart: '' },
+};
+const KILLED_MS = 2_000;
+const PAUSED_MS = 30_000;
+const SERVICE_PAUSED_MS = 15_000;
+const SERVICE_AWAY_MS = 3_000;
+
+/** Every kind of fault, in the order in which they are listed. */
+export const CATALOGUE: readonly FaultKind[] = [
+  ...TIERS.map((tier) => killNode(tier)),
+  {
+    name: 'kill-all',
+    description: 'kill -9 every comet, logic and job at once, start them again',
+    holdMs: KILLED_MS,
+    healMs: 8_000,
+    needs: 'nodes',
+    make: ({ nodes }) => ({
+      name: 'kill-all',
+      inject: async () => void (await Promise.all(nodes.map((node) => node.kill()))),
+      heal: async () => void (await Promise.all(nodes.map((node) => node.start()))),
+    }),
+  },
+  ...TIERS.map((tier) => pauseNode(tier)),
+  ...(Object.keys(SERVICES) as ServiceName[]).flatMap((name) => [restartService(name), pauseService(name)]),
+  {
+    name: 'redis-flush',
+    description: 'FLUSHALL: Redis is empty at once',
+    holdMs: 0,
+    healMs: 0,
+    needs: 'redis',
+    make: (targets) => {
+      const redis = serviceOf(targets, 'redis');
+      return {
+        name: 'redis-flush',
+        forgetsIds: true,
+        inject: () => flushRedis(redis.address),
+        heal: () => Promise.resolve(),
+      };
+    },
+  },
+  {
+    name: 'drop-clients',
+    description: 'the connections of all clients end at once; they come back by themselves',
+    holdMs: 0,
+    healMs: 2_000,
+    needs: 'clients',
+    make: (targets) => ({
+      name: 'drop-clients',
+      inject: async () => targets.dropClients(),
+      heal: () => Promise.resolve(),
+    }),
+  },
+];
+
+function killNode(tier: (typeof TIERS)[number]): FaultKind {
+  return {
+    name: `kill-${tier}`,
+    description: `kill -9 one ${tier}, each in turn, start it again`,
+    holdMs: KILLED_MS,
+    healMs: 5_000,
+    needs: tier,
+    make: (targets, turn) => {
+      const node = nodeOf(targets, tier, turn);
+      return { name: `kill-${tier} ${node.name}`, inject: () => node.kill(), heal: () => node.start() };
+    },
+  };
+}
+
+function pauseNode(tier: (typeof TIERS)[number]): FaultKind {
+  return {
+    name: `pause-${tier}`,
+    description: `SIGSTOP one ${tier}, each in turn`,
+    holdMs: PAUSED_MS,
+    healMs: 1_000,
+    needs: tier,
+    make: (targets, turn) => pausing(`pause-${tier}`, nodeOf(targets, tier, turn)),
+  };
+}
+
+function restartService(service: ServiceName): FaultKind {
+  const { title, afterRestart } = SERVICES[service];
+  return {
+    name: `restart-${service}`,
+    description: `kill -9 ${title}, start it again${afterRestart}`,
+    holdMs: SERVICE_AWAY_MS,
+    healMs: 8_000,
+    needs: service,
+    make: (targets) => {
+      const slot = serviceOf(targets, service);
+      return {
+        name: `restart-${service}`,
+        forgetsIds: service === 'redis',
+        inject: () => slot.kill(),
+        heal: () => slot.start(),
+      };
+    },
+  };
+}
+
+function pauseService(service: ServiceName): FaultKind {
+  return {
+    name: `pause-${service}`,
+    description: `SIGSTOP ${SERVICES[service].title}`,
+    holdMs: SERVICE_PAUSED_MS,
+    healMs: 2_000,
+    needs: service,
+    make: (targets) => ({
+      ...pausing(`pause-${service}`, serviceOf(targets, service)),
+      name: `pause-${service}`,
+    }),
+  };
+}
+
+function pausing(name: string, slot: Slot): Fault {
+  return {
+    name: `${name} ${slot.name}`,
+    inject: async () => slot.pause(),
+    heal: async () => slot.resume(),
+  };
+}
+
+function nodeOf({ nodes }: FaultTargets, tier: string, turn: number): Slot {
+  const ofTier = nodes.filter(({ name }) => name.startsWith(`${tier}-`));
+  const node = ofTier[turn % ofTier.length];
+  if (!node) throw new HalleyError('invalid_argument', `the cluster has no ${tier}`);
+  return node;
+}
+
+function serviceOf({ services }: FaultTargets, service: ServiceName): ServiceSlot {
+  const slot = services.find(({ name }) => name === service);
+  if (!slot) throw new HalleyError('invalid_argument', `the cluster has no ${service}`);
+  return slot;
+}

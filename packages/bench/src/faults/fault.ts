@@ -1,0 +1,38 @@
+/** Something that goes wrong, and how it is put right again. */
+export interface Fault {
+  /** As `kill-comet comet-1`. */
+  readonly name: string;
+  /** The message ids that the cluster remembers are gone with it. */
+  readonly forgetsIds?: boolean;
+  inject(): Promise<void>;
+  /** Resolves when what was broken serves again. Called once, after `inject`, also when that failed. */
+  heal(): Promise<void>;
+}
+
+/** What the faults are done to. Slots keep their place and ports when the process in them is replaced. */
+export interface FaultTargets {
+  readonly nodes: readonly Slot[];
+  readonly services: readonly ServiceSlot[];
+  /** Ends the connections of all clients at once. */
+  dropClients(): void;
+}
+
+/** A process of the cluster that can be broken. */
+export interface Slot {
+  /** As `comet-1`, `kafka`. */
+  readonly name: string;
+  /** SIGKILL. Resolves when it is gone. */
+  kill(): Promise<void>;
+  /** Starts it again as it was started before, and waits until it serves. Does nothing while it runs. */
+  start(): Promise<void>;
+  /** SIGSTOP: connections stay, nothing answers. */
+  pause(): void;
+  /** SIGCONT. */
+  resume(): void;
+}
+
+/** A service that the cluster stands on. */
+export interface ServiceSlot extends Slot {
+  /** `host:port` */
+  readonly address: string;
+}

@@ -1,0 +1,58 @@
+import { get } from 'node:http';
+import path from 'node:path';
+
+import type { ClusterFile, ClusterNode } from './cluster-file.js';
+import { ProcessSlot } from './process-slot.js';
+import { startReplacement } from './replaced-process.js';
+
+/** The first port of a tier without an offset: the difference tells a node's. */
+const FIRST_PORT: Readonly<Record<ClusterNode['tier'], readonly [kind: string, port: number]>> = {
+  comet: ['tcp', 3101],
+  logic: ['http', 3111],
+  job: ['ops', 3124],
+};
+
+export interface NodeSlotDeps {
+  readonly cluster: ClusterFile & { readonly pid: number };
+  readonly node: ClusterNode;
+  /** How the `halley` command is called, as `['node', 'bin/halley.js']`. */
+  readonly command: readonly string[];
+  /** More arguments for a node that is started again. */
+  readonly arguments: readonly string[];
+}
+
+/** A comet, logic or job. It is started again as anybody adds a node: `halley TIER --join cluster.json --port-offset N`. */
+export class NodeSlot extends ProcessSlot {
+  constructor(private readonly deps: NodeSlotDeps) {
+    super(deps.node.name, deps.node.pid);
+  }
+
+  protected override launch(): Promise<number> {
+    const { cluster, node, command, arguments: more } = this.deps;
+    const [kind, port] = FIRST_PORT[node.tier];
+    const offset = (node.ports[kind] ?? port) - port;
+    const [file = '', ...before] = command;
+    // Neither options of node nor settings of whoever runs the check.
+    const env = Object.fromEntries(
+      Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.startsWith('HALLEY_')),
+    );
+    const args = [...before, node.tier, '--join', cluster.path, ...more, '--port-offset', String(offset)];
+    const logFile = path.join(path.dirname(cluster.path), 'logs', `${node.name}.log`);
+    return Promise.resolve(startReplacement({ file, args, env, logFile, cluster }));
+  }
+
+  protected override isReady(): Promise<boolean> {
+    const port = this.deps.node.ports['ops'] ?? 0;
+    return new Promise((resolve) => {
+      const request = get(
+        { host: '127.0.0.1', port, path: '/readyz', timeout: 1_000, agent: false },
+        (answer) => {
+          answer.resume();
+          resolve(answer.statusCode === 200);
+        },
+      );
+      request.on('timeout', () => request.destroy());
+      request.on('error', () => resolve(false));
+    });
+  }
+}

@@ -1,0 +1,123 @@
+import type { CheckOutcome } from '../check/run.js';
+import { VIOLATIONS } from '../check/verdict.js';
+import { escapeHtml, svgCharts } from './chart.js';
+import { reasons, resultJson } from './result.js';
+import { isPassed, seconds, violationLine } from './summary.js';
+import { type Slice, timelineOf } from './timeline.js';
+
+const STYLE = `
+:root{color-scheme:light dark;--ink:#1b1f24;--soft:#667085;--line:#d0d5dd;--page:#fff;--good:#067647;--bad:#b42318;--fault:#d92d20}
+@media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#98a2b3;--line:#344054;--page:#101418;--good:#47cd89;--bad:#f97066}}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);margin:2rem auto;max-width:1080px;padding:0 1rem}
+h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p.sub{color:var(--soft);margin:.2rem 0 1.5rem}
+.good{color:var(--good)}.bad{color:var(--bad)}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.75rem}
+.card{border:1px solid var(--line);border-radius:8px;padding:.6rem .9rem}.card b{display:block;font-size:1.6rem;font-variant-numeric:tabular-nums}.card span{color:var(--soft)}
+svg{width:100%;height:auto;font:12px system-ui,sans-serif}svg text{fill:var(--ink)}svg .tick{fill:var(--soft)}svg .title{font-weight:600}
+svg .grid{stroke:var(--line);stroke-width:.6}svg .band{fill:var(--fault);opacity:.08}svg .fault{fill:var(--fault);opacity:.75}svg polyline{stroke-width:1.4}
+table{border-collapse:collapse;width:100%}td,th{text-align:left;border-bottom:1px solid var(--line);padding:.3rem .6rem .3rem 0;vertical-align:top}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}pre{overflow:auto;border:1px solid var(--line);border-radius:8px;padding:.8rem;font-size:12px}
+`;
+
+/** The report as one file that needs nothing else: verdict, timeline, violations, faults, and the result as JSON. */
+export function htmlReport(outcome: CheckOutcome, against: string): string {
+  const { verdict, log, seed, startedAt, endMs, troubles } = outcome;
+  const { counts } = verdict;
+  const passed = isPassed(outcome);
+  const json = JSON.stringify(resultJson(outcome, against), undefined, 2);
+  const title = `Halley check: ${passed ? 'passed' : 'failed'}`;
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>${title}</title><style>${STYLE}</style></head><body>
+<h1 class="${passed ? 'good' : 'bad'}">${title}</h1>
+<p class="sub">${escapeHtml(against)} · ${startedAt} · ${seconds(endMs)} · seed ${seed} · ${log.devices.length} devices</p>
+<div class="cards">${VIOLATIONS.map((kind) => card(String(verdict.violations[kind]), kind, verdict.violations[kind] === 0 ? 'good' : 'bad')).join('')}</div>
+<div class="cards" style="margin-top:.75rem">${[
+    card(String(counts.ok), 'pushes OK'),
+    card(String(counts.refused), 'refused'),
+    card(String(counts.unknown), 'unknown'),
+    card(String(counts.deliveries), 'deliveries'),
+    card(String(counts.repeats), 'repeats'),
+    card(String(counts.declaredGaps), 'declared gaps'),
+    card(String(counts.dropped), 'dropped (ephemeral)'),
+    card(seconds(counts.longestSilenceMs), 'longest silence'),
+  ].join('')}</div>
+<h2>Timeline</h2>${timeline(outcome)}
+${list('What went wrong', verdict.examples.map(violationLine))}
+${list('What did not come back', troubles)}
+<h2>Faults</h2>${faultTable(outcome)}
+${silenceTable(outcome)}
+${reasonTable('Why pushes were refused', reasons(outcome, 'refused'))}
+${reasonTable('Why pushes stayed unknown', reasons(outcome, 'unknown'))}
+<h2>Result</h2><details><summary>JSON</summary><pre>${escapeHtml(json)}</pre></details>
+</body></html>
+`;
+}
+
+function timeline(outcome: CheckOutcome): string {
+  const { slices, sliceMs, endMs } = timelineOf(outcome);
+  const perSecond = (field: keyof Slice): number[] => slices.map((slice) => (slice[field] * 1_000) / sliceMs);
+  const devices = (field: keyof Slice): number[] => slices.map((slice) => slice[field]);
+  const faults = outcome.log.faults.map(({ name, injectedAtMs, healedAtMs }) => ({
+    name,
+    fromMs: injectedAtMs,
+    untilMs: healedAtMs ?? endMs,
+  }));
+  return svgCharts({ endMs: slices.length * sliceMs, sliceMs }, faults, [
+    {
+      title: 'Pushes a second',
+      series: [
+        { name: 'OK', colour: '#12b76a', values: perSecond('ok') },
+        { name: 'refused', colour: '#f79009', values: perSecond('refused') },
+        { name: 'unknown', colour: '#f04438', values: perSecond('unknown') },
+      ],
+    },
+    {
+      title: 'Deliveries a second',
+      series: [{ name: 'to all devices', colour: '#2e90fa', values: perSecond('deliveries') }],
+    },
+    {
+      title: 'Devices',
+      series: [
+        { name: 'silent for a second or more', colour: '#9e77ed', values: devices('waiting') },
+        { name: 'not connected', colour: '#f04438', values: devices('away') },
+      ],
+    },
+  ]);
+}
+
+function faultTable({ log, schedule }: CheckOutcome): string {
+  if (schedule.length === 0) return '<p>None.</p>';
+  const rows = log.faults.map(
+    ({ name, injectedAtMs, healedAtMs, trouble }) =>
+      `<tr><td>${escapeHtml(name)}</td><td class="n">${seconds(injectedAtMs)}</td><td class="n">${healedAtMs === undefined ? 'never' : seconds(healedAtMs)}</td><td class="bad">${escapeHtml(trouble ?? '')}</td></tr>`,
+  );
+  return `<table><tr><th>fault</th><th class="n">from</th><th class="n">all well again at</th><th></th></tr>${rows.join('')}</table>`;
+}
+
+function silenceTable({ verdict }: CheckOutcome): string {
+  const rows = verdict.silences
+    .slice(0, 10)
+    .map(
+      ({ device, fromMs, untilMs }) =>
+        `<tr><td>${escapeHtml(device)}</td><td class="n">${seconds(untilMs - fromMs)}</td><td class="n">${seconds(fromMs)}</td></tr>`,
+    );
+  if (rows.length === 0) return '';
+  return `<h2>Longest silences</h2><p class="sub">While something that was answered OK waited for the device.</p><table><tr><th>device</th><th class="n">for</th><th class="n">from</th></tr>${rows.join('')}</table>`;
+}
+
+function reasonTable(title: string, counts: Readonly<Record<string, number>>): string {
+  const rows = Object.entries(counts).map(
+    ([why, count]) => `<tr><td>${escapeHtml(why)}</td><td class="n">${count}</td></tr>`,
+  );
+  return rows.length === 0 ? '' : `<h2>${title}</h2><table>${rows.join('')}</table>`;
+}
+
+function list(title: string, lines: readonly string[]): string {
+  if (lines.length === 0) return '';
+  return `<h2 class="bad">${title}</h2><ul>${lines.map((line) => `<li>${escapeHtml(line)}</li>`).join('')}</ul>`;
+}
+
+function card(value: string, name: string, kind = ''): string {
+  return `<div class="card"><b class="${kind}">${value}</b><span>${name}</span></div>`;
+}

@@ -1,0 +1,43 @@
+import type { CheckOutcome } from '../check/run.js';
+import { type Violation, VIOLATIONS } from '../check/verdict.js';
+
+/** The line that a check ends with: `lost 0, shown twice 0, out of order 0, phantom 0, wrong user 0`. */
+export function verdictLine({ verdict }: CheckOutcome): string {
+  return VIOLATIONS.map((kind) => `${kind} ${verdict.violations[kind]}`).join(', ');
+}
+
+/** What may happen, in a line. */
+export function countsLine({ verdict: { counts } }: CheckOutcome): string {
+  return [
+    `ok ${counts.ok}`,
+    `refused ${counts.refused}`,
+    `unknown ${counts.unknown}`,
+    `deliveries ${counts.deliveries}`,
+    `declared gaps ${counts.declaredGaps}`,
+    `repeats ${counts.repeats}`,
+    `dropped (ephemeral) ${counts.dropped}, ${counts.droppedWhileConnected} of them to connected devices`,
+    `longest silence ${seconds(counts.longestSilenceMs)}`,
+  ].join(', ');
+}
+
+/** One violation in words, with all that helps to find its cause. */
+export function violationLine(violation: Violation): string {
+  const { kind, device, stream, number, what, pushedAtMs, via, shownAtMs, faults } = violation;
+  const which = stream === '' ? '' : ` ${stream} #${number}`;
+  const facts = [
+    ...(pushedAtMs === undefined ? [] : [`pushed at ${seconds(pushedAtMs)} by ${via}`]),
+    ...(shownAtMs === undefined ? [] : [`shown at ${seconds(shownAtMs)}`]),
+    faults.length > 0 ? `faults: ${faults.join(', ')}` : 'no fault about then',
+  ];
+  return `${kind}:${which} at ${device} ${what} (${facts.join('; ')})`;
+}
+
+/** Whether nothing promised was broken, and everything came back. */
+export function isPassed({ verdict, troubles }: CheckOutcome): boolean {
+  return verdict.clean && troubles.length === 0;
+}
+
+/** Milliseconds as `12.3 s`. */
+export function seconds(ms: number): string {
+  return `${(ms / 1_000).toFixed(1)} s`;
+}
