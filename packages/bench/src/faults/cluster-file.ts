@@ -9,11 +9,21 @@ export interface ClusterFile {
   readonly path: string;
   /** Those that run. */
   readonly processes: readonly ClusterNode[];
-  readonly services: Readonly<
-    Partial<Record<ServiceName, { readonly address: string; readonly pid: number }>>
-  >;
+  readonly services: Readonly<Partial<Record<ServiceName, ClusterService>>>;
   /** The process that ends the cluster. */
   readonly pid?: number;
+}
+
+export interface ClusterService {
+  readonly address: string;
+  readonly pid: number;
+  /** How it is started. */
+  readonly start: {
+    readonly file: string;
+    readonly args: readonly string[];
+    readonly cwd: string;
+    readonly env: Readonly<Record<string, string>>;
+  };
 }
 
 export interface ClusterNode {

@@ -31,12 +31,11 @@ export function clusterSlots(
       (node) => new NodeSlot({ cluster, node, command, arguments: options.arguments?.[node.tier] ?? [] }),
     ),
     services: Object.entries(file.services).map(
-      ([service, { address, pid: servicePid }]) =>
+      ([service, running]) =>
         new ServiceProcessSlot({
           cluster,
           service: service as ServiceName,
-          address,
-          pid: servicePid,
+          running,
           onRestarted: onServiceRestarted,
         }),
     ),

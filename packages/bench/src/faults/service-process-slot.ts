@@ -1,48 +1,42 @@
-import { readFile, readlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
 
 import type { ServiceName } from './catalogue.js';
-import type { ClusterFile } from './cluster-file.js';
+import type { ClusterFile, ClusterService } from './cluster-file.js';
 import type { ServiceSlot } from './fault.js';
 import { ProcessSlot } from './process-slot.js';
-import { type ReplacedProcess, startReplacement } from './replaced-process.js';
+import { startReplacement } from './replaced-process.js';
 
 export interface ServiceSlotDeps {
   readonly cluster: ClusterFile & { readonly pid: number };
   readonly service: ServiceName;
-  readonly address: string;
-  readonly pid: number;
+  /** As cluster.json has it. */
+  readonly running: ClusterService;
   /** Told its new pid when it was started again. */
   readonly onRestarted: (service: ServiceName, pid: number) => Promise<void>;
 }
 
-/** Kafka, Redis, ZooKeeper or MariaDB. It is started again with the arguments, folder and environment that it ran with. */
+/** Kafka, Redis, ZooKeeper or MariaDB. It is started again as cluster.json says. */
 export class ServiceProcessSlot extends ProcessSlot implements ServiceSlot {
-  #replaced: ReplacedProcess | undefined;
-
   constructor(private readonly deps: ServiceSlotDeps) {
-    super(deps.service, deps.pid);
+    super(deps.service, deps.running.pid);
   }
 
   get address(): string {
-    return this.deps.address;
-  }
-
-  override async kill(): Promise<void> {
-    this.#replaced ??= await this.#readProcess();
-    await super.kill();
+    return this.deps.running.address;
   }
 
   protected override async launch(): Promise<number> {
-    if (!this.#replaced) throw new Error(`${this.name} ended by itself`);
-    const pid = startReplacement(this.#replaced);
-    await this.deps.onRestarted(this.deps.service, pid);
+    const { cluster, service, running, onRestarted } = this.deps;
+    const { file, args, cwd, env } = running.start;
+    const logFile = path.join(path.dirname(cluster.path), 'logs', `${service}.log`);
+    const pid = startReplacement({ file, args, cwd, env: { ...process.env, ...env }, logFile, cluster });
+    await onRestarted(service, pid);
     return pid;
   }
 
   protected override isReady(): Promise<boolean> {
-    const { address } = this.deps;
+    const { address } = this.deps.running;
     const colon = address.lastIndexOf(':');
     return new Promise((resolve) => {
       const socket = connect({ host: address.slice(0, colon), port: Number(address.slice(colon + 1)) });
@@ -52,30 +46,5 @@ export class ServiceProcessSlot extends ProcessSlot implements ServiceSlot {
       };
       socket.once('connect', () => answer(true)).once('error', () => answer(false));
     });
-  }
-
-  /** How the process was started, while it runs. */
-  async #readProcess(): Promise<ReplacedProcess> {
-    const { cluster, service } = this.deps;
-    const proc = `/proc/${this.pid}`;
-    const [args, env, cwd, file] = await Promise.all([
-      readFile(`${proc}/cmdline`, 'utf8'),
-      readFile(`${proc}/environ`, 'utf8'),
-      readlink(`${proc}/cwd`),
-      readlink(`${proc}/exe`),
-    ]);
-    return {
-      file,
-      args: args.split('\0').slice(1, -1),
-      env: Object.fromEntries(
-        env
-          .split('\0')
-          .filter(Boolean)
-          .map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]),
-      ),
-      cwd,
-      logFile: path.join(path.dirname(cluster.path), 'logs', `${service}.log`),
-      cluster,
-    };
   }
 }

@@ -1,5 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Tier } from '@halley/cluster/registry/registry';
 import { HalleyError } from '@halley/protocol/error';
@@ -14,7 +15,12 @@ import type { RunningService } from '@halley/services/running-service';
 import { ServiceStartError } from '@halley/services/service-process';
 import { startZooKeeper } from '@halley/services/zookeeper';
 
-import { type ClusterProcess, ClusterStateFile, type ServiceName } from './state-file.js';
+import {
+  type ClusterProcess,
+  type ClusterService,
+  ClusterStateFile,
+  type ServiceName,
+} from './state-file.js';
 import { isReady, portsAt, TierProcess } from './tier-process.js';
 
 const TIERS: readonly Tier[] = ['comet', 'logic', 'job'];
@@ -46,6 +52,8 @@ export class LocalCluster implements Service {
   readonly nodes: TierProcess[] = [];
   readonly #services = new Map<ServiceName, RunningService>();
   readonly #started: Record<Tier, number> = { comet: 0, logic: 0, job: 0 };
+  /** Of the services that were started here. */
+  readonly #servicePids = new Set<number>();
   #lock: DataLock | undefined;
   #watch: NodeJS.Timeout | undefined;
   #stopping = false;
@@ -96,6 +104,7 @@ export class LocalCluster implements Service {
     await Promise.all(others.map((node) => node.stop(deadlineMs * 0.5)));
     await Promise.all(logics.map((node) => node.stop(deadlineMs * 0.25)));
     await Promise.all([...this.#services.values()].map((service) => service.stop(deadlineMs * 0.2)));
+    await this.#endReplaced();
     if (!this.#lock) return;
     await this.stateFile.remove();
     for (const name of this.#services.keys())
@@ -173,6 +182,7 @@ export class LocalCluster implements Service {
         await rm(dir, { recursive: true, force: true });
         const service = await start({ dir, logFile: join(this.logs, `${name}.log`), progress: say });
         this.#services.set(name as ServiceName, service);
+        if (service.pid !== undefined) this.#servicePids.add(service.pid);
         if (this.#stopping) await service.stop(0);
         this.#tellExit(service, service.logFile);
       }),
@@ -240,9 +250,27 @@ export class LocalCluster implements Service {
     }
   }
 
-  #where(name: ServiceName): { address: string; pid: number } {
+  #where(name: ServiceName): ClusterService {
     const service = this.service(name);
-    return { address: service.address, pid: service.pid ?? 0 };
+    const { file, args, cwd = service.dir, env = {} } = service.spec;
+    const more = Object.entries(env).flatMap(([key, value]) =>
+      value === undefined || value === process.env[key] ? [] : [[key, value]],
+    );
+    return {
+      address: service.address,
+      pid: service.pid ?? 0,
+      start: { file, args, cwd, env: Object.fromEntries(more) as Record<string, string> },
+    };
+  }
+
+  /** Ends services that others have started in the place of ours: nothing may write into the folders that are removed. */
+  async #endReplaced(): Promise<void> {
+    const state = await this.stateFile.read();
+    const own = this.#servicePids;
+    const replaced = Object.values(state?.services ?? {}).filter(({ pid }) => !own.has(pid) && isAlive(pid));
+    for (const { pid } of replaced) process.kill(pid, 'SIGKILL');
+    const until = performance.now() + 2_000;
+    while (replaced.some(({ pid }) => isAlive(pid)) && performance.now() < until) await sleep(10);
   }
 
   /** What makes a node of the tier belong to this cluster. comet knows neither Kafka nor Redis nor MariaDB. */

@@ -8,16 +8,27 @@ import { opsConfig } from '@halley/service/ops-server';
 import { z } from 'zod';
 
 import { announceJoined } from './announce.js';
-import { type ClusterProcess, type ClusterState, ClusterStateFile } from './state-file.js';
+import {
+  type ClusterProcess,
+  type ClusterService,
+  type ClusterState,
+  ClusterStateFile,
+} from './state-file.js';
+
+const service = (address: string, pid: number): ClusterService => ({
+  address,
+  pid,
+  start: { file: 'f', args: [], cwd: '.', env: {} },
+});
 
 const EMPTY: ClusterState = {
   pid: 1,
   processes: [],
   services: {
-    kafka: { address: '127.0.0.1:1', pid: 1 },
-    zookeeper: { address: '127.0.0.1:2', pid: 2 },
-    redis: { address: '127.0.0.1:3', pid: 3 },
-    mariadb: { address: '127.0.0.1:4', pid: 4 },
+    kafka: service('127.0.0.1:1', 1),
+    zookeeper: service('127.0.0.1:2', 2),
+    redis: service('127.0.0.1:3', 3),
+    mariadb: service('127.0.0.1:4', 4),
   },
   arguments: { comet: ['--registry.servers', '127.0.0.1:2'], logic: [], job: [] },
 };

@@ -19,13 +19,28 @@ export interface ClusterProcess {
 
 export type ServiceName = 'kafka' | 'zookeeper' | 'redis' | 'mariadb';
 
+/** A real service of the cluster. */
+export interface ClusterService {
+  readonly address: string;
+  /** Of the serving process, also when another has taken the place of the first (`halley check`). */
+  readonly pid: number;
+  /** How it is started again, in its place. */
+  readonly start: {
+    readonly file: string;
+    readonly args: readonly string[];
+    readonly cwd: string;
+    /** What it needs beyond the environment of the cluster. */
+    readonly env: Readonly<Record<string, string>>;
+  };
+}
+
 /** What `.halley/cluster.json` says while `npm run cluster` runs (docs: README, "The real cluster"). */
 export interface ClusterState {
   /** Of the process that runs the cluster, and ends it. */
   readonly pid: number;
   readonly processes: readonly ClusterProcess[];
   /** Where the real services are, `host:port` on this machine. */
-  readonly services: Readonly<Record<ServiceName, { readonly address: string; readonly pid: number }>>;
+  readonly services: Readonly<Record<ServiceName, ClusterService>>;
   /** What a node of each tier is started with to belong to the cluster; `--join` puts it before its own arguments. */
   readonly arguments: Readonly<Record<Tier, readonly string[]>>;
 }

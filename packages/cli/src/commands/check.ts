@@ -174,7 +174,7 @@ function tell(progress: Progress, say: (line: string) => void): void {
       if (trouble !== undefined)
         say(`${at(healedAtMs ?? injectedAtMs)}  ${colours.red(`${name} ${trouble}`)}`);
       else if (healedAtMs === undefined) say(`${at(injectedAtMs)}  ${colours.yellow(name)}`);
-      else if (healedAtMs - injectedAtMs > 10) say(`${at(healedAtMs)}  ${name}: serves again`);
+      else if (healedAtMs - injectedAtMs > 100) say(`${at(healedAtMs)}  ${name}: serves again`);
       break;
     }
     case 'settling':
