@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 
 import { CloseCode } from '@halley/protocol/close-code';
-import { Operation } from '@halley/protocol/operation';
+import { BODIES } from '@halley/protocol/client/bodies';
+import { Operation, OperationV2 } from '@halley/protocol/operation';
 
 import { pages } from './pages.mjs';
 
@@ -28,5 +29,11 @@ describe('pages written by hand name everything', () => {
   const operations = read('docs/protocol/operations.md');
   test.each(Object.entries(Operation))('operations.md has %s %d', (name, op) => {
     expect(operations).toMatch(new RegExp(`\\| ${op}\\s+\\| ${name}\\s+\\|`));
+  });
+
+  const version2 = read('docs/protocol/ver2.md');
+  test.each(Object.entries(OperationV2))('ver2.md has %s %d, and what it carries', (name, op) => {
+    const body = BODIES[op].name;
+    expect(version2).toMatch(new RegExp(`\\| ${op}\\s+\\| ${name}\\s+\\| \\w+\\s+\\| \`${body}\`\\s+\\|`));
   });
 });
