@@ -6,6 +6,7 @@ import type { Frame } from '@halley/protocol/frame';
 
 import { Random } from '@halley/bench/random';
 import { anInput, fuzzSeed, MAX_BODY_BYTES } from './inputs.js';
+import { sameOutcome, type Outcome } from './outcome.js';
 
 /** Looked up once: in jest each look-up of a global goes through the test's sandbox. */
 const { max, min } = Math;
@@ -14,12 +15,6 @@ const INPUTS = 100_000;
 const EVERY_SPLIT_UP_TO_BYTES = 48;
 
 const seed = fuzzSeed();
-
-/** What an input gives: its frames, and the fault that ended them. */
-interface Outcome {
-  readonly frames: readonly Frame[];
-  readonly fault: string | undefined;
-}
 
 test(`the decoder answers only frames or a HalleyError, the same for every split (HALLEY_FUZZ_SEED=${seed})`, () => {
   // A million faults are thrown: collecting their stacks would take most of the time.
@@ -98,16 +93,4 @@ function* splitsOf(input: Buffer, random: Random): Generator<readonly number[]> 
     const cuts = Array.from({ length: 1 + random.below(6) }, () => random.below(input.length + 1));
     yield [...cuts.toSorted((a, b) => a - b), input.length];
   }
-}
-
-function sameOutcome(a: Outcome, b: Outcome): boolean {
-  return (
-    a.fault === b.fault &&
-    a.frames.length === b.frames.length &&
-    a.frames.every((frame, i) => sameFrame(frame, b.frames[i] as Frame))
-  );
-}
-
-function sameFrame(a: Frame, b: Frame): boolean {
-  return a.ver === b.ver && a.op === b.op && a.seq === b.seq && Buffer.compare(a.body, b.body) === 0;
 }

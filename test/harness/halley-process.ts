@@ -85,6 +85,11 @@ export class HalleyProcess {
     return this.child.pid ?? 0;
   }
 
+  /** What it has written to standard output so far. */
+  get stdout(): string {
+    return this.#stdout;
+  }
+
   /** All that it wrote to standard output and standard error. */
   get output(): string {
     return this.#stdout + this.#stderr;
