@@ -22,7 +22,7 @@ export interface ConnectAttempt {
   readonly token: Uint8Array;
   /** The comet that holds it. */
   readonly at: NodeRef;
-  /** Counts the connections of that comet's incarnation. */
+  /** Counts the connections of that comet's incarnation; 0 where that is not known. */
   readonly counter: number;
   /** Whether the caller has given up: it may have asked again elsewhere, and that route must not be taken over. */
   readonly abandoned?: () => boolean;
