@@ -31,7 +31,8 @@ export function anInput(random: Random): Buffer {
   return input;
 }
 
-function mutate(input: Buffer, random: Random): Buffer {
+/** One change: bytes flipped, cut out, doubled or cut off, or a length that matters written over. May change `input`. */
+export function mutate(input: Buffer, random: Random): Buffer {
   if (input.length === 0) return input;
   const at = random.below(input.length);
   const end = min(input.length, at + 1 + random.below(20));
