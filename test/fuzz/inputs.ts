@@ -31,7 +31,7 @@ export function anInput(random: Random): Buffer {
   return input;
 }
 
-/** The input with some of it changed, cut out, doubled or cut off. */
+/** One change: bytes flipped, cut out, doubled or cut off, or a length that matters written over. May change `input`. */
 export function mutate(input: Buffer, random: Random): Buffer {
   if (input.length === 0) return input;
   const at = random.below(input.length);

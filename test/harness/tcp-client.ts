@@ -34,10 +34,10 @@ export class TcpClient extends GoimClient {
     socket.on('close', () => this.ended({ code: undefined, reason: '' }));
   }
 
-  /** Connects to `host:port`. */
-  static async connect(address: string): Promise<TcpClient> {
+  /** Connects to `host:port`, from a certain address of this machine when it is given. */
+  static async connect(address: string, from?: string): Promise<TcpClient> {
     const [host, port] = splitAddress(address);
-    const socket = connect({ host, port: Number(port) });
+    const socket = connect({ host, port: Number(port), ...(from ? { localAddress: from } : {}) });
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve).once('error', reject);
     });

@@ -110,6 +110,14 @@ function recordsOf(job: string): Promise<number> {
   return metric(cluster.address(job, 'ops'), 'halley_job_records_total', /topic="halley-push"/);
 }
 
+/**
+ * Assignments of partitions that a job has had in the group of the pushes. A member that joins makes the group change its
+ * generation once, and each member is assigned once a generation: more would be a member that lost its place on the way.
+ */
+function rebalancesOf(job: string): Promise<number> {
+  return metric(cluster.address(job, 'ops'), 'halley_bus_rebalances_total', /group="halley-job"/);
+}
+
 test('traffic flows: everything that is pushed arrives, once and in order', async () => {
   expect(
     await eventually(
@@ -144,7 +152,9 @@ test('a third logic gets calls from the comets within 2 s of its start', async (
   expect(await traffic.judge()).toEqual(NO_TROUBLE);
 });
 
-test('a third job takes its share, without a push lost, repeated or out of order', async () => {
+test('a third job takes its share within one rebalance, without a push lost, repeated or out of order', async () => {
+  const others = ['job-1', 'job-2'];
+  const rebalances = await Promise.all(others.map(rebalancesOf));
   const name = await cluster.add('job');
   expect(
     await eventually(
@@ -154,14 +164,17 @@ test('a third job takes its share, without a push lost, repeated or out of order
       50,
     ),
   ).toBeGreaterThan(0);
-  const before = await Promise.all(['job-1', 'job-2'].map(recordsOf));
+  const before = await Promise.all(others.map(recordsOf));
   await eventually(
-    () => Promise.all(['job-1', 'job-2'].map(recordsOf)),
+    () => Promise.all(others.map(recordsOf)),
     (now) => now.every((count, index) => count > (before[index] ?? 0)),
   ).then((now) => {
     for (const [index, count] of now.entries()) expect(count).toBeGreaterThan(before[index] ?? 0);
   });
   expect(await traffic.judge()).toEqual(NO_TROUBLE);
+  // Looked at last: one more rebalance on the heels of the first would show.
+  expect(await Promise.all(others.map(rebalancesOf))).toEqual(rebalances.map((count) => count + 1));
+  expect(await rebalancesOf(name)).toBe(1);
 });
 
 test('a comet that is killed is offered no more once its session is over, and the others deliver on', async () => {

@@ -2,18 +2,25 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
+import { createConnection } from 'mysql2/promise';
 import { ZooKeeperRegistry } from '@halley/cluster/registry/zookeeper';
 import { registryConfig } from '@halley/cluster/registry/config';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import { systemClock } from '@halley/service/clock';
 import { silentLogger } from '@halley/service/log';
+import { archiveConfig } from '@halley/store/archive/config';
+import { MariadbArchive } from '@halley/store/archive/mariadb';
 import { type BusRecord, Topic } from '@halley/store/bus/bus';
 import { busConfig } from '@halley/store/bus/config';
 import { KafkaBus } from '@halley/store/bus/kafka';
 import { routesConfig } from '@halley/store/routes/config';
 import { RedisRoutes } from '@halley/store/routes/redis';
+import { streamsConfig } from '@halley/store/streams/config';
+import { RedisStreams } from '@halley/store/streams/redis';
 import { shardOf, streamOf } from '@halley/store/shard';
 import { codec, protos } from '@halley/cluster/grpc/protos';
+import { StreamReader } from '@halley/logic/streams/read';
+import { mariadbUrl } from '@halley/services/mariadb';
 import { recordCodec } from '@halley/job/consume/push-record';
 import { FakeComet } from '../../packages/job/src/testing/fake-comet.js';
 
@@ -22,6 +29,8 @@ const run = randomUUID().slice(0, 8);
 const env = `job-${run}`;
 const group = `halley-job-${run}`;
 const keyPrefix = `job-${run}:`;
+const database = `job_${run}`;
+const archiveUrl = mariadbUrl(process.env['HALLEY_TEST_MARIADB'] ?? '', database);
 const log = silentLogger();
 const goimCodec = codec(protos.goim.logic.PushMsg);
 const MAX_RECORD_BYTES = busConfig.parse({}).maxRecordBytes;
@@ -29,6 +38,8 @@ const MAX_RECORD_BYTES = busConfig.parse({}).maxRecordBytes;
 let registry: ZooKeeperRegistry;
 let bus: KafkaBus;
 let routes: RedisRoutes;
+let streams: RedisStreams;
+let archive: MariadbArchive;
 let comet: FakeComet;
 const jobs: Job[] = [];
 
@@ -59,6 +70,7 @@ async function startJob(id: string, more: readonly (readonly [string, string])[]
     ['bus.brokers', process.env['HALLEY_TEST_KAFKA'] ?? ''],
     ['routes.url', `redis://${process.env['HALLEY_TEST_REDIS']}`],
     ['routes.keyPrefix', keyPrefix],
+    ['archive.url', archiveUrl],
     ['log.format', 'json'],
     ...more,
   ];
@@ -101,27 +113,53 @@ beforeAll(async () => {
     clock: systemClock,
   });
   await Promise.all([registry.start(), bus.start()]);
+  const routesLocation = routesConfig.parse({
+    url: `redis://${process.env['HALLEY_TEST_REDIS']}`,
+    keyPrefix,
+  });
   routes = new RedisRoutes({
-    config: routesConfig.parse({ url: `redis://${process.env['HALLEY_TEST_REDIS']}`, keyPrefix }),
+    config: routesLocation,
     shards: bus.partitions(Topic.Push),
     log,
   });
   await routes.start();
-  comet = await new FakeComet(`comet-${run}`).start();
+  const admin = await createConnection(mariadbUrl(process.env['HALLEY_TEST_MARIADB'] ?? ''));
+  await admin.query(`CREATE DATABASE ${database}`);
+  await admin.end();
+  const shards = bus.partitions(Topic.Push);
+  streams = new RedisStreams({ location: routesLocation, config: streamsConfig.parse({}), shards, log });
+  archive = new MariadbArchive({ config: archiveConfig.parse({ url: archiveUrl }), log });
+  await Promise.all([streams.start(), archive.start()]);
+  const reader = new StreamReader({ streams, archive, shards, epoch: () => bus.epoch });
+  comet = await new FakeComet(`comet-${run}`, async (stream, after) => {
+    const [page] = await reader.read([{ stream, after, epoch: bus.epoch, maxEntries: 0, maxBytes: 0 }]);
+    return page ?? { through: after, entries: [] };
+  }).start();
   await registry.register({ ...comet.record, env });
 }, 60_000);
 
 afterAll(async () => {
   for (const job of jobs) await job.signal('SIGKILL');
   comet?.stop();
-  await Promise.all([routes?.stop(), bus?.stop(2_000), registry?.stop(1_000)]);
+  await Promise.all([
+    streams?.stop(),
+    archive?.stop(1_000),
+    routes?.stop(),
+    bus?.stop(2_000),
+    registry?.stop(1_000),
+  ]);
 });
+
+/** A device of a user is at the comet. */
+async function atComet(mid: UserId, key: ConnectionKey, counter: number): Promise<void> {
+  await routes.claim({ mid, key, at: comet.ref, counter });
+  comet.connect(streamOf.user(mid), key);
+}
 
 test('a job killed in mid batch is taken over by the other: every push arrives once and in order', async () => {
   const users = ['11', '12', '13'] as UserId[];
   const rooms = ['live://1', 'live://2'] as RoomId[];
-  for (const [index, mid] of users.entries())
-    await routes.claim({ mid, key: `k${mid}` as ConnectionKey, at: comet.ref, counter: index + 1 });
+  for (const [index, mid] of users.entries()) await atComet(mid, `k${mid}` as ConnectionKey, index + 1);
   for (const room of rooms) await routes.enterRoom(room, comet.ref);
   const [first] = await Promise.all([startJob(`one-${run}`), startJob(`two-${run}`)]);
 
@@ -185,7 +223,7 @@ test("a message of goim's producers that Kafka finds too large as a push is put 
   // More than its topics take, so that it is Kafka who says so.
   const job = await startJob(`four-${run}`, [['bus.maxRecordBytes', String(2 * MAX_RECORD_BYTES)]]);
   const key = `large-${run}`;
-  await routes.claim({ mid: '14' as UserId, key: key as ConnectionKey, at: comet.ref, counter: 100 });
+  await atComet('14' as UserId, key as ConnectionKey, 100);
   const message = (msg: Uint8Array): BusRecord => ({
     partition: 0,
     key,

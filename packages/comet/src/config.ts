@@ -4,7 +4,7 @@ import { registryConfig } from '@halley/cluster/registry/config';
 import { HalleyError } from '@halley/protocol/error';
 import { logConfig } from '@halley/service/log';
 import { nodeConfig } from '@halley/service/node-config';
-import { opsConfig } from '@halley/service/ops-server';
+import { opsConfig } from '@halley/service/ops-config';
 import { z } from 'zod';
 
 const port = (fallback: number, description: string) =>

@@ -2,7 +2,7 @@ import { clusterConfig } from '@halley/cluster/grpc/config';
 import { registryConfig } from '@halley/cluster/registry/config';
 import { logConfig } from '@halley/service/log';
 import { nodeConfig } from '@halley/service/node-config';
-import { opsConfig } from '@halley/service/ops-server';
+import { opsConfig } from '@halley/service/ops-config';
 import { archiveConfig } from '@halley/store/archive/config';
 import { busConfig } from '@halley/store/bus/config';
 import { routesConfig } from '@halley/store/routes/config';

@@ -3,7 +3,7 @@ import { openDoor, refuseOpenDoors } from '@halley/cluster/grpc/open-doors';
 import { registryConfig } from '@halley/cluster/registry/config';
 import { logConfig } from '@halley/service/log';
 import { isLoopback, nodeConfig } from '@halley/service/node-config';
-import { opsConfig } from '@halley/service/ops-server';
+import { opsConfig } from '@halley/service/ops-config';
 import { archiveConfig } from '@halley/store/archive/config';
 import { busConfig } from '@halley/store/bus/config';
 import { routesConfig } from '@halley/store/routes/config';

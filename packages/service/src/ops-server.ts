@@ -1,23 +1,10 @@
 import type { AddressInfo } from 'node:net';
 
 import { fastify, type FastifyInstance } from 'fastify';
-import { z } from 'zod';
 
 import type { Service } from './lifecycle.js';
 import type { Logger } from './log.js';
 import type { Metrics } from './metrics.js';
-
-/** The section `ops` of a tier whose ops server has this port by default. */
-export function opsConfig(defaultPort: number) {
-  return z.object({
-    port: z
-      .int()
-      .min(0)
-      .max(65_535)
-      .default(defaultPort)
-      .meta({ description: 'Port of /metrics, /healthz and /readyz; 0 is any free one.' }),
-  });
-}
 
 export interface OpsServerDeps {
   readonly host: string;

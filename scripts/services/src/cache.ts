@@ -15,6 +15,11 @@ export function cacheRoot(env: NodeJS.ProcessEnv = process.env): string {
     : path.join(os.homedir(), '.cache', 'halley');
 }
 
+/** Whether the folder `name` of the cache is there, and so whole. */
+export function isCached(name: string): boolean {
+  return existsSync(path.join(cacheRoot(), name));
+}
+
 /**
  * The folder `name` of the cache, made by `fill` when it is missing. `fill` writes into a private folder that is
  * renamed when it is complete, so that a folder that exists is whole, whatever was interrupted. Of several processes

@@ -1,9 +1,21 @@
 import path from 'node:path';
+import { isCached } from './cache.js';
+import { DEBS, JARS } from './pins.js';
 import { run } from './run.js';
 
 /** The machine lacks something that the user has to install; the message is one line that says what. */
 export class RequirementError extends Error {
   override readonly name = 'RequirementError';
+}
+
+/**
+ * Throws `RequirementError` when the machine lacks what Kafka, ZooKeeper and Redis need to run, or, where they are not
+ * in the cache yet, to be fetched. Changes nothing.
+ */
+export async function requireServices(): Promise<void> {
+  await requireJava();
+  if (!Object.values(JARS).every(({ folder }) => isCached(folder))) await requireMaven();
+  if (!isCached(DEBS.redis.folder)) await requireApt();
 }
 
 /** The services are fetched as Linux x64 binaries. */

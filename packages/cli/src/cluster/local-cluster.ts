@@ -11,6 +11,7 @@ import { isAlive } from '@halley/services/cache';
 import { startKafka } from '@halley/services/kafka';
 import { mariadbUrl, startMariadb } from '@halley/services/mariadb';
 import { startRedis } from '@halley/services/redis';
+import { requireServices } from '@halley/services/requirements';
 import type { RunningService } from '@halley/services/running-service';
 import { ServiceStartError } from '@halley/services/service-process';
 import { startZooKeeper } from '@halley/services/zookeeper';
@@ -115,6 +116,8 @@ export class LocalCluster implements Service {
 
   async #start(): Promise<void> {
     const { nodes, say } = this.options;
+    // First of all: a machine that can't run them is left as it is.
+    await requireServices();
     await this.#claim();
     await this.#startServices();
     await this.stateFile.write({

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { nodeConfig } from '@halley/service/node-config';
-import { opsConfig } from '@halley/service/ops-server';
+import { opsConfig } from '@halley/service/ops-config';
 import { z } from 'zod';
 
 import { announceJoined } from './announce.js';

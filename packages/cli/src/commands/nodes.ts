@@ -1,10 +1,8 @@
-import { call } from '@halley/cluster/grpc/client';
 import type { Node__Output } from '@halley/cluster/grpc/gen/halley/push/v1/Node';
-import { protos } from '@halley/cluster/grpc/protos';
 import type { Command } from 'commander';
 
 import { oneOf } from '../arguments.js';
-import { addLogicOptions, type LogicOptions, withLogic } from '../client/logic-client.js';
+import { addLogicOptions, type LogicOptions } from '../client/logic-options.js';
 import { colours, print, table } from '../terminal.js';
 
 interface NodesOptions extends LogicOptions {
@@ -27,6 +25,12 @@ export function registerNodes(program: Command): void {
 }
 
 async function list(options: NodesOptions): Promise<Node__Output[]> {
+  // Loaded when it is needed: the other commands need no gRPC.
+  const [{ withLogic }, { call }, { protos }] = await Promise.all([
+    import('../client/logic-client.js'),
+    import('@halley/cluster/grpc/client'),
+    import('@halley/cluster/grpc/protos'),
+  ]);
   const reply = await withLogic(protos.halley.push.v1.PushService, options, (client) =>
     call(client.ListNodes.bind(client), { tier: options.tier ?? '' }),
   );

@@ -2,14 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 
-import { call } from '@halley/cluster/grpc/client';
-import { protos } from '@halley/cluster/grpc/protos';
-import { outcomeOf } from '@halley/cluster/grpc/status';
 import { HalleyError } from '@halley/protocol/error';
 import type { Command } from 'commander';
 
 import { listOf, oneOf, operation, userId, wholeNumber } from '../arguments.js';
-import { addLogicOptions, type LogicOptions, withLogic } from '../client/logic-client.js';
+import { addLogicOptions, type LogicOptions } from '../client/logic-options.js';
 import { colours, note, print } from '../terminal.js';
 
 interface PushOptions extends LogicOptions {
@@ -77,6 +74,13 @@ async function push(options: PushOptions): Promise<number> {
     body: await bodyOf(options),
     class: classOf(options.class),
   } as const;
+  // Loaded when it is needed: the other commands need no gRPC.
+  const [{ withLogic }, { call }, { protos }, { outcomeOf }] = await Promise.all([
+    import('../client/logic-client.js'),
+    import('@halley/cluster/grpc/client'),
+    import('@halley/cluster/grpc/protos'),
+    import('@halley/cluster/grpc/status'),
+  ]);
   try {
     const reply = await withLogic(protos.halley.push.v1.PushService, options, (client) =>
       call(client.Push.bind(client), request, { deadlineMs: options.deadlineMs }),
@@ -86,12 +90,19 @@ async function push(options: PushOptions): Promise<number> {
     );
     return 0;
   } catch (error) {
-    return failed(HalleyError.from(error), id, options);
+    const told = HalleyError.from(error);
+    const outcome = outcomeOf(told);
+    tellFailure(told, outcome, id, options);
+    return outcome === 'unknown' ? 2 : 1;
   }
 }
 
-function failed(error: HalleyError, id: string, options: PushOptions): number {
-  const outcome = outcomeOf(error);
+function tellFailure(
+  error: HalleyError,
+  outcome: 'refused' | 'unknown',
+  id: string,
+  options: PushOptions,
+): void {
   const { code, message, retryAfterMs } = error;
   if (options.json) {
     print(
@@ -106,7 +117,6 @@ function failed(error: HalleyError, id: string, options: PushOptions): number {
           : ` Repeat in ${retryAfterMs} ms.`;
     note(`halley: ${outcome}: ${code}: ${message}${repeat}`);
   }
-  return outcome === 'unknown' ? 2 : 1;
 }
 
 /** The fields of the oneof in `halley.push.v1.Target`. */

@@ -9,7 +9,7 @@ import type { Command } from 'commander';
 
 import { listOf, oneOf, operation, userId, wholeNumber } from '../arguments.js';
 import { type ClientAddress, clientAddress, type Transport } from '@halley/bench/goim/client-address';
-import { type ClientEnd, GoimClient } from '@halley/bench/goim/goim-client';
+import type { ClientEnd } from '@halley/bench/goim/goim-client';
 import { colours, note, print } from '../terminal.js';
 
 interface TailOptions {
@@ -96,7 +96,7 @@ async function tail(options: TailOptions): Promise<number> {
 }
 
 /** One connection, from connect to its end. */
-function connection(
+async function connection(
   options: TailOptions,
   address: ClientAddress,
   token: string,
@@ -104,6 +104,8 @@ function connection(
   left: { messages: number },
   stop: AbortSignal,
 ): Promise<ClientEnd> {
+  // Loaded when it is needed: the other commands need no WebSocket.
+  const { GoimClient } = await import('@halley/bench/goim/goim-client');
   return new Promise((resolve) => {
     const onStop = (): void => client.close('stopped');
     const client = new GoimClient({
@@ -128,6 +130,7 @@ function connection(
       },
     });
     stop.addEventListener('abort', onStop);
+    if (stop.aborted) onStop();
   });
 }
 

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
 import { embeddedBus } from './embedded-bus.js';
 import { loadStartConfig } from './start-config.js';
-import { tierSchemas } from './start.js';
+import { tierSchemas } from './tier-schemas.js';
 
 const HOUR_MS = 3_600_000;
 

@@ -1,36 +1,27 @@
-import { EmbeddedRegistry } from '@halley/cluster/registry/embedded';
-import { createCometApp } from '@halley/comet/app';
-import { checkCometConfig, cometConfig } from '@halley/comet/config';
-import { createJobApp } from '@halley/job/app';
-import { jobConfig } from '@halley/job/config';
-import { createLogicApp } from '@halley/logic/app';
-import { checkLogicConfig, logicConfig } from '@halley/logic/config';
+import { checkCometConfig } from '@halley/comet/config';
+import { checkLogicConfig } from '@halley/logic/config';
 import { configHelp, splitArguments } from '@halley/service/command-line';
-import { systemClock } from '@halley/service/clock';
 import { type DataLock, lockDataFolder } from '@halley/service/data-lock';
 import { type Service, ServiceGroup } from '@halley/service/lifecycle';
+import { LateService } from '@halley/service/late-service';
 import { createLogger } from '@halley/service/log';
 import { portClaims } from '@halley/service/port-claims';
 import { runService } from '@halley/service/run';
-import { EmbeddedArchive } from '@halley/store/archive/embedded';
-import { Topic } from '@halley/store/bus/bus';
-import { EmbeddedRoutes } from '@halley/store/routes/embedded';
-import { EmbeddedStreams } from '@halley/store/streams/embedded';
 
 import { complain, print } from '../terminal.js';
 import { banner } from './banner.js';
-import { embeddedBus } from './embedded-bus.js';
 import { listedKeys, loadStartConfig, printStartConfig, type StartConfig } from './start-config.js';
+import { tierSchemas } from './tier-schemas.js';
 import { untilReady } from './until-ready.js';
-
-/** The schemas of the tiers, which `halley start` reads as one. */
-export const tierSchemas = { comet: cometConfig, logic: logicConfig, job: jobConfig };
 
 const SUMMARY = `Runs comet, logic and job in one process, with nothing installed: registry, routes, bus, streams and archive are embedded.
 One configuration serves all: --KEY sets a key for every tier that has it; any key that a tier has can also be set for that
 tier alone, as --comet.KEY, --logic.KEY or --job.KEY, which then wins.`;
 
-/** `halley start`: options → configuration → the three tiers → run. */
+/**
+ * `halley start`: options → configuration → run. The tiers are loaded when the ports are found free and the data folder is
+ * ours: a start beside another ends at once.
+ */
 export async function start(argv: readonly string[]): Promise<void> {
   const { mode, file, flags } = splitArguments(argv);
   if (mode === 'help') {
@@ -56,31 +47,21 @@ export async function start(argv: readonly string[]): Promise<void> {
   await run(config);
 }
 
-async function run({ dataDir, tiers }: StartConfig<typeof tierSchemas>): Promise<void> {
+async function run(config: StartConfig<typeof tierSchemas>): Promise<void> {
+  const { dataDir, tiers } = config;
   const log = createLogger({ ...tiers.logic.log });
-  const bus = embeddedBus(tiers.logic.bus, { dataDir, log, clock: systemClock });
-  const registry = new EmbeddedRegistry({ log });
-  const routes = new EmbeddedRoutes({ leaseMs: tiers.logic.routes.leaseMs });
-  const { inlineBytes } = tiers.logic.streams;
-  const streams = new EmbeddedStreams({ dataDir, shards: bus.partitions(Topic.Push), inlineBytes, log });
-  const archive = new EmbeddedArchive({ dataDir });
-  const stores = { bus, routes, streams, archive };
-  const logic = createLogicApp(tiers.logic, { registry, ...stores, log: log.child({ tier: 'logic' }) });
-  const comet = createCometApp(tiers.comet, { registry, log: log.child({ tier: 'comet' }) });
-  const job = createJobApp(tiers.job, { registry, ...stores, log: log.child({ tier: 'job' }) });
-  const lock = new DataFolder(dataDir);
-  const all = new ServiceGroup(
-    'halley',
-    [lock, bus, streams, archive, routes, registry, logic, comet, job],
+  const late = new LateService('tiers', async () => {
+    const { StartedTiers } = await import('./started-tiers.js');
+    return new StartedTiers(config, log);
+  });
+  await runService(new ServiceGroup('halley', [new DataFolder(dataDir), late], log), {
     log,
-  );
-  await runService(all, {
-    log,
-    ports: Object.entries(tiers).flatMap(([tier, config]) => portClaims(tier, config)),
+    ports: Object.entries(tiers).flatMap(([tier, one]) => portClaims(tier, one)),
     onStarted: async () => {
-      await untilReady([logic, comet, job], 15_000);
-      for (const line of banner({ comet: comet.node, logic: logic.node, job: job.node }, dataDir))
-        print(line);
+      const started = late.service;
+      if (!started) return;
+      await untilReady([started], 15_000);
+      for (const line of banner(started.nodes, dataDir)) print(line);
     },
   });
 }

@@ -162,7 +162,8 @@ describe('comets that come and go', () => {
     await until(() => job.links.all().every((link) => link.state === 'live'));
     silent.mode = 'deaf';
     for (const body of texts(0, 50)) await rig.push(body, { users: ['1'] });
-    await until(() => other.shown.length === 50);
+    // Not only shown: until its acks are here, the other would be given up too.
+    await until(async () => (await rig.results('acked')) === 50);
     job.pass(clock, 4_900);
     expect(await rig.results('comet_silent')).toBe(0);
     expect(await lag()).toBe(50);

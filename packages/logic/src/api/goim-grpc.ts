@@ -25,7 +25,7 @@ export function goimGrpc(deps: GoimGrpcDeps): LogicHandlers {
   return {
     Connect: unary(async ({ token, server }) => {
       const at = sessions.at(required('server', server));
-      const connected = await connector.connect({ token, at, counter: sessions.nextCounter() });
+      const connected = await connector.connect({ token, at, counter: 0 });
       return {
         mid: connected.token.mid,
         key: connected.key,

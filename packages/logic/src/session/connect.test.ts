@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { KickRequest } from '@halley/cluster/grpc/gen/halley/delivery/v1/KickRequest';
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, NodeId, NodeRef, UserId } from '@halley/protocol/ids';
@@ -147,6 +149,14 @@ describe('connect', () => {
       code: 'store_unavailable',
     });
     expect((await routes.find({ keys: ['k' as ConnectionKey] })).keys.size).toBe(0);
+  });
+
+  test('a key is waited for a moment when its connection of another user is about to end', async () => {
+    const first = await connect('{"mid":1,"key":"k"}', at('a'));
+    const second = connect('{"mid":2,"key":"k"}', at('b'));
+    await sleep(80);
+    await routes.release({ mid: '1' as UserId, key: 'k' as ConnectionKey, owner: first.owner });
+    expect((await second).token.mid).toBe('2');
   });
 
   test('refusals are counted by reason', async () => {

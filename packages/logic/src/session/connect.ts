@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, NodeRef } from '@halley/protocol/ids';
 import { CloseCode } from '@halley/protocol/close-code';
-import type { Routes } from '@halley/store/routes/routes';
+import type { Claim, Claimed, Routes } from '@halley/store/routes/routes';
 import { v4 as uuidv4 } from 'uuid';
 
 import type { TokenVerifier, VerifiedToken } from '../auth/verifier.js';
@@ -22,7 +24,7 @@ export interface ConnectAttempt {
   readonly token: Uint8Array;
   /** The comet that holds it. */
   readonly at: NodeRef;
-  /** Counts the connections of that comet's incarnation. */
+  /** Counts the connections of that comet's incarnation; 0 where that is not known. */
   readonly counter: number;
   /** The device is not to be known again by its key: it starts at the end of its stream. */
   readonly withoutCursor?: boolean;
@@ -43,6 +45,10 @@ export interface Connected {
 /** The user of connections without one. */
 const ANONYMOUS = '0';
 
+/** A key whose connection of another user ends within this is given to who asks for it. */
+const KEY_FREED_WITHIN_MS = 1_000;
+const KEY_LOOK_MS = 50;
+
 /** Lets connections in: verifies the token and writes the route, which takes over the key from an older connection. */
 export class Connector {
   constructor(private readonly deps: ConnectDeps) {}
@@ -55,12 +61,12 @@ export class Connector {
     withoutCursor = false,
     abandoned,
   }: ConnectAttempt): Promise<Connected> {
-    const { verifier, routes, kicker, metrics } = this.deps;
+    const { verifier, kicker, metrics } = this.deps;
     try {
       const verified = await verifier.verify(token);
       if (abandoned?.()) throw new HalleyError('deadline_exceeded');
       const key = (verified.key || uuidv4()) as ConnectionKey;
-      const { owner, displaced } = await routes.claim({ mid: verified.mid, key, at, counter });
+      const { owner, displaced } = await this.#claim({ mid: verified.mid, key, at, counter }, abandoned);
       // On the same comet the newer session has taken over already.
       if (displaced && !(displaced.at.node === at.node && displaced.at.incarnation === at.incarnation)) {
         kicker.kickLater([displaced], CloseCode.TakenOver, 'taken over', 'taken_over');
@@ -84,6 +90,19 @@ export class Connector {
       // One that cannot be removed either goes with its lease.
       await this.deps.routes.release(device).catch(() => undefined);
       throw error;
+    }
+  }
+
+  /** A client that logs in as somebody else may be ahead of the end of its own connection: that is waited for. */
+  async #claim(claim: Claim, abandoned: ConnectAttempt['abandoned']): Promise<Claimed> {
+    for (let waitedMs = 0; ; waitedMs += KEY_LOOK_MS) {
+      try {
+        return await this.deps.routes.claim(claim);
+      } catch (error) {
+        if (HalleyError.from(error).code !== 'key_in_use' || waitedMs >= KEY_FREED_WITHIN_MS) throw error;
+      }
+      await sleep(KEY_LOOK_MS);
+      if (abandoned?.()) throw new HalleyError('deadline_exceeded');
     }
   }
 }

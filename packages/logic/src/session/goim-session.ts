@@ -10,8 +10,6 @@ export interface GoimSessionDeps {
 
 /** Sessions as goim.logic.Logic sees them: by server name, without owner sequences. */
 export class GoimSessions {
-  #counter = 0;
-
   constructor(private readonly deps: GoimSessionDeps) {}
 
   /** The registered comet of this name (node id or host name); a name that is not registered stands for itself. */
@@ -21,12 +19,6 @@ export class GoimSessions {
     return record
       ? { node: record.id, incarnation: record.incarnation }
       : { node: server as NodeId, incarnation: '-' };
-  }
-
-  /** Orders the connections that were claimed here. */
-  nextCounter(): number {
-    this.#counter += 1;
-    return this.#counter;
   }
 
   /** Removes the route where it is on this server (empty: on any); answers whether it was. */
@@ -41,7 +33,7 @@ export class GoimSessions {
     const { routes } = this.deps;
     const route = await this.#find(mid, key);
     if (route) await routes.renew({ at: route.at, sessions: [route], rooms: [] });
-    else await routes.claim({ mid, key, at: this.at(server), counter: this.nextCounter() });
+    else await routes.claim({ mid, key, at: this.at(server), counter: 0 });
   }
 
   async #find(mid: UserId, key: ConnectionKey): Promise<Route | undefined> {

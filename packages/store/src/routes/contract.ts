@@ -68,6 +68,27 @@ export function routesContract(adapter: string, makeHarness: () => Promise<Route
       expect((await routes.find({ keys: [k] })).keys.get(k)?.at).toEqual(second);
     });
 
+    test('a claim that comes behind one of a later connection of the same comet changes nothing', async () => {
+      const [mid, k, at] = [user(), key(), node()];
+      const later = await routes.claim({ mid, key: k, at, counter: 12 });
+      const late = await routes.claim({ mid, key: k, at, counter: 9 });
+      expect(late.displaced).toBeUndefined();
+      expect(late.owner < later.owner).toBe(true);
+      expect((await routes.find({ keys: [k] })).keys.get(k)?.owner).toBe(later.owner);
+      expect(await routes.release({ mid, key: k, owner: late.owner })).toBe(false);
+      const again = await routes.claim({ mid, key: k, at, counter: 13 });
+      expect(again.displaced?.owner).toBe(later.owner);
+    });
+
+    test('of claims without a counter the last one wins, also over one with', async () => {
+      const [mid, k, at] = [user(), key(), node()];
+      await routes.claim({ mid, key: k, at, counter: 12 });
+      const { owner } = await routes.claim({ mid, key: k, at, counter: 0 });
+      const last = await routes.claim({ mid, key: k, at, counter: 0 });
+      expect(last.displaced?.owner).toBe(owner);
+      expect((await routes.find({ keys: [k] })).keys.get(k)?.owner).toBe(last.owner);
+    });
+
     test('an older owner neither releases nor renews a route that was taken over', async () => {
       const [mid, k, first, second] = [user(), key(), node(), node()];
       const one = await claim(mid, k, first);

@@ -55,10 +55,16 @@ export class EmbeddedRoutes implements Routes {
   async claim({ mid, key, at, counter }: Claim): Promise<Claimed> {
     const holder = this.#liveOfKey(key);
     if (holder && holder.mid !== mid) throw new HalleyError('key_in_use');
+    const count = String(counter).padStart(10, '0');
+    // Of one comet the later connection is the newer, also when its claim was served first. The owner answered is older.
+    if (holder?.at.node === at.node && holder.at.incarnation === at.incarnation) {
+      if (counter > 0 && holder.owner.slice(-10) > count)
+        return { owner: holder.owner.slice(0, -10) + count };
+    }
     const now = this.#clock.now();
     this.#lastOwnerUs = Math.max(this.#lastOwnerUs + 1, now * 1_000);
     const time = String(this.#lastOwnerUs).padStart(16, '0');
-    const owner = `${time}-${at.incarnation}-${String(counter).padStart(10, '0')}`;
+    const owner = `${time}-${at.incarnation}-${count}`;
     this.#write({ mid, key, at, owner, connectedAtMs: now });
     return holder ? { owner, displaced: holder } : { owner };
   }

@@ -20,7 +20,7 @@ export interface Claim {
   readonly mid: UserId;
   readonly key: ConnectionKey;
   readonly at: NodeRef;
-  /** Counts the connections of this incarnation. */
+  /** Counts the connections of this incarnation, from 1; 0 where their order is not known: the claim served last wins. */
   readonly counter: number;
 }
 
@@ -72,7 +72,10 @@ export interface RouteAnswer {
  * sent again behind the caller's back.
  */
 export interface Routes extends Service {
-  /** Writes a route, replacing an older owner's. `key_in_use` when the key has a live route of another user. */
+  /**
+   * Writes a route, replacing an older owner's. `key_in_use` when the key has a live route of another user. A claim that
+   * comes late, behind one of a later connection of the same comet, changes nothing: the owner answered is the older.
+   */
   claim(claim: Claim): Promise<Claimed>;
   /** Removes a route where it still belongs to this owner; answers whether it did. */
   release(session: SessionLease): Promise<boolean>;

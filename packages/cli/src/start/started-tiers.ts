@@ -1,0 +1,58 @@
+import { EmbeddedRegistry } from '@halley/cluster/registry/embedded';
+import { createCometApp } from '@halley/comet/app';
+import { createJobApp } from '@halley/job/app';
+import { createLogicApp } from '@halley/logic/app';
+import { systemClock } from '@halley/service/clock';
+import { type Service, ServiceGroup } from '@halley/service/lifecycle';
+import type { Logger } from '@halley/service/log';
+import { EmbeddedArchive } from '@halley/store/archive/embedded';
+import { Topic } from '@halley/store/bus/bus';
+import { EmbeddedRoutes } from '@halley/store/routes/embedded';
+import { EmbeddedStreams } from '@halley/store/streams/embedded';
+
+import type { StartedNodes } from './banner.js';
+import { embeddedBus } from './embedded-bus.js';
+import type { StartConfig } from './start-config.js';
+import type { tierSchemas } from './tier-schemas.js';
+import type { Readiness } from './until-ready.js';
+
+/** comet, logic and job with embedded registry, routes, bus, streams and archive between them. The caller holds the data folder's lock. */
+export class StartedTiers implements Service, Readiness {
+  readonly name = 'tiers';
+  readonly #comet: ReturnType<typeof createCometApp>;
+  readonly #logic: ReturnType<typeof createLogicApp>;
+  readonly #job: ReturnType<typeof createJobApp>;
+  readonly #all: ServiceGroup;
+
+  constructor({ dataDir, tiers }: StartConfig<typeof tierSchemas>, log: Logger) {
+    const bus = embeddedBus(tiers.logic.bus, { dataDir, log, clock: systemClock });
+    const registry = new EmbeddedRegistry({ log });
+    const routes = new EmbeddedRoutes({ leaseMs: tiers.logic.routes.leaseMs });
+    const { inlineBytes } = tiers.logic.streams;
+    const streams = new EmbeddedStreams({ dataDir, shards: bus.partitions(Topic.Push), inlineBytes, log });
+    const archive = new EmbeddedArchive({ dataDir });
+    const stores = { bus, routes, streams, archive };
+    this.#logic = createLogicApp(tiers.logic, { registry, ...stores, log: log.child({ tier: 'logic' }) });
+    this.#comet = createCometApp(tiers.comet, { registry, log: log.child({ tier: 'comet' }) });
+    this.#job = createJobApp(tiers.job, { registry, ...stores, log: log.child({ tier: 'job' }) });
+    const services = [bus, streams, archive, routes, registry, this.#logic, this.#comet, this.#job];
+    this.#all = new ServiceGroup(this.name, services, log);
+  }
+
+  /** Once it has started. */
+  get nodes(): StartedNodes {
+    return { comet: this.#comet.node, logic: this.#logic.node, job: this.#job.node };
+  }
+
+  ready(): readonly string[] {
+    return [this.#logic, this.#comet, this.#job].flatMap((app) => app.ready());
+  }
+
+  start(): Promise<void> {
+    return this.#all.start();
+  }
+
+  stop(deadlineMs: number): Promise<void> {
+    return this.#all.stop(deadlineMs);
+  }
+}
