@@ -85,6 +85,8 @@ describe('routes on a Redis that goes away', () => {
     await routes.claim(claim);
     await redis.kill();
     await expect(routes.find({ users: [mid] })).rejects.toMatchObject({ code: 'store_unavailable' });
+    // The command can fail a moment before the connection is seen to end.
+    for (let i = 0; i < 100 && routes.healthy(); i += 1) await sleep(10);
     expect(routes.healthy()).toBe(false);
     await redis.restart();
     for (let i = 0; i < 100 && !routes.healthy(); i += 1) await sleep(50);
