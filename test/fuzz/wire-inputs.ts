@@ -1,4 +1,4 @@
-import type { Random } from '../harness/random.js';
+import type { Random } from '@halley/bench/random';
 import { anInput, mutate } from './inputs.js';
 
 /** The request that is answered with 101. */

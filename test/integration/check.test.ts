@@ -45,11 +45,15 @@ interface Result {
 
 async function halleyCheck(
   ...args: string[]
-): Promise<{ code: number | null; result: Result; stderr: string }> {
+): Promise<{ code: number | null; result: Result }> {
   const { file } = cluster.cluster.stateFile;
   const check = HalleyProcess.spawn(['check', '--against', file, '--seed', String(SEED), '--json', ...args]);
   const { code } = await check.exited;
-  return { code, result: JSON.parse(check.stdout) as Result };
+  try {
+    return { code, result: JSON.parse(check.stdout) as Result };
+  } catch {
+    throw new Error(`halley check printed no result, but said: ${check.stderr}`);
+  }
 }
 
 describe(`halley check (seed ${SEED})`, () => {
