@@ -43,16 +43,14 @@ interface Result {
   readonly examples: readonly unknown[];
 }
 
-async function halleyCheck(
-  ...args: string[]
-): Promise<{ code: number | null; result: Result }> {
+async function halleyCheck(...args: string[]): Promise<{ code: number | null; result: Result }> {
   const { file } = cluster.cluster.stateFile;
   const check = HalleyProcess.spawn(['check', '--against', file, '--seed', String(SEED), '--json', ...args]);
   const { code } = await check.exited;
   try {
     return { code, result: JSON.parse(check.stdout) as Result };
   } catch {
-    throw new Error(`halley check printed no result, but said: ${check.stderr}`);
+    throw new Error(`halley check printed no result, but: ${check.output}`);
   }
 }
 

@@ -56,7 +56,10 @@ export function takeoverSuite(stage: Stage): void {
       if (i % 2 === 0) client.close();
       client = await stage.open(i % 3 === 0 ? 'ws' : 'tcp', token);
       await stage.pushKeys(op, [key], `${i}`);
-      await expectPush(client, op, `${i}`);
+      // A device without acknowledgements may be sent again what it was sent last: in order, and then the new.
+      const bodies: number[] = [];
+      while (bodies.at(-1) !== i) bodies.push(Number((await client.next()).body.toString()));
+      expect(bodies).toEqual(Array.from({ length: bodies.length }, (_, n) => i + 1 - bodies.length + n));
     }
   });
 
