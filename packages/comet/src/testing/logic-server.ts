@@ -1,6 +1,7 @@
 import type { SessionServiceHandlers } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
 import type { StreamCursor__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamCursor';
 import { unary } from '@halley/cluster/grpc/handler';
+import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 
 import type { StreamCursor } from '../logic-link.js';
@@ -40,6 +41,18 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
     EnterRoom: unary(async ({ room_id }) => {
       await logic.enterRoom(room_id as RoomId);
       return {};
+    }),
+    VerifyToken: unary(async () => {
+      throw new HalleyError('unsupported_operation');
+    }),
+    OpenRooms: unary(async () => {
+      throw new HalleyError('unsupported_operation');
+    }),
+    Ask: unary(async () => {
+      throw new HalleyError('unsupported_operation');
+    }),
+    Presence: unary(async () => {
+      throw new HalleyError('unsupported_operation');
     }),
     LeaveRoom: unary(async ({ room_id }) => {
       await logic.leaveRoom(room_id as RoomId);

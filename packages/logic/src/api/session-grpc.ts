@@ -2,6 +2,7 @@ import { remainingMs, unary } from '@halley/cluster/grpc/handler';
 import type { SessionServiceHandlers } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
 import type { StreamPage as StreamPageMessage } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamPage';
 import type { StreamRead__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamRead';
+import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { Routes } from '@halley/store/routes/routes';
 
@@ -67,6 +68,18 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
     EnterRoom: unary(async ({ comet, room_id }) => {
       await routes.enterRoom(readRoom(room_id), readComet(comet));
       return {};
+    }),
+    VerifyToken: unary(async () => {
+      throw new HalleyError('unsupported_operation');
+    }),
+    OpenRooms: unary(async () => {
+      throw new HalleyError('unsupported_operation');
+    }),
+    Ask: unary(async () => {
+      throw new HalleyError('unsupported_operation');
+    }),
+    Presence: unary(async () => {
+      throw new HalleyError('unsupported_operation');
     }),
     LeaveRoom: unary(async ({ comet, room_id }) => {
       await routes.leaveRoom(readRoom(room_id), readComet(comet));
