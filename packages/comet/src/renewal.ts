@@ -218,7 +218,7 @@ export class Renewal implements Service {
     if (this.#generation !== undefined && this.#generation !== answer.generation) {
       this.deps.log.warn('the route store was lost: everything is renewed');
       // The streams lay there too: what they told until now may be less than what they held.
-      this.deps.streams.each((inbox) => inbox.suspect());
+      this.deps.streams.each((follower) => follower.suspect());
       this.#renewAll = true;
       setImmediate(() => this.tick());
     }

@@ -5,7 +5,7 @@ import { Repeats } from '@halley/service/repeats';
 
 import type { CometMetrics } from '../comet-metrics.js';
 import type { EarlyHints } from '../session/early-hints.js';
-import type { Inbox } from '../session/inbox.js';
+import type { Follower } from '../session/follower.js';
 import type { SessionTable } from '../session/session-table.js';
 import type { StreamIndex } from '../session/stream-index.js';
 import type { Fanout } from './fanout.js';
@@ -129,18 +129,18 @@ export class Deliverer {
     const push = new SharedPush(operation, withoutBody ? undefined : body, expired);
     if (expired && !isLive(delivered)) metrics.dropped('expired', 1);
     for (const { stream, prev, keys } of delivered.streams) {
-      let inbox: Inbox | undefined = streams.first(stream);
-      if (!inbox) {
+      let follower: Follower | undefined = streams.first(stream);
+      if (!follower) {
         earlyHints.add(stream);
         metrics.dropped('not_here', 1);
         continue;
       }
       const hint = { epoch, position, prev, keys };
-      while (inbox) {
+      while (follower) {
         // Being sent it may close the connection, which leaves the chain then.
-        const next: Inbox | undefined = inbox.streamNext;
-        metrics.streams.hint(inbox.hint(hint, push));
-        inbox = next;
+        const next: Follower | undefined = follower.streamNext;
+        metrics.streams.hint(follower.hint(hint, push));
+        follower = next;
       }
     }
   }

@@ -7,7 +7,8 @@ import { Backoff } from '@halley/service/backoff';
 
 import type { Connected } from '../logic-link.js';
 import { roomGrants } from './room-grants.js';
-import { Inbox } from './inbox.js';
+import { Follower } from './follower.js';
+import { HeartbeatSink } from './heartbeat-sink.js';
 import type { Session } from './session.js';
 import type { Identity } from './session-state.js';
 import { TAKEN_OVER_REASON } from './session-table.js';
@@ -110,8 +111,10 @@ function comeOnline(session: Session, connected: Connected, room: RoomId | undef
 function followStream(session: Session, { key, start }: Connected): void {
   if (!start || session.state.name !== 'online') return;
   const atEnd = start.atEnd && !session.deps.earlyHints.missed(start.stream);
-  session.inbox = new Inbox(session, key, { ...start, atEnd });
-  session.inbox.open();
+  const sink = new HeartbeatSink(session, start.position);
+  const inbox = new Follower(session, { key, accepted: true }, { ...start, atEnd }, sink);
+  session.following.inbox = inbox;
+  inbox.open();
 }
 
 function identityOf(connected: Connected, nowMs: number, monotonicMs: number): Identity {

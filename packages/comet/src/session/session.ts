@@ -12,7 +12,8 @@ import type { Transport } from '../transport/transport.js';
 import type { AcceptSet } from './accepts.js';
 import type { Expiring } from './deadlines.js';
 import { dispatch } from './dispatch.js';
-import type { Inbox } from './inbox.js';
+import type { Follower } from './follower.js';
+import { Following } from './following.js';
 import type { SessionDeps } from './session-deps.js';
 import type { Identity, SessionState } from './session-state.js';
 
@@ -40,8 +41,8 @@ export class Session implements Receiver, Expiring, OutboxOwner {
   wheelPrevious: Expiring | undefined = undefined;
   accepts: AcceptSet = NO_ACCEPTS;
   room: Room | undefined = undefined;
-  /** Its user's stream, while it is online; anonymous connections have none. */
-  inbox: Inbox | undefined = undefined;
+  /** The streams that it follows, while it is online. */
+  readonly following = new Following();
   state: SessionState = GREETING;
   /** Whether it is counted under its address. */
   entered = false;
@@ -64,6 +65,11 @@ export class Session implements Receiver, Expiring, OutboxOwner {
 
   get variant(): Variant {
     return this.transport.variant;
+  }
+
+  /** Its user's stream, while it is online; anonymous connections have none. */
+  get inbox(): Follower | undefined {
+    return this.following.inbox;
   }
 
   /** Still takes frames and may be sent to. */
@@ -117,7 +123,7 @@ export class Session implements Receiver, Expiring, OutboxOwner {
 
   /** The outbox's call. */
   onDrained(): void {
-    if (this.inbox) this.deps.reader.drained(this.inbox);
+    this.following.each((follower) => this.deps.reader.drained(follower));
   }
 
   /** The outbox's call. */
@@ -318,15 +324,15 @@ export class Session implements Receiver, Expiring, OutboxOwner {
   #leave(release: boolean): void {
     if (this.state.name !== 'online') return;
     const { directory, table, releases } = this.deps;
-    const { room, inbox } = this;
-    this.inbox = undefined;
-    inbox?.close();
+    const { room, following } = this;
+    const cursor = following.inbox?.cursor;
+    following.close();
     if (room) {
       this.moveTo(undefined);
       directory.release(room.id);
     }
     table.remove(this);
-    if (release) releases.add(this.state.identity, inbox?.cursor);
+    if (release) releases.add(this.state.identity, cursor);
   }
 
   #tooSlow(frames: number): void {

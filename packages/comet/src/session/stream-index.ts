@@ -1,45 +1,45 @@
-import type { Inbox } from './inbox.js';
+import type { Follower } from './follower.js';
 
-/** The inboxes of this comet's connections by stream, in chains through themselves. */
+/** The followers of this comet's connections by stream, in chains through themselves. */
 export class StreamIndex {
-  readonly #first = new Map<string, Inbox>();
+  readonly #first = new Map<string, Follower>();
 
   /** Streams that are followed. */
   get size(): number {
     return this.#first.size;
   }
 
-  add(inbox: Inbox): void {
-    const first = this.#first.get(inbox.stream);
-    inbox.streamNext = first;
-    if (first) first.streamPrevious = inbox;
-    this.#first.set(inbox.stream, inbox);
+  add(follower: Follower): void {
+    const first = this.#first.get(follower.stream);
+    follower.streamNext = first;
+    if (first) first.streamPrevious = follower;
+    this.#first.set(follower.stream, follower);
   }
 
-  /** Removes an inbox that was added. */
-  remove(inbox: Inbox): void {
-    const { stream, streamNext: next, streamPrevious: previous } = inbox;
+  /** Removes a follower that was added. */
+  remove(follower: Follower): void {
+    const { stream, streamNext: next, streamPrevious: previous } = follower;
     if (next) next.streamPrevious = previous;
     if (previous) previous.streamNext = next;
     else if (next) this.#first.set(stream, next);
     else this.#first.delete(stream);
-    inbox.streamNext = undefined;
-    inbox.streamPrevious = undefined;
+    follower.streamNext = undefined;
+    follower.streamPrevious = undefined;
   }
 
-  /** The first inbox of a stream; the others follow with `streamNext`. */
-  first(stream: string): Inbox | undefined {
+  /** The first follower of a stream; the others follow with `streamNext`. */
+  first(stream: string): Follower | undefined {
     return this.#first.get(stream);
   }
 
-  /** Calls for each inbox; it may remove that one. */
-  each(visit: (inbox: Inbox) => void): void {
+  /** Calls for each follower; it may remove that one. */
+  each(visit: (follower: Follower) => void): void {
     for (const first of this.#first.values()) {
-      let inbox: Inbox | undefined = first;
-      while (inbox) {
-        const { streamNext }: Inbox = inbox;
-        visit(inbox);
-        inbox = streamNext;
+      let follower: Follower | undefined = first;
+      while (follower) {
+        const { streamNext }: Follower = follower;
+        visit(follower);
+        follower = streamNext;
       }
     }
   }

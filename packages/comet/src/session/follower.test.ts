@@ -6,7 +6,7 @@ import type { ConnectionKey } from '@halley/protocol/ids';
 import type { Delivered } from '../delivery/deliverer.js';
 import { CometHarness, until } from '../testing/harness.js';
 import { frame, type TcpClient, type WsClient } from '../testing/test-client.js';
-import type { Inbox } from './inbox.js';
+import type { Follower } from './follower.js';
 
 const STREAM = 'u/1';
 const token = (key?: string): object => ({ mid: 1, accepts: [5], ...(key ? { key } : {}) });
@@ -27,7 +27,7 @@ const tell = (...hints: Delivered[]): void => {
     harness.comet.deliverer.deliver({ epoch: harness.logic.streams.epoch, topic: 't', partition: 0 }, hint);
 };
 const withoutBody = (hint: Delivered): Delivered => ({ ...hint, body: Buffer.alloc(0), withoutBody: true });
-const inboxOf = (key: string): Inbox => {
+const inboxOf = (key: string): Follower => {
   const inbox = harness.comet.table.get(key as ConnectionKey)?.inbox;
   if (!inbox) throw new Error(`${key} has no inbox`);
   return inbox;

@@ -1,17 +1,12 @@
 import { BEFORE_ALL, type Position } from '@halley/store/streams/streams';
 
-import {
-  encodePushes,
-  type Outgoing,
-  outgoing,
-  outgoingBytes,
-  type SharedPush,
-} from '../delivery/outgoing.js';
+import type { SharedPush } from '../delivery/outgoing.js';
 import { type Gap, type HintDecision, type PageNext, Sequencer } from '../delivery/sequencer.js';
 import type { Pulled, PullState } from '../delivery/stream-reader.js';
 import type { StreamCursor, StreamEntry, StreamPage, StreamRead, StreamStart } from '../logic-link.js';
 import type { Expiring } from './deadlines.js';
 import type { Session } from './session.js';
+import type { Sink } from './sink.js';
 
 /** An entry of a stream, as job tells of it. */
 export interface Hint {
@@ -23,26 +18,30 @@ export interface Hint {
   readonly keys: readonly string[];
 }
 
+/** Which entries of a stream are a connection's. */
+export interface Choice {
+  /** The connection's key, for entries that are for some devices alone. */
+  readonly key: string;
+  /** Whether only operations that the connection accepts are sent; who is in a room gets everything. */
+  readonly accepted: boolean;
+}
+
 /** Most entries and bytes of a page. */
 const MAX_PAGE_ENTRIES = 256;
 const MAX_PAGE_BYTES = 256 * 1024;
-/** What the headers of WebSocket and of op 9 take at most, in front of a page, in bytes. */
-const FRAMING_BYTES = 32;
-/** A page is read when no more than this part of what an outbox takes is waiting in it. */
-const READY_SHARE = 1 / 4;
 
 /**
- * The stream of the user on one connection: whose turn it is, what of it is sent, and where the device goes on when it
- * comes back. What is not the device's, or not wanted, has its turn silently.
+ * One stream on one connection: whose turn it is, and what of it is sent. What is not the device's, or not wanted, has its
+ * turn silently. How it is sent, how much of it at once, and where the device goes on when it comes back is its sink's.
  */
-export class Inbox implements Pulled, Expiring {
+export class Follower implements Pulled, Expiring {
   deadlineMs = Number.POSITIVE_INFINITY;
   wheelSlot = -1;
   wheelNext: Expiring | undefined = undefined;
   wheelPrevious: Expiring | undefined = undefined;
-  /** Neighbours among the connections of the same stream; the index's. */
-  streamNext: Inbox | undefined = undefined;
-  streamPrevious: Inbox | undefined = undefined;
+  /** Neighbours among the followers of the same stream; the index's. */
+  streamNext: Follower | undefined = undefined;
+  streamPrevious: Follower | undefined = undefined;
   pull: PullState = 'none';
   rests = 0;
   failed = false;
@@ -52,27 +51,24 @@ export class Inbox implements Pulled, Expiring {
   readonly #sequencer: Sequencer;
   /** Whether hints may have been lost since the read under way began. */
   #suspect = false;
-  /** The next entry fits into an empty outbox only. */
+  /** The next entry goes only when nothing is ahead of it. */
   #needsEmpty = false;
   readonly #keepsCursor: boolean;
-  /** What had left the outbox by the heartbeat before the last. */
-  #saved: Position;
-  /** What had left it by the last heartbeat. */
-  #mark: Position;
-  /** Everything up to `#sentThrough` has left once the outbox has let go of `#sentBytes`. */
-  #sentThrough: Position;
-  #sentBytes = 0;
 
   constructor(
     private readonly session: Session,
-    private readonly key: string,
+    private readonly choice: Choice,
     start: StreamStart,
+    readonly sink: Sink,
   ) {
     this.stream = start.stream;
     this.#epoch = start.epoch;
     this.#sequencer = new Sequencer(start.position, start.atEnd);
     this.#keepsCursor = start.kept;
-    this.#saved = this.#mark = this.#sentThrough = start.position;
+  }
+
+  get epoch(): string {
+    return this.#epoch;
   }
 
   /** Whether hints are sent as they come. */
@@ -88,7 +84,7 @@ export class Inbox implements Pulled, Expiring {
   /** Where the device goes on when it comes back; undefined when it is not known again. */
   get cursor(): StreamCursor | undefined {
     if (!this.#keepsCursor) return undefined;
-    return { stream: this.stream, epoch: this.#epoch, position: this.#saved };
+    return { stream: this.stream, epoch: this.#epoch, position: this.sink.cursor(this.last) };
   }
 
   /** Follows the stream from now on: its connection is online. */
@@ -109,13 +105,12 @@ export class Inbox implements Pulled, Expiring {
     // Positions of different epochs cannot be compared.
     if (hint.epoch !== this.#epoch) return this.suspect();
     const sequencer = this.#sequencer;
-    const { session } = this;
     const due = push.hasBody && sequencer.live && hint.position > sequencer.last;
-    const encoded = due && this.#wants(push, hint.keys) ? push.encoded : undefined;
-    const sendable = due && (!encoded || session.outbox.admits(encoded[session.variant].length));
+    const wanted = due && !push.expired && this.#chosen(push.operation, hint.keys);
+    const sendable = due && (!wanted || this.sink.admits(push));
     const decision = sequencer.hint(hint.position, hint.prev, sendable);
-    if (decision === 'send' && encoded) session.push(encoded);
-    else if (decision === 'pull') session.deps.reader.want(this);
+    if (decision === 'send' && wanted) this.sink.send(push, hint.position);
+    else if (decision === 'pull') this.session.deps.reader.want(this);
     return decision;
   }
 
@@ -132,49 +127,39 @@ export class Inbox implements Pulled, Expiring {
     return 'pull';
   }
 
-  /** A heartbeat came: what had left by the last one the client has had a whole interval to take. */
+  /** A heartbeat came. */
   beat(): void {
-    const { outbox } = this.session;
-    outbox.look();
-    this.#saved = this.#mark;
-    if (outbox.left >= this.#sentBytes) this.#mark = this.#sentThrough;
-    if (outbox.bufferedBytes === 0) this.#mark = this.last;
-    if (this.#mark >= this.#sentThrough) {
-      this.#sentThrough = this.last;
-      this.#sentBytes = outbox.written;
-    }
+    this.sink.beat(this.last);
   }
 
   ready(): boolean {
-    const { outbox } = this.session;
-    outbox.look();
-    const most = this.#needsEmpty ? 0 : outbox.maxBytes * READY_SHARE;
-    if (outbox.bufferedBytes <= most) return true;
-    outbox.tellDrained();
-    return false;
+    return this.sink.ready(this.#needsEmpty);
   }
 
   read(): StreamRead {
     this.#suspect = false;
+    const { entries, bytes } = this.sink.budget();
     return {
       stream: this.stream,
       epoch: this.#epoch,
       after: this.last,
-      maxEntries: MAX_PAGE_ENTRIES,
-      maxBytes: Math.max(1, Math.min(MAX_PAGE_BYTES, this.session.outbox.room())),
+      maxEntries: Math.max(1, Math.min(MAX_PAGE_ENTRIES, entries)),
+      maxBytes: Math.max(1, Math.min(MAX_PAGE_BYTES, bytes)),
     };
   }
 
   take(page: StreamPage): PageNext {
-    const { session } = this;
-    session.deps.metrics.streams.page(page.entries.length);
+    this.session.deps.metrics.streams.page(page.entries.length);
     if (page.epoch !== this.#epoch) this.#restart(page);
-    const pushes: Outgoing[] = [];
-    const taken = this.#fill(page, pushes);
+    const entries: StreamEntry[] = [];
+    const taken = this.#fill(page, entries);
     const { gap, next } = this.#sequencer.page(taken);
-    if (gap) this.#lost(gap);
-    if (pushes.length > 0) session.push(encodePushes(pushes));
-    this.#needsEmpty = taken !== page && pushes.length === 0;
+    if (gap) {
+      this.#tellLost(gap);
+      this.sink.lost(gap);
+    }
+    this.sink.page(entries, { through: this.last, more: next !== 'live' });
+    this.#needsEmpty = taken !== page && entries.length === 0;
     if (next === 'live' && this.#suspect) {
       this.#sequencer.suspect();
       return 'again';
@@ -190,51 +175,46 @@ export class Inbox implements Pulled, Expiring {
     this.session.deps.reader.rested(this);
   }
 
-  /** Collects what is to be sent of a page, as much as the outbox takes, and answers the page up to there. */
-  #fill(page: StreamPage, pushes: Outgoing[]): StreamPage {
-    const { outbox } = this.session;
-    let room = outbox.room() - FRAMING_BYTES;
-    const empty = outbox.bufferedBytes === 0;
-    const { last } = this;
+  /** Collects what is to be sent of a page, as much as may be now, and answers the page up to there. */
+  #fill(page: StreamPage, chosen: StreamEntry[]): StreamPage {
+    const { last, sink } = this;
+    const budget = sink.budget();
+    let { entries, bytes } = budget;
     for (const [index, entry] of page.entries.entries()) {
-      if (entry.position <= last || !this.#wantsEntry(entry)) continue;
-      const push = outgoing(entry.operation, entry.body);
-      room -= outgoingBytes(push);
-      if (room < 0 && !(empty && pushes.length === 0)) {
+      if (entry.position <= last || !this.#wants(entry)) continue;
+      entries -= 1;
+      bytes -= sink.bytesOf(entry);
+      if ((entries < 0 || bytes < 0) && !(budget.one && chosen.length === 0)) {
         const through = page.entries[index - 1]?.position ?? page.gap?.through ?? last;
         return { ...page, entries: page.entries.slice(0, index), through, more: true };
       }
-      pushes.push(push);
+      chosen.push(entry);
     }
     return page;
   }
 
-  #wantsEntry(entry: StreamEntry): boolean {
+  #wants(entry: StreamEntry): boolean {
     const late = entry.expireAtMs > 0 && entry.expireAtMs <= this.session.deps.clock.now();
     if (late) this.session.deps.metrics.dropped('expired', 1);
-    return !late && this.#accepts(entry.operation, entry.keys);
+    return !late && this.#chosen(entry.operation, entry.keys);
   }
 
-  #wants(push: SharedPush, keys: readonly string[]): boolean {
-    return !push.expired && this.#accepts(push.operation, keys);
-  }
-
-  #accepts(operation: number, keys: readonly string[]): boolean {
-    return this.session.accepts.has(operation) && (keys.length === 0 || keys.includes(this.key));
+  #chosen(operation: number, keys: readonly string[]): boolean {
+    const { key, accepted } = this.choice;
+    if (accepted && !this.session.accepts.has(operation)) return false;
+    return keys.length === 0 || keys.includes(key);
   }
 
   /** The bus began anew: nothing is known of what the positions until now meant. */
   #restart(page: StreamPage): void {
     const floor = page.gap?.through ?? BEFORE_ALL;
-    this.#lost({ after: this.last, through: floor });
+    this.#tellLost({ after: this.last, through: floor });
     this.#epoch = page.epoch;
     this.#sequencer.restart(floor);
-    this.#saved = this.#mark = this.#sentThrough = floor;
-    this.#sentBytes = this.session.outbox.written;
+    this.sink.restart(page.epoch, floor);
   }
 
-  /** goim's clients cannot be told. */
-  #lost({ after, through }: Gap): void {
+  #tellLost({ after, through }: Gap): void {
     const { metrics, log } = this.session.deps;
     metrics.streams.gap();
     log.warn({ stream: this.stream, epoch: this.#epoch, after, through }, 'entries cannot be read any more');
