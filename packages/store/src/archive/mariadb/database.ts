@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 import { HalleyError } from '@halley/protocol/error';
+import { Backoff } from '@halley/service/backoff';
 import type { Logger } from '@halley/service/log';
 import { Kysely, MysqlDialect, sql, type Transaction } from 'kysely';
 import { createPool, type Connection, type Pool } from 'mysql2';
@@ -16,7 +17,6 @@ const PING_INTERVAL_MS = 1_000;
 const MIGRATION_TIMEOUT_MS = 3_600_000;
 /** Calls that wait for a connection; more are refused at once. */
 const MAX_WAITING = 1_000;
-const ATTEMPTS = 4;
 /** A statement carries several bodies, each byte as two. */
 const MIN_PACKET_BYTES = 8 * 1_048_576;
 
@@ -139,12 +139,17 @@ export class ArchiveDatabase {
 
   async #call<Result>(work: (db: Queries) => Promise<Result>): Promise<Result> {
     const untilMs = performance.now() + this.config.callTimeoutMs;
-    for (let attempt = 1; ; attempt += 1) {
+    const backoff = new Backoff({ baseMs: 10, maxMs: 200 });
+    for (;;) {
       try {
         return await work(this.#before(untilMs));
       } catch (error) {
         if (error instanceof HalleyError) throw error;
-        if (attempt < ATTEMPTS && REPEATABLE.has(errorNumber(error))) continue;
+        if (REPEATABLE.has(errorNumber(error)) && performance.now() < untilMs) {
+          // Two that meet again at once would stop each other again.
+          await backoff.wait();
+          continue;
+        }
         this.log.debug({ err: error }, 'a call of the archive failed');
         throw new HalleyError('store_unavailable', 'The archive could not be reached. Repeat.', {
           cause: error,
