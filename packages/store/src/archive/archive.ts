@@ -1,3 +1,4 @@
+import type { UserId } from '@halley/protocol/ids';
 import type { Service } from '@halley/service/lifecycle';
 
 import type { Position, ShardEntry, StreamEntry } from '../streams/streams.js';
@@ -38,6 +39,22 @@ export interface HistoryQuery {
   /** Of the bodies together; at least one entry is answered. Default 8 MiB. */
   readonly maxBytes?: number;
 }
+
+export interface CountQuery {
+  readonly stream: string;
+  /** Entries above this, and up to `through`. */
+  readonly after: Position;
+  readonly through: Position;
+  /** What this user sent is not counted. */
+  readonly notFrom: UserId;
+  /** What has expired by then is not counted. Unix milliseconds. */
+  readonly nowMs: number;
+  /** The count ends here. */
+  readonly max: number;
+}
+
+/** Of the entries that a count is of, it looks at the first so many times `max`: it takes no longer however many there are. */
+export const COUNT_LOOKS = 2;
 
 export interface Kept {
   /** Entries accepted earlier go. Unix milliseconds. */
@@ -85,6 +102,8 @@ export interface Archive extends Service {
     epoch: string,
     query: HistoryQuery,
   ): Promise<{ readonly entries: readonly ArchivedEntry[]; readonly more: boolean }>;
+  /** How many entries there are, those below the floor that are kept as history included; see {@link COUNT_LOOKS}. */
+  count(epoch: string, query: CountQuery): Promise<number>;
   /**
    * Moves floors as the resume retention says and deletes rows as the history retention says, never rows above the
    * floor; a stream's floor and rows change in one transaction. A bounded amount a call, which goes on where the last one

@@ -1,4 +1,4 @@
-import type { ConnectionKey } from '@halley/protocol/ids';
+import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 
 import type { Position, ShardEntry } from '../streams/streams.js';
 import type { Archive, ArchivedEntry, Retention } from './archive.js';
@@ -105,4 +105,5 @@ export async function retainAll(archive: Archive, retention: Retention): Promise
   return gone;
 }
 
+export const mid = (text: string): UserId => text as UserId;
 export const key = (text: string): ConnectionKey => text as ConnectionKey;

@@ -9,6 +9,7 @@ import {
   historyOf,
   keeping,
   key,
+  mid,
   readAll,
   retainAll,
   row,
@@ -93,6 +94,49 @@ export function archiveContract(adapter: string, makeHarness: () => Promise<Arch
       const stored = await Promise.all([1, 2, 3, 4].map(() => archive.store(batch)));
       expect(stored.filter(Boolean)).toHaveLength(1);
       expect(await readAll(archive, epoch, 'u/3')).toHaveLength(7);
+    });
+
+    test('keeps who sent an entry, of a message of a client and of no other', async () => {
+      const epoch = freshEpoch();
+      const sender = {
+        mid: mid('-9223372036854775808'),
+        key: key('web ü'),
+        clientId: 'c"1',
+        toMid: mid('7'),
+      };
+      const rows = [row('u/1', 0, { sender }), row('u/1', 1), row('u/2', 1, { sender })];
+      await store(archive, epoch, rows);
+      const sent = await readAll(archive, epoch, 'u/1');
+      expect(sent).toEqual(rows.slice(0, 2).map(archived));
+      expect(sent.map((entry) => 'sender' in entry)).toEqual([true, false]);
+      const query = { stream: 'u/2', direction: 'backward', maxEntries: 9 } as const;
+      expect((await archive.history(epoch, query)).entries).toMatchObject([{ sender }]);
+    });
+
+    test('counts entries of others that are of use, up to a bound', async () => {
+      const epoch = freshEpoch();
+      const own = { mid: mid('1'), key: key('web'), clientId: 'c', toMid: mid('0') };
+      const other = { ...own, mid: mid('2') };
+      await store(archive, epoch, [
+        row('r/a', 0),
+        row('r/a', 1, { sender: own }),
+        row('r/a', 2, { sender: other, expireAtMs: 5_000 }),
+        row('r/a', 3, { expireAtMs: 5_001 }),
+        row('r/a', 9, { sender: other }),
+        row('r/b', 4),
+      ]);
+      const count = (fields: object = {}) =>
+        archive.count(epoch, {
+          ...{ stream: 'r/a', after: -1, through: 100, notFrom: mid('1'), nowMs: 5_000, max: 10, ...fields },
+        });
+      expect(await count()).toBe(3);
+      expect(await count({ notFrom: mid('2') })).toBe(3);
+      expect(await count({ nowMs: 4_999 })).toBe(4);
+      expect(await count({ after: 0 })).toBe(2);
+      expect(await count({ through: 8 })).toBe(2);
+      expect(await count({ max: 2 })).toBe(2);
+      expect(await count({ max: 1, after: 0 })).toBe(0);
+      expect(await count({ stream: 'r/c' })).toBe(0);
     });
 
     test('leaves rows that are there as they are, and counts them once', async () => {

@@ -3,8 +3,17 @@ import type { ConnectionKey } from '@halley/protocol/ids';
 import type { Database } from 'lmdb';
 
 import { openEmbeddedDatabase, type EmbeddedDatabase, type EmbeddedKey } from '../embedded-database.js';
-import { BEFORE_ALL, type Position } from '../streams/streams.js';
-import type { Archive, ArchivedEntry, ArchivePage, HistoryQuery, Retention, StoreBatch } from './archive.js';
+import { BEFORE_ALL, type Position, type Sender } from '../streams/streams.js';
+import {
+  COUNT_LOOKS,
+  type Archive,
+  type ArchivedEntry,
+  type ArchivePage,
+  type CountQuery,
+  type HistoryQuery,
+  type Retention,
+  type StoreBatch,
+} from './archive.js';
 import { fitting, HISTORY_MAX_BYTES } from './page.js';
 import {
   ENTRIES_A_STEP,
@@ -34,6 +43,7 @@ interface Row {
   readonly expireAtMs: number;
   readonly traceparent: string;
   readonly caller: string;
+  readonly sender?: Sender;
   readonly bodyBytes: number;
   /** Absent where the shard keeps the body for several streams. */
   readonly body?: Uint8Array;
@@ -126,6 +136,18 @@ export class EmbeddedArchive implements Archive {
     }).filter(({ acceptedAtMs }) => acceptedAtMs >= fromMs && acceptedAtMs < toMs);
     const page = fitting(rows, bodyBytes, query.maxEntries, maxBytes);
     return { entries: page.rows.map((found) => entryOf(tables, epoch, found)), more: page.more };
+  }
+
+  async count(epoch: string, query: CountQuery): Promise<number> {
+    const { after, through, notFrom, nowMs, max } = query;
+    const bounds = { after, before: through + 1, limit: COUNT_LOOKS * max };
+    let count = 0;
+    for (const { row } of range(this.#fresh(), epoch, archivedName(query.stream), bounds)) {
+      const isOver = row.expireAtMs > 0 && row.expireAtMs <= nowMs;
+      if (!isOver && row.sender?.mid !== notFrom) count += 1;
+      if (count === max) break;
+    }
+    return count;
   }
 
   async retain(retention: Retention): Promise<number> {

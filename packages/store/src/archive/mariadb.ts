@@ -1,10 +1,18 @@
 import type { Logger } from '@halley/service/log';
 
 import { BEFORE_ALL, type Position } from '../streams/streams.js';
-import type { Archive, ArchivedEntry, ArchivePage, HistoryQuery, Retention, StoreBatch } from './archive.js';
+import type {
+  Archive,
+  ArchivedEntry,
+  ArchivePage,
+  CountQuery,
+  HistoryQuery,
+  Retention,
+  StoreBatch,
+} from './archive.js';
 import type { ArchiveConfig } from './config.js';
 import { ArchiveDatabase } from './mariadb/database.js';
-import { readHistory, readPage } from './mariadb/read.js';
+import { countOthers, readHistory, readPage } from './mariadb/read.js';
 import { findDue, retainStreams, type StreamKey } from './mariadb/retain.js';
 import { storeBatch } from './mariadb/store.js';
 import { bytesOf } from './mariadb/tables.js';
@@ -24,28 +32,29 @@ const STREAMS_A_TRANSACTION = 10;
  */
 export class MariadbArchive implements Archive {
   readonly name = 'archive (MariaDB)';
-  readonly #database: ArchiveDatabase;
+  /** Others that keep something beside the archive use its connections. */
+  readonly database: ArchiveDatabase;
   /** The last stream that retention looked at; undefined before the first. */
   #retained: StreamKey | undefined;
 
   constructor({ config, log }: MariadbArchiveDeps) {
-    this.#database = new ArchiveDatabase(config, log);
+    this.database = new ArchiveDatabase(config, log);
   }
 
   start(): Promise<void> {
-    return this.#database.start();
+    return this.database.start();
   }
 
   stop(deadlineMs: number): Promise<void> {
-    return this.#database.stop(deadlineMs);
+    return this.database.stop(deadlineMs);
   }
 
   healthy(): boolean {
-    return this.#database.healthy();
+    return this.database.healthy();
   }
 
   async watermark(shard: number, epoch: string): Promise<Position> {
-    const row = await this.#database.read((db) =>
+    const row = await this.database.read((db) =>
       db
         .selectFrom('archive_watermarks')
         .select('position')
@@ -57,26 +66,30 @@ export class MariadbArchive implements Archive {
   }
 
   store(batch: StoreBatch): Promise<boolean> {
-    return this.#database.write((db) => storeBatch(db, batch));
+    return this.database.write((db) => storeBatch(db, batch));
   }
 
   read(epoch: string, query: Parameters<Archive['read']>[1]): Promise<ArchivePage> {
-    return this.#database.snapshot((db) => readPage(db, epoch, query));
+    return this.database.snapshot((db) => readPage(db, epoch, query));
   }
 
   history(
     epoch: string,
     query: HistoryQuery,
   ): Promise<{ readonly entries: readonly ArchivedEntry[]; readonly more: boolean }> {
-    return this.#database.snapshot((db) => readHistory(db, epoch, query));
+    return this.database.snapshot((db) => readHistory(db, epoch, query));
+  }
+
+  count(epoch: string, query: CountQuery): Promise<number> {
+    return this.database.read((db) => countOthers(db, epoch, query));
   }
 
   async retain(retention: Retention): Promise<number> {
-    const { due, next } = await this.#database.read((db) => findDue(db, this.#retained, retention));
+    const { due, next } = await this.database.read((db) => findDue(db, this.#retained, retention));
     let gone = 0;
     for (let at = 0; at < due.length; at += STREAMS_A_TRANSACTION) {
       const keys = due.slice(at, at + STREAMS_A_TRANSACTION);
-      gone += await this.#database.write((db) => retainStreams(db, keys, retention));
+      gone += await this.database.write((db) => retainStreams(db, keys, retention));
       this.#retained = keys.at(-1);
       if (gone >= ROWS_A_CALL) return gone;
     }

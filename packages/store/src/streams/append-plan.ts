@@ -4,7 +4,7 @@ import type { ConnectionKey } from '@halley/protocol/ids';
 import { HalleyError } from '@halley/protocol/error';
 
 import { encodeContent, encodeOwn } from './entry-codec.js';
-import type { AppendBatch, AppendPush, AppendTarget, Position } from './streams.js';
+import type { AppendBatch, AppendTarget, Position } from './streams.js';
 
 /** A push as both adapters store it. */
 export interface PlannedPush {
@@ -33,7 +33,7 @@ export function planAppend(batch: AppendBatch, inlineBytes: number): PlannedPush
     return {
       position: push.position,
       id: push.id,
-      idKey: idKeyOf(push),
+      idKey: idKeyOf(push.caller, push.id),
       digest: push.digest,
       acceptedAtMs: push.acceptedAtMs,
       content,
@@ -54,8 +54,8 @@ function merged(targets: readonly AppendTarget[]): AppendTarget[] {
   return [...byStream].map(([stream, keys]) => ({ stream, keys }));
 }
 
-/** 128 bits of a hash: ids are of any length, and are kept for a day. */
-function idKeyOf({ caller, id }: AppendPush): string {
+/** What stands for an id of a caller: 128 bits of a hash, as ids are of any length, and are kept for a day. */
+export function idKeyOf(caller: string, id: string): string {
   if (id === '') return '';
   return createHash('sha256')
     .update(`${Buffer.byteLength(caller)}:${caller}${id}`)

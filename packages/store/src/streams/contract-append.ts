@@ -1,3 +1,4 @@
+import type { UserId } from '@halley/protocol/ids';
 import { describe, expect, test } from '@jest/globals';
 
 import { key, type ShardFixture, type StreamsHarness } from './contract-fixture.js';
@@ -68,6 +69,31 @@ export function appendContract(harness: () => StreamsHarness, fixture: () => Sha
       const shared = { ...fields, id: shard.id('other'), body: Buffer.alloc(5_000, 3), position: 8 };
       expect(large).toEqual({ ...shared, prev: 7, keys: [] });
       expect((await shard.read(many)).entries).toEqual([{ ...shared, prev: BEFORE_ALL, keys }]);
+    });
+
+    test('keeps who sent it, of a message of a client and of no other', async () => {
+      const shard = await fixture().begin();
+      const [one, many] = [shard.stream(), shard.stream()];
+      const sender = {
+        mid: '-9223372036854775808' as UserId,
+        key: key('web ü'),
+        clientId: 'c:1\n',
+        toMid: '9007199254740993' as UserId,
+      };
+      const inRoom = { ...sender, clientId: '', toMid: '0' as UserId };
+      await shard.append([
+        shard.push(1, [one], { sender }),
+        shard.push(2, [one]),
+        shard.push(3, [one, many], { sender: inRoom, body: Buffer.alloc(5_000, 3) }),
+        shard.push(4, [one], { sender, body: Buffer.alloc(0) }),
+      ]);
+      const { entries } = await shard.read(one);
+      expect(entries.map((entry) => entry.sender)).toEqual([sender, undefined, inRoom, sender]);
+      expect('sender' in entries[1]!).toBe(false);
+      expect(entries.map(({ body }) => body.byteLength)).toEqual([9, 9, 5_000, 0]);
+      expect((await shard.read(many)).entries).toMatchObject([{ sender: inRoom }]);
+      const scanned = (await shard.scan()).entries.map(({ entry }) => entry.sender?.clientId);
+      expect(scanned).toEqual([sender.clientId, undefined, '', '', sender.clientId]);
     });
 
     test('a stream that a push names twice gets one entry, for the devices of both', async () => {
@@ -149,6 +175,25 @@ export function appendContract(harness: () => StreamsHarness, fixture: () => Sha
       expect(again.entries).toEqual([{ stream, position: 3, prev: 0 }]);
       expect(again.applied).toBe(3);
       expect(await shard.positions(stream)).toEqual([0, 3]);
+    });
+
+    test('tells where it was taken in, of its caller, whichever stream of its shard is asked about', async () => {
+      const shard = await fixture().begin();
+      const stream = shard.stream();
+      const appliedAt = (caller: string, id: string, of = stream) => shard.streams.appliedAt(of, caller, id);
+      const id = shard.id('one');
+      expect(await appliedAt('orders', id)).toBeUndefined();
+      await shard.append([shard.push(4, [stream], { id: 'one' }), shard.push(5, [stream], { id: '' })]);
+      await shard.append([shard.push(6, [stream], { id: 'one' })]);
+      await shard.trim(6);
+      expect(await appliedAt('orders', id)).toBe(4);
+      expect(await appliedAt('orders', id, shard.stream())).toBe(4);
+      expect(await appliedAt('order', `s${id}`)).toBeUndefined();
+      expect(await appliedAt('other', id)).toBeUndefined();
+      expect(await appliedAt('orders', '')).toBeUndefined();
+      const old = shard.push(7, [stream], { id: 'old', acceptedAtMs: harness().now() - ID_LIFETIME_MS });
+      await shard.append([old]);
+      expect(await appliedAt('orders', shard.id('old'))).toBeUndefined();
     });
 
     test('that is known for another content is dropped, and told as a conflict', async () => {

@@ -5,7 +5,7 @@ import type { Logger } from '@halley/service/log';
 
 import { openEmbeddedDatabase, type EmbeddedDatabase } from '../embedded-database.js';
 import { shardOf } from '../shard.js';
-import { planAppend } from './append-plan.js';
+import { idKeyOf, planAppend } from './append-plan.js';
 import { appendTo, dropFrom, toldNewest, writeFailure } from './embedded-append.js';
 import { saveCursor, storedCursors } from './embedded-cursors.js';
 import { scanShard, pageOf } from './embedded-read.js';
@@ -126,6 +126,13 @@ export class EmbeddedStreams implements Streams {
       if (position !== undefined) newest.set(stream, position);
     }
     return newest;
+  }
+
+  async appliedAt(stream: string, caller: string, id: string): Promise<Position | undefined> {
+    if (id === '') return undefined;
+    const shard = shardOf(stream, this.deps.shards);
+    const known = this.#snapshot().ids.get([shard, idKeyOf(caller, id)]);
+    return known && known[2] > this.#clock.now() ? known[0] : undefined;
   }
 
   async scan(

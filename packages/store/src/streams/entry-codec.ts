@@ -1,14 +1,18 @@
-import type { ConnectionKey } from '@halley/protocol/ids';
+import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 
-import type { AppendPush, Position, StreamEntry } from './streams.js';
+import type { AppendPush, Position, Sender, StreamEntry } from './streams.js';
 
 /*
  * What is stored of an entry is in two parts: the content, which all entries of a push share, and the entry's own.
  *
- * content: version u8 · operation i32 · acceptedAt f64 · expireAt f64 · (length u32 · text) of id, caller, traceparent · body
+ * content: layout u8 · operation i32 · acceptedAt f64 · expireAt f64 · (length u32 · text) of id, caller, traceparent, and in
+ *          the layout SENT of the sender's mid, key, client id and toMid · body
  * own:     kind u8 · number of keys u16 · (length u32 · text) of each key · the content, when the kind is INLINE
  */
-const VERSION = 1;
+/** Of the business, as all entries once were. */
+const PUSHED = 1;
+/** Of a client. */
+const SENT = 2;
 const CONTENT_FIXED_BYTES = 1 + 4 + 8 + 8;
 
 /** The content follows in the entry itself. */
@@ -20,10 +24,12 @@ const SHARED = 'S'.charCodeAt(0);
 export type Content = Omit<StreamEntry, 'position' | 'prev' | 'keys'>;
 
 export function encodeContent(push: AppendPush): Buffer {
+  const { sender } = push;
   const texts = [push.id, push.caller, push.traceparent];
+  if (sender) texts.push(sender.mid, sender.key, sender.clientId, sender.toMid);
   const textBytes = texts.reduce((sum, text) => sum + 4 + Buffer.byteLength(text), 0);
   const encoded = Buffer.allocUnsafe(CONTENT_FIXED_BYTES + textBytes + push.body.byteLength);
-  let at = encoded.writeUInt8(VERSION, 0);
+  let at = encoded.writeUInt8(sender ? SENT : PUSHED, 0);
   at = encoded.writeInt32BE(push.operation, at);
   at = encoded.writeDoubleBE(push.acceptedAtMs, at);
   at = encoded.writeDoubleBE(push.expireAtMs, at);
@@ -34,20 +40,37 @@ export function encodeContent(push: AppendPush): Buffer {
 
 /** The inverse of {@link encodeContent}; throws on bytes of another layout. The body is a view of `encoded`. */
 export function decodeContent(encoded: Buffer): Content {
-  if (encoded.readUInt8(0) !== VERSION)
-    throw new Error(`unknown layout of an entry: ${encoded.readUInt8(0)}`);
+  const layout = encoded.readUInt8(0);
+  if (layout !== PUSHED && layout !== SENT) throw new Error(`unknown layout of an entry: ${layout}`);
   const id = readText(encoded, CONTENT_FIXED_BYTES);
   const caller = readText(encoded, id.end);
   const traceparent = readText(encoded, caller.end);
+  const { sender, end } =
+    layout === SENT ? readSender(encoded, traceparent.end) : { sender: undefined, end: traceparent.end };
   return {
     id: id.text,
     operation: encoded.readInt32BE(1),
-    body: encoded.subarray(traceparent.end),
+    body: encoded.subarray(end),
     acceptedAtMs: encoded.readDoubleBE(5),
     expireAtMs: encoded.readDoubleBE(13),
     traceparent: traceparent.text,
     caller: caller.text,
+    ...(sender && { sender }),
   };
+}
+
+function readSender(encoded: Buffer, at: number): { readonly sender: Sender; readonly end: number } {
+  const mid = readText(encoded, at);
+  const key = readText(encoded, mid.end);
+  const clientId = readText(encoded, key.end);
+  const toMid = readText(encoded, clientId.end);
+  const sender = {
+    mid: mid.text as UserId,
+    key: key.text as ConnectionKey,
+    clientId: clientId.text,
+    toMid: toMid.text as UserId,
+  };
+  return { sender, end: toMid.end };
 }
 
 /** An entry's own part, without the content that follows when it is inline. */

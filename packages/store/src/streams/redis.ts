@@ -8,7 +8,7 @@ import { RedisConnection, type RedisArgument } from '../redis/connection.js';
 import { readScripts } from '../redis/scripts.js';
 import type { RoutesConfig } from '../routes/config.js';
 import { shardOf } from '../shard.js';
-import { planAppend, type PlannedPush } from './append-plan.js';
+import { idKeyOf, planAppend, type PlannedPush } from './append-plan.js';
 import type { StreamsConfig } from './config.js';
 import { entryReader } from './redis/entries.js';
 import { RedisMemory } from './redis/memory.js';
@@ -173,6 +173,14 @@ export class RedisStreams implements Streams {
       },
     );
     return newest;
+  }
+
+  async appliedAt(stream: string, caller: string, id: string): Promise<Position | undefined> {
+    if (id === '') return undefined;
+    const shard = `${this.deps.location.keyPrefix}{${shardOf(stream, this.deps.shards)}}:s:`;
+    const { redis } = this.#connection;
+    const known = await this.#connection.guard(() => redis.get(`${shard}d:${idKeyOf(caller, id)}`));
+    return known === null ? undefined : Number(known.slice(0, known.indexOf(':')));
   }
 
   async scan(

@@ -1,4 +1,4 @@
-import type { ConnectionKey } from '@halley/protocol/ids';
+import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import type { Service } from '@halley/service/lifecycle';
 
 /**
@@ -18,6 +18,16 @@ export const NEWEST_LIFETIME_MS = 24 * 3_600_000;
 /** Cursors that a stream keeps. */
 export const MAX_CURSORS = 32;
 
+/** A client that sent a message to others. */
+export interface Sender {
+  readonly mid: UserId;
+  readonly key: ConnectionKey;
+  /** Its own id of the message; empty where it gave none. */
+  readonly clientId: string;
+  /** The user whom it was sent to; `0` when it was a room. */
+  readonly toMid: UserId;
+}
+
 /** A push as it stands in a stream. */
 export interface StreamEntry {
   readonly position: Position;
@@ -35,6 +45,8 @@ export interface StreamEntry {
   readonly traceparent: string;
   /** Who pushed. */
   readonly caller: string;
+  /** The client that sent it; absent when the business did. */
+  readonly sender?: Sender;
 }
 
 /** A stream that a push goes to. One that is named twice gets one entry, for the devices of both. */
@@ -174,6 +186,11 @@ export interface Streams extends Service {
    * the shard is empty.
    */
   newest(streams: readonly string[]): Promise<ReadonlyMap<string, Position>>;
+  /**
+   * Where a push with this id was taken in by the shard of a stream, within the last 24 h: of the caller, whatever streams it
+   * was for. Undefined where none is known.
+   */
+  appliedAt(stream: string, caller: string, id: string): Promise<Position | undefined>;
   /**
    * Entries of a shard above max(after, trimmed), by position: all of each position, at most `maxEntries` positions and
    * fewer where they are large. `through` is `applied` when there are no more, else the last position answered.

@@ -2,9 +2,17 @@ import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey } from '@halley/protocol/ids';
 
 import { BEFORE_ALL, type Position } from '../../streams/streams.js';
-import type { Archive, ArchivedEntry, ArchivePage, HistoryQuery } from '../archive.js';
+import {
+  COUNT_LOOKS,
+  type Archive,
+  type ArchivedEntry,
+  type ArchivePage,
+  type CountQuery,
+  type HistoryQuery,
+} from '../archive.js';
 import { fitting, HISTORY_MAX_BYTES } from '../page.js';
 import { archivedName } from '../stream-name.js';
+import { senderIn } from './sender.js';
 import { bytesOf, type EntryRow, type Queries } from './tables.js';
 
 type Head = Omit<EntryRow, 'epoch' | 'stream' | 'body'>;
@@ -20,6 +28,8 @@ const HEAD = [
   'only_keys',
   'body_bytes',
   'body_shard',
+  'sender_mid',
+  'sender',
 ] as const;
 
 /** What resume reads; from one state, lest retention takes entries between the look at the floor and that at them. */
@@ -68,6 +78,28 @@ export async function readHistory(
   return { entries: await withBodies(db, name, stream, page.rows), more: page.more };
 }
 
+/** Counts what one user has not sent itself, of so many rows that the limit is soon reached. */
+export async function countOthers(db: Queries, epoch: string, query: CountQuery): Promise<number> {
+  const { after, through, notFrom, nowMs, max } = query;
+  const looked = db
+    .selectFrom('archive_entries')
+    .select(['sender_mid', 'expire_at_ms'])
+    .where('epoch', '=', bytesOf(epoch))
+    .where('stream', '=', bytesOf(archivedName(query.stream)))
+    .where('position', '>', after)
+    .where('position', '<=', through)
+    .orderBy('position', 'asc')
+    .limit(COUNT_LOOKS * max)
+    .as('looked');
+  const { entries } = await db
+    .selectFrom(looked)
+    .select(({ fn }) => fn.countAll<number>().as('entries'))
+    .where(({ eb, or }) => or([eb('sender_mid', 'is', null), eb('sender_mid', '!=', notFrom)]))
+    .where(({ eb, or }) => or([eb('expire_at_ms', '=', 0), eb('expire_at_ms', '>', nowMs)]))
+    .executeTakeFirstOrThrow();
+  return Math.min(entries, max);
+}
+
 function headsOf(db: Queries, epoch: Buffer, stream: Buffer) {
   return db
     .selectFrom('archive_entries')
@@ -112,6 +144,7 @@ async function withBodies(
 
 function entryOf(head: Head, body: Buffer | undefined): ArchivedEntry {
   if (!body) throw new HalleyError('internal', `The archive has lost the body of position ${head.position}.`);
+  const sender = senderIn(head.sender_mid, head.sender);
   return {
     position: head.position,
     id: head.id,
@@ -122,6 +155,7 @@ function entryOf(head: Head, body: Buffer | undefined): ArchivedEntry {
     expireAtMs: head.expire_at_ms,
     traceparent: head.traceparent,
     caller: head.caller,
+    ...(sender && { sender }),
   };
 }
 

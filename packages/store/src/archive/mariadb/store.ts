@@ -6,6 +6,7 @@ import type { StoreBatch } from '../archive.js';
 import { NO_ENTRIES, withAppended, type StreamState } from '../retention.js';
 import { sharedPositions } from '../shared-bodies.js';
 import { archivedName } from '../stream-name.js';
+import { senderText } from './sender.js';
 import { bytesOf, type ArchiveTables, type EntryRow } from './tables.js';
 
 type Writing = Transaction<ArchiveTables>;
@@ -70,6 +71,8 @@ function rowsOf({ shard, entries }: StoreBatch, epoch: Buffer) {
       body_bytes: entry.body.byteLength,
       body_shard: isShared ? shard : null,
       body: isShared ? null : buffer(entry.body),
+      sender_mid: entry.sender?.mid ?? null,
+      sender: entry.sender ? senderText(entry.sender) : null,
     };
   });
   return { rows, bodies };

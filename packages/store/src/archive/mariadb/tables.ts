@@ -26,6 +26,15 @@ export interface ArchiveTables {
     body_bytes: number;
     body_shard: number | null;
     body: Buffer | null;
+    sender_mid: string | null;
+    sender: string | null;
+  };
+  read_positions: {
+    mid: string;
+    stream: Buffer;
+    epoch: Buffer;
+    position: number;
+    at_ms: number;
   };
   archive_bodies: { epoch: Buffer; shard: number; position: number; entries: number; body: Buffer };
 }
