@@ -9,6 +9,7 @@ import type { ConnectionKey, NodeRef, RoomId, UserId } from '@halley/protocol/id
 import { v7 as uuidv7 } from 'uuid';
 
 import type { CometMetrics } from './comet-metrics.js';
+import { senderOf } from './grpc/sender.js';
 import type {
   ConnectAsk,
   Connected,
@@ -185,12 +186,16 @@ function startOf({ stream: cursor, keeps_cursor, at_end }: ConnectReply__Output)
 function pageOf(page: StreamPage__Output): StreamPage {
   return {
     epoch: page.epoch,
-    entries: page.entries.map(({ position, operation, body, keys, expire_at_ms }) => ({
+    entries: page.entries.map(({ position, id, operation, body, keys, traceparent, ...entry }) => ({
       position: Number(position),
+      id,
       operation,
       body,
       keys,
-      expireAtMs: Number(expire_at_ms),
+      acceptedAtMs: Number(entry.accepted_at_ms),
+      expireAtMs: Number(entry.expire_at_ms),
+      traceparent,
+      sender: senderOf(entry.sender),
     })),
     through: Number(page.through),
     more: page.more,

@@ -2,7 +2,8 @@ import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { Frame } from '@halley/protocol/frame';
 import type { Cursor, Position } from '@halley/store/streams/streams';
 
-import type { Variant } from './delivery/outgoing.js';
+import type { Variant } from './delivery/format.js';
+import type { About } from './delivery/outgoing.js';
 
 /** What a client asked to connect with. */
 export interface ConnectAsk {
@@ -106,14 +107,12 @@ export interface StreamPage {
   readonly gap?: { readonly after: Position; readonly through: Position };
 }
 
-export interface StreamEntry {
+export interface StreamEntry extends About {
   readonly position: Position;
   readonly operation: number;
   readonly body: Uint8Array;
   /** Only these devices of the user; empty is all. */
   readonly keys: readonly string[];
-  /** Unix milliseconds; 0 is never. */
-  readonly expireAtMs: number;
 }
 
 /** What a client sent for the business. */

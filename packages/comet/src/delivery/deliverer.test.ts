@@ -1,14 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
+import { NOTHING_TOLD } from '../testing/fake-streams.js';
 import { CometHarness } from '../testing/harness.js';
 import type { Delivered } from './deliverer.js';
 
 const origin = { epoch: 'e', topic: 't', partition: 0 };
 const delivery = (position: number, fields: Partial<Delivered> = {}): Delivered => ({
+  ...NOTHING_TOLD,
   position,
   operation: 5,
   body: Buffer.from(`${position}`),
-  expireAtMs: 0,
+  control: false,
   keys: ['k'],
   rooms: [],
   everyone: false,

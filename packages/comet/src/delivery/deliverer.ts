@@ -10,7 +10,9 @@ import type { SessionTable } from '../session/session-table.js';
 import type { StreamIndex } from '../session/stream-index.js';
 import type { Fanout } from './fanout.js';
 import { HighWater } from './high-water.js';
-import { type Encoded, encodePushes, type Outgoing, outgoing, SharedPush } from './outgoing.js';
+import { encodePushes, SharedPush } from './encoded.js';
+import type { Encoded } from './format.js';
+import { type Outgoing, outgoing, type Sender } from './outgoing.js';
 import type { RoomTable } from './room-table.js';
 
 export interface DelivererDeps {
@@ -34,10 +36,18 @@ export interface Origin {
 /** A push for connections of this comet, as job sends it. */
 export interface Delivered {
   readonly position: number;
+  readonly id: string;
   readonly operation: number;
   readonly body: Uint8Array;
+  /** Unix milliseconds; 0 is unknown. */
+  readonly acceptedAtMs: number;
   /** Unix milliseconds; 0 is never. */
   readonly expireAtMs: number;
+  readonly traceparent: string;
+  /** Undefined when the business pushed it. */
+  readonly sender: Sender | undefined;
+  /** A frame of the protocol itself, for connections with version 2 alone. */
+  readonly control: boolean;
   readonly keys: readonly string[];
   readonly rooms: readonly string[];
   readonly everyone: boolean;
@@ -97,7 +107,7 @@ export class Deliverer {
         metrics.dropped('expired', 1);
         return;
       }
-      const push = outgoing(delivered.operation, delivered.body);
+      const push = outgoing(delivered.operation, delivered.body, delivered, delivered.control);
       if (delivered.keys.length > 0) this.toKeys(delivered.keys, push);
       for (const room of delivered.rooms) this.toRoom(room, push);
       if (delivered.everyone) this.toEveryone(push, delivered.speed);
@@ -116,7 +126,7 @@ export class Deliverer {
         this.deps.metrics.dropped('not_here', 1);
         continue;
       }
-      if (!session.accepts.has(push.filterOp)) continue;
+      if (!push.control && !session.accepts.has(push.filterOp)) continue;
       encoded ??= encodePushes([push]);
       session.push(encoded);
     }
@@ -125,8 +135,9 @@ export class Deliverer {
   /** To the connections that follow the streams. */
   #toStreams(epoch: string, delivered: Delivered, expired: boolean): void {
     const { streams, earlyHints, metrics } = this.deps;
-    const { position, operation, body, withoutBody } = delivered;
-    const push = new SharedPush(operation, withoutBody ? undefined : body, expired);
+    const { position, operation } = delivered;
+    const body = delivered.withoutBody ? undefined : delivered.body;
+    const push = new SharedPush({ epoch, position, operation, body, expired, about: delivered });
     if (expired && !isLive(delivered)) metrics.dropped('expired', 1);
     for (const { stream, prev, keys } of delivered.streams) {
       let follower: Follower | undefined = streams.first(stream);

@@ -14,7 +14,7 @@ import { Outbox, OutboxLedger } from './outbox.js';
 class Sink extends Duplex implements Receiver {
   roomSlot = -1;
   everyoneSlot = -1;
-  readonly variant = 'tcp';
+  readonly format = 0;
   readonly outbox: Outbox;
   readonly writes: Buffer[] = [];
 
@@ -46,7 +46,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 const push = (text: string, op = 1) => outgoing(op, Buffer.from(text));
 
 function laneOf(members: readonly Sink[], kind: 'room' | 'everyone' = 'room'): Lane {
-  const lane = new Lane(kind);
+  const lane = new Lane(kind, kind === 'room' ? 'r/r' : 'all');
   for (const member of members) lane.roster.add(member);
   return lane;
 }

@@ -1,5 +1,5 @@
 import type { CometMetrics } from '../comet-metrics.js';
-import { FilteredPass, type Lane, type LaneTally, type Receiver } from './lane.js';
+import { EVERYONE, FilteredPass, type Lane, type LaneTally, type Receiver } from './lane.js';
 import { type Outgoing, outgoingBytes } from './outgoing.js';
 
 export interface FanoutLimits {
@@ -85,7 +85,7 @@ export class Fanout {
       this.metrics.dropped('backlog', push.frames * members.length);
       return false;
     }
-    const pass = new FilteredPass([push]);
+    const pass = new FilteredPass([push], EVERYONE);
     this.#paced.add({ pass, members, speed, startedMs: performance.now(), next: 0 });
     this.#pacer ??= setInterval(this.#pace, PACE_INTERVAL_MS);
     this.#pace();
@@ -158,9 +158,11 @@ export class Fanout {
         const member = paced.members[paced.next] as Receiver;
         const encoded = member.everyoneSlot < 0 ? undefined : paced.pass.encodedFor(member);
         if (!encoded) continue;
-        if (member.outbox.offer(member.variant === 'tcp' ? encoded.tcp : encoded.websocket))
-          sent += encoded.frames;
-        else dropped += encoded.frames;
+        const { format } = member;
+        const bytes = encoded.bytes(format);
+        if (bytes.length === 0) continue;
+        if (member.outbox.offer(bytes)) sent += encoded.frames(format);
+        else dropped += encoded.frames(format);
       }
       if (paced.next >= paced.members.length) this.#paced.delete(paced);
     }

@@ -1,10 +1,13 @@
-import { encodePushes, type Encoded, type Outgoing, outgoingBytes, type Variant } from './outgoing.js';
+import { encodePushes } from './encoded.js';
+import type { Encoded } from './format.js';
+import { type Outgoing, outgoingBytes } from './outgoing.js';
 import type { Outbox } from './outbox.js';
 import { Roster, type Rostered } from './roster.js';
 
 /** A connection as the fan-out sees it. */
 export interface Receiver extends Rostered {
-  readonly variant: Variant;
+  /** How frames leave to it: bits of `Format`. */
+  readonly format: number;
   readonly outbox: Outbox;
   readonly accepts: ReadonlySet<number>;
 }
@@ -17,6 +20,9 @@ export interface LaneTally {
 
 /** Pushes of one pass are joined up to this size, in bytes; a larger push goes alone. */
 const MAX_JOINED_BYTES = 256 * 1024;
+
+/** What version 2 calls the pushes for every connection. */
+export const EVERYONE = 'all';
 
 /** The pushes of a pass, encoded for who is to get them. */
 interface Pass {
@@ -43,6 +49,8 @@ export class Lane {
   constructor(
     /** Members of a room get every push; of everyone, each gets the operations that it accepts. */
     readonly kind: 'room' | 'everyone',
+    /** As version 2 names it: `r/…` or `all`. */
+    private readonly stream: string,
   ) {
     this.roster = new Roster(kind === 'room' ? 'roomSlot' : 'everyoneSlot');
   }
@@ -77,9 +85,11 @@ export class Lane {
     const served = this.roster.servePass(limit, (member) => {
       const encoded = pass.encodedFor(member);
       if (!encoded) return;
-      const bytes = member.variant === 'tcp' ? encoded.tcp : encoded.websocket;
-      if (member.outbox.offer(bytes)) tally.sent += encoded.frames;
-      else tally.dropped += encoded.frames;
+      const { format } = member;
+      const bytes = encoded.bytes(format);
+      if (bytes.length === 0) return;
+      if (member.outbox.offer(bytes)) tally.sent += encoded.frames(format);
+      else tally.dropped += encoded.frames(format);
     });
     if (this.roster.unserved === 0) {
       this.#pass = undefined;
@@ -103,19 +113,21 @@ export class Lane {
     this.#sequences.splice(0, count);
     this.#pendingBytes -= bytes;
     this.#passBytes = bytes;
-    this.#pass = this.kind === 'room' ? new PlainPass(pushes) : new FilteredPass(pushes);
+    this.#pass =
+      this.kind === 'room' ? new PlainPass(pushes, this.stream) : new FilteredPass(pushes, this.stream);
     this.roster.beginPass();
   }
 }
 
-/** Everybody gets everything: encoded when the first member is served. */
+/** Everybody gets everything. */
 class PlainPass implements Pass {
-  #encoded: Encoded | undefined;
+  readonly #encoded: Encoded;
 
-  constructor(private readonly pushes: readonly Outgoing[]) {}
+  constructor(pushes: readonly Outgoing[], stream: string) {
+    this.#encoded = encodePushes(pushes, stream);
+  }
 
   encodedFor(_member: Receiver): Encoded {
-    this.#encoded ??= encodePushes(this.pushes);
     return this.#encoded;
   }
 }
@@ -125,7 +137,10 @@ export class FilteredPass implements Pass {
   readonly #bySet = new Map<ReadonlySet<number>, Encoded | undefined>();
   readonly #bySelection = new Map<string, Encoded>();
 
-  constructor(private readonly pushes: readonly Outgoing[]) {}
+  constructor(
+    private readonly pushes: readonly Outgoing[],
+    private readonly stream: string,
+  ) {}
 
   encodedFor(member: Receiver): Encoded | undefined {
     const { accepts } = member;
@@ -137,12 +152,14 @@ export class FilteredPass implements Pass {
   }
 
   #encode(accepts: ReadonlySet<number>): Encoded | undefined {
-    const selected = this.pushes.filter((push) => accepts.has(push.filterOp));
+    const selected = this.pushes.filter((push) => push.control || accepts.has(push.filterOp));
     if (selected.length === 0) return undefined;
-    const selection = this.pushes.map((push) => (accepts.has(push.filterOp) ? '1' : '0')).join('');
+    const selection = this.pushes
+      .map((push) => (push.control || accepts.has(push.filterOp) ? '1' : '0'))
+      .join('');
     let encoded = this.#bySelection.get(selection);
     if (!encoded) {
-      encoded = encodePushes(selected);
+      encoded = encodePushes(selected, this.stream);
       this.#bySelection.set(selection, encoded);
     }
     return encoded;

@@ -4,11 +4,13 @@ import { Lane } from './lane.js';
 
 /** A room's members on this comet, and its figure over the cluster. */
 export class Room {
-  readonly lane = new Lane('room');
+  readonly lane: Lane;
   /** Members on other comets, as last renewed. */
   #others = 0;
 
-  constructor(readonly id: RoomId) {}
+  constructor(readonly id: RoomId) {
+    this.lane = new Lane('room', `r/${id}`);
+  }
 
   /** Members here, now. */
   get size(): number {

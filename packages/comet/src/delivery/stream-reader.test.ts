@@ -6,6 +6,7 @@ import { Metrics } from '@halley/service/metrics';
 
 import type { StreamPage, StreamRead } from '../logic-link.js';
 import { Deadlines, type Expiring } from '../session/deadlines.js';
+import { NOTHING_TOLD } from '../testing/fake-streams.js';
 import { until } from '../testing/harness.js';
 import type { PageNext } from './sequencer.js';
 import { StreamMetrics } from './stream-metrics.js';
@@ -56,7 +57,7 @@ class FakePulled implements Pulled {
 }
 
 const EMPTY: StreamPage = { epoch: 'e', entries: [], through: 0, more: false };
-const entry = { position: 0, operation: 5, body: Buffer.alloc(0), keys: [], expireAtMs: 0 };
+const entry = { ...NOTHING_TOLD, position: 0, operation: 5, body: Buffer.alloc(0), keys: [] };
 
 describe('the reader of streams', () => {
   let calls: (readonly StreamRead[])[];

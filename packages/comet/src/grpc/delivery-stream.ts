@@ -13,6 +13,7 @@ import type { Deliverer } from '../delivery/deliverer.js';
 import type { Fanout } from '../delivery/fanout.js';
 import type { EarlyKicks } from '../session/early-kicks.js';
 import type { SessionTable } from '../session/session-table.js';
+import { senderOf } from './sender.js';
 import { kick } from './kick.js';
 
 export interface DeliveryDeps {
@@ -155,12 +156,17 @@ export class DeliveryStream {
 }
 
 function deliveredOf(delivery: Delivery__Output): Parameters<Deliverer['deliver']>[1] {
-  const { operation, body, keys, rooms, everyone, speed, source, streams, without_body } = delivery;
+  const { id, operation, body, keys, rooms, everyone, speed, source, streams, without_body } = delivery;
   return {
     position: Number(delivery.position),
+    id,
     operation,
     body,
+    acceptedAtMs: Number(delivery.accepted_at_ms),
     expireAtMs: Number(delivery.expire_at_ms),
+    traceparent: delivery.traceparent,
+    sender: senderOf(delivery.sender),
+    control: delivery.control,
     keys,
     rooms,
     everyone,

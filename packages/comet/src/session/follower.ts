@@ -1,6 +1,6 @@
 import { BEFORE_ALL, type Position } from '@halley/store/streams/streams';
 
-import type { SharedPush } from '../delivery/outgoing.js';
+import type { SharedPush } from '../delivery/encoded.js';
 import { type Gap, type HintDecision, type PageNext, Sequencer } from '../delivery/sequencer.js';
 import type { Pulled, PullState } from '../delivery/stream-reader.js';
 import type { StreamCursor, StreamEntry, StreamPage, StreamRead, StreamStart } from '../logic-link.js';

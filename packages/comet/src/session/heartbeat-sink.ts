@@ -1,6 +1,7 @@
 import type { Position } from '@halley/store/streams/streams';
 
-import { encodePushes, outgoing, outgoingBytes, type SharedPush } from '../delivery/outgoing.js';
+import { encodePushes, type SharedPush } from '../delivery/encoded.js';
+import { outgoing, outgoingBytes } from '../delivery/outgoing.js';
 import type { StreamEntry } from '../logic-link.js';
 import type { Session } from './session.js';
 import type { Budget, Place, Sink } from './sink.js';
@@ -50,7 +51,7 @@ export class HeartbeatSink implements Sink {
   }
 
   admits(push: SharedPush): boolean {
-    return this.session.outbox.admits(push.encoded[this.session.variant].length);
+    return this.session.outbox.admits(push.encoded.bytes(this.session.format).length);
   }
 
   send(push: SharedPush): void {

@@ -2,7 +2,7 @@ import { CloseCode } from '@halley/protocol/close-code';
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey } from '@halley/protocol/ids';
 
-import { Lane } from '../delivery/lane.js';
+import { EVERYONE, Lane } from '../delivery/lane.js';
 import type { SessionRef } from '../logic-link.js';
 import type { Session } from './session.js';
 
@@ -15,7 +15,7 @@ export class SessionTable {
   /** How many of them each client address has. */
   readonly #byAddress = new Map<string, number>();
   /** All of them, for pushes to everyone: filtered by what each accepts. */
-  readonly everyone = new Lane('everyone');
+  readonly everyone = new Lane('everyone', EVERYONE);
 
   get size(): number {
     return this.#byKey.size;

@@ -5,7 +5,7 @@ import type { Frame } from '@halley/protocol/frame';
 import type { RoomId } from '@halley/protocol/ids';
 
 import type { Receiver } from '../delivery/lane.js';
-import { type Encoded, encodeReply, type Variant } from '../delivery/outgoing.js';
+import { type Encoded, encodeReply, formatOf, type Variant } from '../delivery/format.js';
 import type { Outbox, OutboxOwner } from '../delivery/outbox.js';
 import type { Room } from '../delivery/room.js';
 import type { Transport } from '../transport/transport.js';
@@ -40,6 +40,8 @@ export class Session implements Receiver, Expiring, OutboxOwner {
   wheelNext: Expiring | undefined = undefined;
   wheelPrevious: Expiring | undefined = undefined;
   accepts: AcceptSet = NO_ACCEPTS;
+  /** How frames leave to it; with version 2 another once that is agreed on. */
+  format: number;
   room: Room | undefined = undefined;
   /** The streams that it follows, while it is online. */
   readonly following = new Following();
@@ -61,6 +63,7 @@ export class Session implements Receiver, Expiring, OutboxOwner {
   ) {
     deps.deadlines.set(this, acceptedAtMs + deps.limits.handshakeTimeoutMs);
     outbox.owner = this;
+    this.format = formatOf(transport.variant);
   }
 
   get variant(): Variant {
@@ -109,16 +112,18 @@ export class Session implements Receiver, Expiring, OutboxOwner {
   /** Answers a request; a client that does not read its replies is closed. */
   reply(frame: Frame): void {
     if (!this.open) return;
-    if (this.outbox.offer(encodeReply(this.variant, frame))) this.deps.metrics.sent('reply', 1);
+    if (this.outbox.offer(encodeReply(this.format, frame))) this.deps.metrics.sent('reply', 1);
     else this.#tooSlow(1);
   }
 
   /** Sends a push of its own, with what else comes in this tick; one for which there is no room closes it. */
   push(encoded: Encoded): void {
     if (!this.open) return;
-    const bytes = this.variant === 'tcp' ? encoded.tcp : encoded.websocket;
-    if (this.outbox.offerJoined(bytes)) this.deps.metrics.sent('user', encoded.frames);
-    else this.#tooSlow(encoded.frames);
+    const bytes = encoded.bytes(this.format);
+    if (bytes.length === 0) return;
+    const frames = encoded.frames(this.format);
+    if (this.outbox.offerJoined(bytes)) this.deps.metrics.sent('user', frames);
+    else this.#tooSlow(frames);
   }
 
   /** The outbox's call. */

@@ -1,6 +1,6 @@
 import type { Position } from '@halley/store/streams/streams';
 
-import type { SharedPush } from '../delivery/outgoing.js';
+import type { SharedPush } from '../delivery/encoded.js';
 import type { Gap } from '../delivery/sequencer.js';
 import type { StreamEntry } from '../logic-link.js';
 

@@ -1,6 +1,9 @@
 import type { Delivered } from '../delivery/deliverer.js';
 import type { StreamCursor, StreamEntry, StreamPage, StreamRead, StreamStart } from '../logic-link.js';
 
+/** What is told of a message of which there is nothing to tell. */
+export const NOTHING_TOLD = { id: '', acceptedAtMs: 0, expireAtMs: 0, traceparent: '', sender: undefined };
+
 /** Pushes that stand in the streams of a logic in the process, one partition for all. */
 export class FakeStreams {
   epoch = 'e1';
@@ -21,7 +24,8 @@ export class FakeStreams {
     this.#entries.set(stream, entries);
     const prev = entries.at(-1)?.position ?? -1;
     const body = Buffer.from(String(this.applied));
-    const entry = { position: this.applied, operation: 5, body, keys: [], expireAtMs: 0, ...fields };
+    const position = this.applied;
+    const entry = { ...NOTHING_TOLD, position, id: `m${position}`, operation: 5, body, keys: [], ...fields };
     entries.push(entry);
     return hintOf(stream, entry, prev);
   }
@@ -72,12 +76,10 @@ export class FakeStreams {
 }
 
 function hintOf(stream: string, entry: StreamEntry, prev: number): Delivered {
-  const { position, operation, body, expireAtMs, keys } = entry;
+  const { keys, ...told } = entry;
   return {
-    position,
-    operation,
-    body,
-    expireAtMs,
+    ...told,
+    control: false,
     keys: [],
     rooms: [],
     everyone: false,

@@ -91,13 +91,27 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
       return {
         pages: pages.map(({ epoch, entries, through, more, gap }) => ({
           epoch,
-          entries: entries.map(({ position, operation, body, keys, expireAtMs }) => ({
-            position,
-            operation,
-            body: Buffer.from(body),
-            keys: [...keys],
-            expire_at_ms: expireAtMs,
-          })),
+          entries: entries.map(
+            ({ position, id, operation, body, keys, acceptedAtMs, expireAtMs, sender }) => ({
+              position,
+              id,
+              operation,
+              body: Buffer.from(body),
+              keys: [...keys],
+              accepted_at_ms: acceptedAtMs,
+              expire_at_ms: expireAtMs,
+              ...(sender
+                ? {
+                    sender: {
+                      mid: sender.mid,
+                      key: sender.key,
+                      client_id: sender.clientId,
+                      to_mid: sender.toMid,
+                    },
+                  }
+                : {}),
+            }),
+          ),
           through,
           more,
           ...(gap ? { gap: true, gap_after: gap.after, gap_through: gap.through } : {}),

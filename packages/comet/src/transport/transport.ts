@@ -1,6 +1,6 @@
 import type { CloseCode } from '@halley/protocol/close-code';
 
-import type { Variant } from '../delivery/outgoing.js';
+import type { Variant } from '../delivery/format.js';
 
 /**
  * One client's connection, below its session. It reports that the client has ended its side, and may still read, with
