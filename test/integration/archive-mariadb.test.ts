@@ -7,6 +7,7 @@ import type { RunningService } from '@halley/services/running-service';
 import { archiveConfig } from '@halley/store/archive/config';
 import { MariadbArchive } from '@halley/store/archive/mariadb';
 import { unsupported } from '@halley/store/archive/mariadb/database';
+import { MariadbReads } from '@halley/store/reads/mariadb';
 import { createConnection, type Connection } from 'mysql2/promise';
 
 import { archiveContract } from '../../packages/store/src/archive/contract.js';
@@ -14,11 +15,14 @@ import {
   freshEpoch,
   historyOf,
   keeping,
+  key,
+  mid,
   readAll,
   retainAll,
   row,
   store,
 } from '../../packages/store/src/archive/contract-fixture.js';
+import { readsContract } from '../../packages/store/src/reads/contract.js';
 
 const CALL_TIMEOUT_MS = 3_000;
 
@@ -65,6 +69,12 @@ archiveContract('MariaDB', async () => {
   };
 });
 
+readsContract('MariaDB', async () => {
+  const archive = makeArchive(await newDatabase());
+  await archive.start();
+  return { reads: new MariadbReads(archive), close: () => archive.stop(1_000) };
+});
+
 describe('an archive on MariaDB', () => {
   test('nodes that start at once make its tables once, and a later one finds them', async () => {
     const url = await newDatabase();
@@ -78,7 +88,8 @@ describe('an archive on MariaDB', () => {
     await later.start();
     expect(await later.watermark(0, epoch)).toBe(1);
     await later.stop(1_000);
-    expect(await ask(url, 'SELECT name FROM archive_migrations')).toEqual([{ name: '001-archive' }]);
+    const ran = await ask<{ name: string }>(url, 'SELECT name FROM archive_migrations ORDER BY name');
+    expect(ran.map(({ name }) => name)).toEqual(['001-archive', '002-senders', '003-read-positions']);
   });
 
   test('a migration that was interrupted halfway is repeated', async () => {
@@ -93,6 +104,23 @@ describe('an archive on MariaDB', () => {
     expect(await second.watermark(0, freshEpoch())).toBe(-1);
     await second.stop(1_000);
     expect(await ask(url, "SHOW TABLES LIKE 'archive_bodies'")).toHaveLength(1);
+  });
+
+  test('a database of before messages had senders gets their columns, and keeps what it has', async () => {
+    const url = await newDatabase();
+    const first = makeArchive(url);
+    await first.start();
+    const epoch = freshEpoch();
+    await store(first, epoch, [row('u/1', 1)]);
+    await first.stop(1_000);
+    await ask(url, 'ALTER TABLE archive_entries DROP COLUMN sender_mid, DROP COLUMN sender');
+    await ask(url, "DELETE FROM archive_migrations WHERE name > '001-archive'");
+    const second = makeArchive(url);
+    await second.start();
+    const sender = { mid: mid('7'), key: key('web'), clientId: 'c', toMid: mid('0') };
+    await store(second, epoch, [row('u/1', 2, { sender })]);
+    expect((await readAll(second, epoch, 'u/1')).map((entry) => entry.sender)).toEqual([undefined, sender]);
+    await second.stop(1_000);
   });
 
   test('a start that cannot work says why', async () => {

@@ -127,7 +127,13 @@ export function archiveContract(adapter: string, makeHarness: () => Promise<Arch
       ]);
       const count = (fields: object = {}) =>
         archive.count(epoch, {
-          ...{ stream: 'r/a', after: -1, through: 100, notFrom: mid('1'), nowMs: 5_000, max: 10, ...fields },
+          stream: 'r/a',
+          after: -1,
+          through: 100,
+          notFrom: mid('1'),
+          nowMs: 5_000,
+          max: 10,
+          ...fields,
         });
       expect(await count()).toBe(3);
       expect(await count({ notFrom: mid('2') })).toBe(3);

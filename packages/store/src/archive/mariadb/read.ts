@@ -93,9 +93,9 @@ export async function countOthers(db: Queries, epoch: string, query: CountQuery)
     .as('looked');
   const { entries } = await db
     .selectFrom(looked)
-    .select(({ fn }) => fn.countAll<number>().as('entries'))
-    .where(({ eb, or }) => or([eb('sender_mid', 'is', null), eb('sender_mid', '!=', notFrom)]))
-    .where(({ eb, or }) => or([eb('expire_at_ms', '=', 0), eb('expire_at_ms', '>', nowMs)]))
+    .select((eb) => eb.fn.countAll<number>().as('entries'))
+    .where((eb) => eb.or([eb('sender_mid', 'is', null), eb('sender_mid', '!=', notFrom)]))
+    .where((eb) => eb.or([eb('expire_at_ms', '=', 0), eb('expire_at_ms', '>', nowMs)]))
     .executeTakeFirstOrThrow();
   return Math.min(entries, max);
 }
