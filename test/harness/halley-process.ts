@@ -164,7 +164,8 @@ export async function startHalley(
   }
 }
 
-function targetAt(offset: number): Target {
+/** The addresses of a start on a port offset. */
+export function targetAt(offset: number): Target {
   const at = (port: number): string => `127.0.0.1:${port + offset}`;
   return {
     tcp: at(PORTS.tcp),

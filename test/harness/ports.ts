@@ -15,11 +15,17 @@ export const PORTS = {
   jobOps: 3124,
 } as const;
 
-/** An offset at which all ports of all tiers are free, below those that the kernel hands out by itself. */
-export async function freePortOffset(): Promise<number> {
+/**
+ * An offset at which all ports of all tiers are free, below those that the kernel hands out by itself; for `nodes` of each,
+ * also at the next ones.
+ */
+export async function freePortOffset(nodes = 1): Promise<number> {
   for (let tries = 0; tries < 100; tries += 1) {
     const offset = 100 * randomInt(20, 280);
-    const free = await Promise.all(Object.values(PORTS).map((port) => isFree(port + offset)));
+    const ports = Array.from({ length: nodes }, (_, at) =>
+      Object.values(PORTS).map((port) => port + offset + 100 * at),
+    );
+    const free = await Promise.all(ports.flat().map(isFree));
     if (free.every(Boolean)) return offset;
   }
   throw new Error('no range of free ports');

@@ -11,7 +11,11 @@ import { HttpApi, type Query } from './http.js';
 import type { Room } from './unique.js';
 
 /** Where a push goes. */
-export type Destination = { readonly mid: bigint } | { readonly key: string } | { readonly room: Room };
+export type Destination =
+  | { readonly mid: bigint }
+  | { readonly mids: readonly bigint[] }
+  | { readonly key: string }
+  | { readonly room: Room };
 
 /** What became of a push, as its caller knows it: why it was not taken, or not known to be, in `why`. */
 export type Answer =
@@ -144,6 +148,7 @@ export class StreamPusher implements Pusher {
 
 function queryOf(to: Destination): [path: string, query: Query] {
   if ('mid' in to) return ['/goim/push/mids', { mids: to.mid }];
+  if ('mids' in to) return ['/goim/push/mids', { mids: to.mids }];
   if ('key' in to) return ['/goim/push/keys', { keys: to.key }];
   return ['/goim/push/room', { type: to.room.type, room: to.room.room }];
 }
@@ -154,6 +159,7 @@ function requestOf(to: Destination, operation: number, body: string): PushReques
 
 function targetOf(to: Destination): Target {
   if ('mid' in to) return { users: { mids: [to.mid.toString()] } };
+  if ('mids' in to) return { users: { mids: to.mids.map(String) } };
   if ('key' in to) return { keys: { keys: [to.key] } };
   return { room: to.room.id };
 }

@@ -9,6 +9,9 @@ import { newMid, newOp, newRoom, type Room } from './unique.js';
 import { eventually } from './within.js';
 import { WsClient } from './ws-client.js';
 
+/** Where nodes are: those of a cluster, or of tiers. */
+export type Nodes = Pick<TestCluster, 'address'>;
+
 export interface TrafficOptions {
   /** Connections over TCP and as many over WebSocket, on each comet; each is a user of its own. Default 2. */
   readonly usersPerComet?: number;
@@ -54,7 +57,7 @@ export class Traffic {
   readonly #users: NumberedPushes[] = [];
 
   private constructor(
-    private readonly cluster: TestCluster,
+    private readonly cluster: Nodes,
     { rooms = 2, perSecond = 100 }: TrafficOptions,
   ) {
     this.#perSecond = perSecond;
@@ -66,7 +69,7 @@ export class Traffic {
 
   /** Connects clients to the comets and starts to push through the logics. */
   static async start(
-    cluster: TestCluster,
+    cluster: Nodes,
     comets: readonly string[],
     logics: readonly string[],
     options: TrafficOptions = {},
@@ -224,7 +227,7 @@ export class Traffic {
 }
 
 /** A connection to a comet of the cluster, not authenticated. */
-export function connectTo(cluster: TestCluster, comet: string, transport: Transport): Promise<GoimClient> {
+export function connectTo(cluster: Nodes, comet: string, transport: Transport): Promise<GoimClient> {
   return transport === 'tcp'
     ? TcpClient.connect(cluster.address(comet, 'tcp'))
     : WsClient.connect(`ws://${cluster.address(comet, 'ws')}/sub`);

@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fetchDebs } from './fetch-debs.js';
 import { freePort } from './free-port.js';
@@ -8,6 +9,8 @@ import { startOnPort, type RunningService, type StartOptions } from './running-s
 export interface RedisOptions extends StartOptions {
   /** A node of a Redis Cluster: it has no slots and knows no other node until it is told. */
   readonly cluster?: boolean;
+  /** The port of the Redis whose replica it is; a master when not given. */
+  readonly replicaOf?: number;
 }
 
 /** Starts Redis without persistence: a restart empties it. About 12 MB of memory. */
@@ -17,17 +20,65 @@ export async function startRedis(options: RedisOptions = {}): Promise<RunningSer
     const cluster = options.cluster
       ? ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())]
       : [];
+    const replica =
+      options.replicaOf === undefined ? [] : ['--replicaof', '127.0.0.1', String(options.replicaOf)];
     return {
       name: 'Redis',
-      file: path.join(root, 'usr/bin/redis-server'),
+      file: redisServer(root),
       args: `--port ${port} --bind 127.0.0.1 --appendonly no --save`
         .split(' ')
-        .concat('', '--dir', dir, cluster),
+        .concat('', '--dir', dir, cluster, replica, '--repl-diskless-sync-delay', '0'),
       cwd: dir,
-      env: { ...process.env, LD_LIBRARY_PATH: path.join(root, 'usr/lib/x86_64-linux-gnu') },
+      env: redisEnvironment(root),
       logFile: options.logFile ?? path.join(dir, 'redis.log'),
       ports: [port],
       ready: () => probe(port, 'PING\r\n', (answer) => answer.includes('+PONG')),
     };
   });
+}
+
+/** How the sentinels of a test know its master. */
+export interface SentinelOptions extends StartOptions {
+  readonly name: string;
+  readonly masterPort: number;
+  /** How many of them have to agree that it is gone. */
+  readonly quorum: number;
+}
+
+/** Starts a sentinel that takes a master for gone after a second. It finds replicas and the other sentinels by the master. */
+export async function startSentinel(options: SentinelOptions): Promise<RunningService> {
+  const root = await fetchDebs(DEBS.redis, options.progress);
+  const { name, masterPort, quorum } = options;
+  return startOnPort('sentinel', options, async (dir, port) => {
+    const file = path.join(dir, 'sentinel.conf');
+    // It writes down there what it learns.
+    await writeFile(
+      file,
+      `port ${port}
+bind 127.0.0.1
+dir ${dir}
+sentinel monitor ${name} 127.0.0.1 ${masterPort} ${quorum}
+sentinel down-after-milliseconds ${name} 1000
+sentinel failover-timeout ${name} 6000
+`,
+    );
+    return {
+      name: 'Sentinel',
+      file: redisServer(root),
+      args: [file, '--sentinel'],
+      cwd: dir,
+      env: redisEnvironment(root),
+      logFile: options.logFile ?? path.join(dir, 'sentinel.log'),
+      ports: [port],
+      ready: () => probe(port, 'PING\r\n', (answer) => answer.includes('+PONG')),
+    };
+  });
+}
+
+function redisServer(root: string): string {
+  return path.join(root, 'usr/bin/redis-server');
+}
+
+function redisEnvironment(root: string): NodeJS.ProcessEnv {
+  return { ...process.env, LD_LIBRARY_PATH: path.join(root, 'usr/lib/x86_64-linux-gnu') };
 }
