@@ -41,6 +41,17 @@ export function logicMetrics(metrics: Metrics) {
       'Connections that comets were asked to close, by reason (taken_over, disconnect) and outcome (ok, failed).',
       ['reason', 'outcome'],
     ),
+    asks: metrics.counter(
+      'halley_logic_asks_total',
+      'Requests of connections with version 2, by operation (send, history, receipts, ephemeral) and outcome (ok, refused, unknown).',
+      ['operation', 'outcome'],
+    ),
+    askSeconds: metrics.histogram(
+      'halley_logic_ask_seconds',
+      'From a request of a connection with version 2 being read to its answer.',
+      DURATION_BUCKETS,
+      ['operation'],
+    ),
     upstream: metrics.counter(
       'halley_logic_upstream_total',
       'Messages of clients for the business, by outcome (ok, failed).',

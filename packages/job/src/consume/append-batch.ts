@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 
-import type { AppendAnswer, AppendPush, Position } from '@halley/store/streams/streams';
+import type { Sender__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/Sender';
+import type { ConnectionKey, UserId } from '@halley/protocol/ids';
+import type { AppendAnswer, AppendPush, Position, Sender } from '@halley/store/streams/streams';
 
 import type { EntryHint } from '../deliver/router.js';
 import type { Item, PlacedPush } from './chunk.js';
@@ -76,14 +78,20 @@ function appendPushOf({ push, position, acceptedAtMs, targets }: PlacedPush): Ap
     expireAtMs: Number(push.expire_at_ms),
     traceparent: push.traceparent,
     caller: push.caller,
+    ...(push.sender && { sender: senderOf(push.sender) }),
     targets,
   };
 }
 
+function senderOf({ mid, key, client_id: clientId, to_mid: toMid }: Sender__Output): Sender {
+  return { mid: mid as UserId, key: key as ConnectionKey, clientId, toMid: toMid as UserId };
+}
+
 /** Stands for what a caller means by an id: the operation, the targets and the body, but no times. */
-function digestOf({ operation, users, keys, body }: Push): string {
+function digestOf({ operation, users, keys, rooms, everyone, body }: Push): string {
+  const shared = rooms.length > 0 || everyone ? [rooms, everyone] : [];
   return createHash('sha256')
-    .update(JSON.stringify([operation, users, keys]))
+    .update(JSON.stringify([operation, users, keys, ...shared]))
     .update(body)
     .digest('base64url')
     .slice(0, 22);

@@ -72,6 +72,23 @@ describe('what is kept', () => {
     expect(new Set(second!.streams.map(({ prev }) => prev))).toEqual(new Set([first!.position]));
   });
 
+  test('what a client sent says who, in the stream and to the comets; control goes to comets as such', async () => {
+    const comet = await rig.comet('c1');
+    await rig.connect('1', 'a', comet);
+    await rig.job();
+    const sender = { mid: '9007199254740993', key: 'web', client_id: 'c1', to_mid: '1' };
+    await rig.push('m0', { users: ['1'], sender });
+    await rig.push('m1', { users: ['1'], control: true, class: 'CLASS_EPHEMERAL', accepted_at_ms: 5 });
+    await until(() => comet.sent.length === 2);
+    expect(comet.sent).toMatchObject([
+      { sender, control: false },
+      { sender: null, control: true, accepted_at_ms: '5' },
+    ]);
+    const { entries } = await rig.readStream('u/1', -1);
+    const { client_id: clientId, to_mid: toMid, ...from } = sender;
+    expect(entries).toMatchObject([{ sender: { ...from, clientId, toMid } }]);
+  });
+
   test('a body that is too large for a hint is read from the stream', async () => {
     const comet = await rig.comet('c1');
     await rig.connect('1', 'a', comet);

@@ -43,6 +43,9 @@ export function messageOf(
     traceparent: push.traceparent,
     streams: hints.map(({ stream, prev, keys: only }) => ({ stream, prev, keys: [...only] })),
     without_body: withoutBody,
+    sender: push.sender,
+    control: push.control,
+    accepted_at_ms: push.accepted_at_ms,
     source,
   };
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { Sender } from '@halley/cluster/grpc/gen/halley/delivery/v1/Sender';
 import { EmbeddedHub, EmbeddedRegistry } from '@halley/cluster/registry/embedded';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import { systemClock } from '@halley/service/clock';
@@ -44,6 +45,9 @@ export interface PushFields {
   readonly rooms?: readonly string[];
   readonly everyone?: boolean;
   readonly expire_at_ms?: number;
+  readonly accepted_at_ms?: number;
+  readonly sender?: Sender;
+  readonly control?: boolean;
   readonly class?: 'CLASS_DURABLE' | 'CLASS_EPHEMERAL';
 }
 

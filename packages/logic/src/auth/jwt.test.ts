@@ -77,7 +77,33 @@ describe('claims', () => {
       accepts: [1000],
       expiresAtMs: 1_900_000_065_000,
       rooms: { any: false, patterns: ['live://*', 'chat://7', 'live://1'] },
+      publish: { any: false, patterns: [] },
+      sendToUsers: false,
     });
+  });
+
+  test('who may join may send only where publish and send_users say so', async () => {
+    const jwt = await verifier({ secret: SECRET });
+    const joins = await jwt.verify(await sign('{"mid":1,"room_id":"a","rooms":["*"],"send_users":null}'));
+    expect(joins).toMatchObject({ publish: { any: false, patterns: [] }, sendToUsers: false });
+    const sends = await jwt.verify(
+      await sign('{"mid":1,"room_id":"a","publish":["chat://*","b"],"send_users":true}'),
+    );
+    expect(sends).toMatchObject({
+      rooms: { any: false, patterns: ['a'] },
+      publish: { any: false, patterns: ['chat://*', 'b'] },
+      sendToUsers: true,
+    });
+    expect((await jwt.verify(await sign('{"mid":1,"publish":["*"]}'))).publish.any).toBe(true);
+    await expect(jwt.verify(await sign('{"mid":1,"publish":"*"}'))).rejects.toEqual(
+      refused('bad_token', 'publish: not a list'),
+    );
+    await expect(jwt.verify(await sign('{"mid":1,"publish":["a",1]}'))).rejects.toEqual(
+      refused('bad_token', 'publish[1]'),
+    );
+    await expect(jwt.verify(await sign('{"mid":1,"send_users":1}'))).rejects.toEqual(
+      refused('bad_token', 'send_users'),
+    );
   });
 
   test('without a rooms claim only the room of the token is granted; "*" grants all', async () => {

@@ -27,7 +27,9 @@ export interface JwtOptions {
 /**
  * Verifies JSON Web Tokens (RFC 7519). Claims: `mid` (an integer or decimal text) or `sub` (decimal text) is the user,
  * exact to 64 bits; `key`, `room_id`, `platform`, `accepts` as in goim's token; `rooms` is a list of room patterns that
- * may be joined beside `room_id`, where `*` stands for any run of characters and `"*"` alone is every room.
+ * may be joined beside `room_id`, where `*` stands for any run of characters and `"*"` alone is every room. `publish` is such
+ * a list of rooms that may be sent to, and `send_users` says whether users may be: without them neither is granted, whatever
+ * may be joined.
  */
 export class JwtVerifier implements TokenVerifier {
   constructor(private readonly options: JwtOptions) {}
@@ -63,7 +65,9 @@ function readClaims(claim: (name: string) => unknown, leewayMs: number): Verifie
     platform: optionalText('platform', claim('platform')),
     accepts: isMissing(claim('accepts')) ? [] : int32List(claim('accepts')),
     expiresAtMs: expires instanceof LosslessNumber ? Math.ceil(Number(expires.value) * 1_000) + leewayMs : 0,
-    rooms: grantsOf(claim('rooms'), roomId),
+    rooms: grantsOf('rooms', claim('rooms'), roomId),
+    publish: grantsOf('publish', claim('publish')),
+    sendToUsers: optionalBool('send_users', claim('send_users')),
   };
 }
 
@@ -80,13 +84,13 @@ function userOf(mid: unknown, sub: unknown): UserId {
   return exact as UserId;
 }
 
-function grantsOf(rooms: unknown, roomId: string): RoomGrants {
+function grantsOf(name: string, list: unknown, roomId = ''): RoomGrants {
   const patterns: string[] = [];
-  if (!isMissing(rooms)) {
-    if (!Array.isArray(rooms)) throw new HalleyError('bad_token', 'rooms: not a list');
-    for (const [index, room] of (rooms as readonly unknown[]).entries()) {
-      if (typeof room !== 'string') throw new HalleyError('bad_token', `rooms[${index}]: not a string`);
-      patterns.push(room);
+  if (!isMissing(list)) {
+    if (!Array.isArray(list)) throw new HalleyError('bad_token', `${name}: not a list`);
+    for (const [index, pattern] of (list as readonly unknown[]).entries()) {
+      if (typeof pattern !== 'string') throw new HalleyError('bad_token', `${name}[${index}]: not a string`);
+      patterns.push(pattern);
     }
   }
   // The room of the token may be entered again later; a `*` in its name is no pattern, so such a room is not listed.
@@ -97,6 +101,12 @@ function grantsOf(rooms: unknown, roomId: string): RoomGrants {
 function optionalText(name: string, value: unknown): string {
   if (isMissing(value)) return '';
   if (typeof value !== 'string') throw new HalleyError('bad_token', `${name}: not a string`);
+  return value;
+}
+
+function optionalBool(name: string, value: unknown): boolean {
+  if (isMissing(value)) return false;
+  if (typeof value !== 'boolean') throw new HalleyError('bad_token', `${name}: neither true nor false`);
   return value;
 }
 

@@ -8,6 +8,8 @@ export class OpenVerifier implements TokenVerifier {
       ...parseTokenJson(bytes),
       expiresAtMs: 0,
       rooms: { any: true, patterns: [] },
+      publish: { any: true, patterns: [] },
+      sendToUsers: true,
     }));
   }
 }

@@ -15,6 +15,10 @@ export interface VerifiedToken {
   readonly expiresAtMs: number;
   /** Rooms that may be joined. */
   readonly rooms: RoomGrants;
+  /** Rooms that may be sent to, by a connection with version 2. To join a room is not to be heard in it. */
+  readonly publish: RoomGrants;
+  /** Whether such a connection may send to users. */
+  readonly sendToUsers: boolean;
 }
 
 /** Patterns of room ids, where `*` stands for any run of characters. `any` grants every room. */

@@ -1,9 +1,11 @@
 import { codec, protos } from '@halley/cluster/grpc/protos';
 import type { Push } from '@halley/cluster/grpc/gen/halley/delivery/v1/Push';
+import type { Sender as SenderMessage } from '@halley/cluster/grpc/gen/halley/delivery/v1/Sender';
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import type { BusRecord } from '@halley/store/bus/bus';
 import { shardOf, streamOf } from '@halley/store/shard';
+import type { Sender } from '@halley/store/streams/streams';
 
 import type { PushMessage } from './target.js';
 
@@ -191,5 +193,11 @@ function common(push: PushMessage, context: RecordContext): Push {
     expire_at_ms: push.expireAtMs,
     traceparent: context.traceparent,
     caller: context.caller,
+    ...(push.sender && { sender: senderOf(push.sender) }),
+    ...(push.control && { control: true }),
   };
+}
+
+function senderOf({ mid, key, clientId, toMid }: Sender): SenderMessage {
+  return { mid, key, client_id: clientId, to_mid: toMid };
 }

@@ -2,7 +2,10 @@ import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, MessageId, RoomId, UserId } from '@halley/protocol/ids';
 import type { PushRequest__Output } from '@halley/cluster/grpc/gen/halley/push/v1/PushRequest';
 import type { Target__Output } from '@halley/cluster/grpc/gen/halley/push/v1/Target';
+import type { Sender } from '@halley/store/streams/streams';
 import { v7 as uuidv7 } from 'uuid';
+
+import type { Durability } from './durability.js';
 
 /** Whom a push is for. */
 export type Target =
@@ -21,6 +24,10 @@ export interface PushMessage {
   readonly durable: boolean;
   /** Unix milliseconds; 0 is never. */
   readonly expireAtMs: number;
+  /** The client that sent it; absent when the business did. */
+  readonly sender?: Sender;
+  /** A frame of version 2 of this operation that the cluster made, for connections with version 2 alone. */
+  readonly control?: boolean;
 }
 
 /** What a push may be at most. */

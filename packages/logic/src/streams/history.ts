@@ -12,8 +12,8 @@ export interface HistoryReaderDeps {
   readonly epoch: () => string;
 }
 
-/** Bounds are as in {@link HistoryQuery}. */
-export type HistoryAsk = Omit<HistoryQuery, 'maxBytes'>;
+/** Bounds are as in {@link HistoryQuery}; `maxBytes` is held to {@link HISTORY_PAGE_BYTES}. */
+export type HistoryAsk = HistoryQuery;
 
 export interface HistoryPage {
   readonly epoch: string;
@@ -49,15 +49,16 @@ export class HistoryReader {
   /** A page. Throws `store_unavailable`. */
   async read(ask: HistoryAsk): Promise<HistoryPage> {
     const epoch = this.deps.epoch();
+    const maxBytes = Math.min(ask.maxBytes ?? HISTORY_PAGE_BYTES, HISTORY_PAGE_BYTES);
     const hot = await this.#hot(epoch, ask);
     // Newest first, the hot part comes first; it may be enough.
     const enough = ask.direction === 'backward' && hot.entries.length > ask.maxEntries;
-    const archived = enough ? NOTHING : await this.#archived(epoch, ask, hot.trimmed);
+    const archived = enough ? NOTHING : await this.#archived(epoch, { ...ask, maxBytes }, hot.trimmed);
     const [first, second] =
       ask.direction === 'backward' ? [hot.entries, archived.entries] : [archived.entries, hot.entries];
     // Behind what the archive cut off nothing may follow.
     const cut = ask.direction === 'forward' && archived.more;
-    const page = fitting(cut ? first : [...first, ...second], bodyBytes, ask.maxEntries, HISTORY_PAGE_BYTES);
+    const page = fitting(cut ? first : [...first, ...second], bodyBytes, ask.maxEntries, maxBytes);
     return { epoch, entries: page.rows, more: page.more || archived.more || hot.more };
   }
 
@@ -66,8 +67,7 @@ export class HistoryReader {
     const { afterPosition = BEFORE_ALL, beforePosition = Infinity } = ask;
     const before = Math.min(beforePosition, trimmed + 1);
     if (before <= afterPosition + 1) return NOTHING;
-    const query = { ...ask, beforePosition: before, maxBytes: HISTORY_PAGE_BYTES };
-    return this.deps.archive.history(epoch, query);
+    return this.deps.archive.history(epoch, { ...ask, beforePosition: before });
   }
 
   async #hot(epoch: string, ask: HistoryAsk): Promise<HotPart> {
