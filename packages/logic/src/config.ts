@@ -100,6 +100,15 @@ const pushConfig = z.object({
     description: 'Pushes of one PushStream that may be unanswered; the stream is not read beyond.',
     range: '64–4,096',
   }),
+  durableRooms: z.array(z.string().min(1)).max(1_000).default([]).meta({
+    description:
+      'Patterns of rooms whose messages are kept, as `chat://*`: whoever is slow reads them later, and they have a history. `*` is any run of characters. The same for every logic.',
+    range: '0–100 patterns',
+  }),
+  durableAll: z.boolean().default(false).meta({
+    description:
+      'Pushes to everyone may be of class durable: they are kept in one stream, which every connection follows. The same for every logic.',
+  }),
 });
 
 const nodesConfig = z.object({

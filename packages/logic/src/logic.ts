@@ -30,6 +30,7 @@ import { ClientNodes } from './nodes/nodes.js';
 import { Regions } from './nodes/regions.js';
 import { PushAcceptor } from './push/accept.js';
 import { Admission } from './push/admission.js';
+import { Durability } from './push/durability.js';
 import { CometClients } from './session/comet-clients.js';
 import { Connector } from './session/connect.js';
 import { GoimSessions } from './session/goim-session.js';
@@ -38,6 +39,7 @@ import { Online } from './session/online.js';
 import { Cursors } from './streams/cursor.js';
 import { HistoryReader } from './streams/history.js';
 import { StreamReader } from './streams/read.js';
+import { RoomStreams } from './streams/rooms.js';
 import { UpstreamWriter } from './upstream/receive.js';
 
 /** What a logic works with, started. */
@@ -127,7 +129,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
   });
   const tiers = { auth: sharedToken(config.cluster.token) };
   const business = { auth: apiKeyCheck(keys, metrics) };
-  const limits = config.push;
+  const limits = { ...config.push, durability: new Durability(config.push) };
   const sessions = new GoimSessions({ routes, comets });
   grpc.addService(
     protos.goim.logic.Logic.service,
@@ -146,6 +148,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
         upstream,
         cursors,
         reader,
+        rooms: new RoomStreams({ ...store, routes, cursors, durability: limits.durability }),
       }),
     },
     tiers,

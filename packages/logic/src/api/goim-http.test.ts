@@ -62,9 +62,12 @@ describe('a push', () => {
 
   test('to a room goes to type://room, and to everyone with a speed', async () => {
     expect(await post('/goim/push/room?operation=1000&type=live&room=1000')).toMatchObject(OK);
+    expect(await post('/goim/push/room?operation=1000&type=chat&room=1')).toMatchObject(OK);
     expect(await post('/goim/push/all?operation=1000&speed=5')).toMatchObject(OK);
     expect(http.bus.pushes()).toEqual([
       expect.objectContaining({ rooms: ['live://1000'], class: 'CLASS_EPHEMERAL' }),
+      // As push.durableRooms says.
+      expect.objectContaining({ rooms: ['chat://1'], class: 'CLASS_DURABLE' }),
       expect.objectContaining({ everyone: true, speed: 5 }),
     ]);
   });

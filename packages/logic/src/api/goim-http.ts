@@ -15,7 +15,7 @@ import type { LogicMetrics } from '../metrics.js';
 import { instancesJson } from '../nodes/instances.js';
 import type { ClientNodes } from '../nodes/nodes.js';
 import type { PushAcceptor } from '../push/accept.js';
-import { isDurableByDefault, type PushLimits, type Target } from '../push/target.js';
+import type { PushLimits, Target } from '../push/target.js';
 import { connectionTotals, type Online } from '../session/online.js';
 import { readBody } from './http-body.js';
 import { drainHttp } from './http-drain.js';
@@ -216,7 +216,7 @@ export class GoimHttp implements Service {
       target,
       operation,
       body: Buffer.isBuffer(body) ? body : Buffer.alloc(0),
-      durable: isDurableByDefault(target),
+      durable: this.deps.limits.durability.isDefault(target),
       expireAtMs: 0,
     };
     await this.deps.acceptor.accept(push, {

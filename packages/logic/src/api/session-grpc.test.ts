@@ -182,6 +182,42 @@ describe('SessionService', () => {
     expect((await renew({ r: 3 })).cluster).toEqual({ room_counts: { r: 7 } });
   });
 
+  test('EnterRoom tells which rooms are durable, and OpenRooms where a connection begins in them', async () => {
+    await start('--push.durableRooms', 'chat://*,vip', '--push.durableAll', 'true');
+    const { sessions, stores } = logic;
+    const { epoch } = bus;
+    const enter = (room_id: string) => call(sessions.EnterRoom.bind(sessions), { comet, room_id });
+    expect([await enter('chat://1'), await enter('vip'), await enter('live://1')]).toEqual([
+      { durable: true },
+      { durable: true },
+      { durable: false },
+    ]);
+    for (const room of ['chat://1', 'vip'])
+      await stores.streams.restore(shardOf(`r/${room}`, bus.partitions()), epoch, 70);
+    const { rooms } = await call(sessions.OpenRooms.bind(sessions), {
+      comet,
+      rooms: [
+        { room_id: 'chat://1' },
+        { room_id: 'vip', start: 'START_NEWEST' },
+        { room_id: 'live://1' },
+        { room_id: 'vip', cursor: { stream: 'r/vip', epoch: 'old', position: 7 } },
+        { room_id: 'vip', start: 'START_OLDEST' },
+      ],
+    });
+    expect(rooms).toMatchObject([
+      { cursor: { stream: 'r/chat://1', epoch, position: '70' }, at_end: true },
+      { cursor: { stream: 'r/vip', epoch, position: '70' }, at_end: true },
+      { cursor: null },
+      { cursor: { stream: 'r/vip', epoch: 'old', position: '7' }, at_end: false },
+      { cursor: { stream: 'r/vip', epoch, position: '-1' }, at_end: false },
+    ]);
+    await expect(
+      call(sessions.OpenRooms.bind(sessions), { comet, rooms: [{ room_id: '' }] }),
+    ).rejects.toMatchObject({ message: 'rooms[0].room_id: is empty' });
+    await stores.streams.restore(shardOf('all', bus.partitions()), epoch, 80);
+    expect(await connect('{}')).toMatchObject({ everyone: { stream: 'all', epoch } });
+  });
+
   test('Renew tells the lease that the routes have', async () => {
     await start('--routes.leaseMs', '45000');
     const reply = await call(logic.sessions.Renew.bind(logic.sessions), { comet });

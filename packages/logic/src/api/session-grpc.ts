@@ -13,6 +13,7 @@ import type { Online } from '../session/online.js';
 import { cursorOf, renew } from '../session/renew.js';
 import type { Cursors, StreamStart } from '../streams/cursor.js';
 import type { StreamPage, StreamRead, StreamReader } from '../streams/read.js';
+import type { RoomStreams } from '../streams/rooms.js';
 import type { UpstreamWriter } from '../upstream/receive.js';
 
 export interface SessionGrpcDeps {
@@ -22,6 +23,7 @@ export interface SessionGrpcDeps {
   readonly upstream: UpstreamWriter;
   readonly cursors: Cursors;
   readonly reader: StreamReader;
+  readonly rooms: RoomStreams;
   readonly heartbeatMs: number;
   readonly heartbeatMax: number;
   /** How long a route outlives its last renewal. */
@@ -33,9 +35,11 @@ const MAX_READS = 256;
 
 /** halley.delivery.v1.SessionService: what comet calls for its connections. */
 export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
-  const { connector, routes, online, upstream, cursors, reader, routeLeaseMs } = deps;
+  const { connector, routes, online, upstream, cursors, reader, rooms, routeLeaseMs } = deps;
   return {
     Connect: unary(async ({ comet, counter, token, without_cursor: withoutCursor }, call) => {
+      // First, so that no route is left when it fails.
+      const everyone = await rooms.everyone();
       const connected = await connector.connect({
         token,
         at: readComet(comet),
@@ -43,7 +47,7 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
         withoutCursor,
         abandoned: () => call.cancelled || remainingMs(call) === 0,
       });
-      const { rooms, ...verified } = connected.token;
+      const { rooms: grants, ...verified } = connected.token;
       return {
         mid: verified.mid,
         key: connected.key,
@@ -53,9 +57,10 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
         platform: verified.platform,
         heartbeat_ms: deps.heartbeatMs * deps.heartbeatMax,
         token_expires_at_ms: verified.expiresAtMs,
-        room_grants: [...rooms.patterns],
-        any_room: rooms.any,
-        ...streamOf(connected.start),
+        room_grants: [...grants.patterns],
+        any_room: grants.any,
+        ...startOf(connected.start),
+        ...everyone,
       };
     }),
     Disconnect: unary(async ({ comet, mid, key, owner, cursor }) => {
@@ -65,15 +70,15 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
       const [has] = await Promise.all([routes.release(route), saved]);
       return { has };
     }),
-    EnterRoom: unary(async ({ comet, room_id }) => {
-      await routes.enterRoom(readRoom(room_id), readComet(comet));
-      return {};
-    }),
+    EnterRoom: unary(async ({ comet, room_id }) => ({
+      durable: await rooms.enter(readRoom(room_id), readComet(comet)),
+    })),
     VerifyToken: unary(async () => {
       throw new HalleyError('unsupported_operation');
     }),
-    OpenRooms: unary(async () => {
-      throw new HalleyError('unsupported_operation');
+    OpenRooms: unary(async ({ comet, rooms: starts }) => {
+      readComet(comet);
+      return rooms.open(starts);
     }),
     Ask: unary(async () => {
       throw new HalleyError('unsupported_operation');
@@ -94,7 +99,7 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
   };
 }
 
-function streamOf(start: StreamStart | undefined) {
+function startOf(start: StreamStart | undefined) {
   if (!start) return {};
   const { kept, atEnd, ...stream } = start;
   return { stream, keeps_cursor: kept, at_end: atEnd };

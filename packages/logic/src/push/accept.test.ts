@@ -12,12 +12,14 @@ import { logicMetrics } from '../metrics.js';
 import { FakeBus } from '../testing/fake-bus.js';
 import { PushAcceptor, type PushOrigin } from './accept.js';
 import { Admission } from './admission.js';
+import { Durability } from './durability.js';
 import { joinErrors, resultOf } from './outcome.js';
 import { readPush } from './target.js';
 
 const NOW = 1_900_000_000_000;
 const MAX_RECORD_BYTES = 1_048_576;
-const limits = { maxBodyBytes: 100, maxTargets: 10 };
+const durability = new Durability({ durableRooms: ['chat://*'], durableAll: true });
+const limits = { maxBodyBytes: 100, maxTargets: 10, durability };
 const request = (fields: Partial<PushRequest__Output>): PushRequest__Output => ({
   target: null,
   operation: 1000,
@@ -92,6 +94,14 @@ describe('validation names the field', () => {
     ['expire_at_ms: must not be negative', { target: room('a'), expire_at_ms: '-1' }],
     ['expire_at_ms: has passed', { target: room('a'), expire_at_ms: String(NOW) }],
     ['class: 7 is no delivery class', { target: room('a'), class: 7 as never }],
+    [
+      'class: durable, and the room a is none of push.durableRooms',
+      { target: room('a'), class: 'DELIVERY_CLASS_DURABLE' },
+    ],
+    [
+      'class: durable for everyone goes without speed',
+      { target: everyone(5), class: 'DELIVERY_CLASS_DURABLE' },
+    ],
   ])('%s', (message, fields) => {
     expect(() => read(fields)).toThrow(message);
     expect(() => readPush(request(fields), limits, NOW, 'requests[2].')).toThrow(`requests[2].${message}`);
@@ -116,15 +126,14 @@ describe('a valid push', () => {
     expect(read({ target: room('a'), id: 'mine' }).id).toBe('mine');
   });
 
-  test('is durable by default for users and keys only', () => {
-    expect([users('1'), keys('a'), room('a'), everyone()].map((target) => read({ target }).durable)).toEqual([
-      true,
-      true,
-      false,
-      false,
-    ]);
-    expect(read({ target: room('a'), class: 'DELIVERY_CLASS_DURABLE' }).durable).toBe(true);
-    expect(read({ target: users('1'), class: 'DELIVERY_CLASS_EPHEMERAL' }).durable).toBe(false);
+  test('is durable by default for users, keys and durable rooms; where it can be, on demand', () => {
+    const targets = [users('1'), keys('a'), room('chat://1'), room('a'), everyone()];
+    expect(targets.map((target) => read({ target }).durable)).toEqual([true, true, true, false, false]);
+    const durable = (target: PushRequest__Output['target']) =>
+      read({ target, class: 'DELIVERY_CLASS_DURABLE' }).durable;
+    expect([users('1'), room('chat://1'), everyone()].map(durable)).toEqual([true, true, true]);
+    for (const target of targets)
+      expect(read({ target, class: 'DELIVERY_CLASS_EPHEMERAL' }).durable).toBe(false);
   });
 
   test('names each target once', () => {

@@ -35,6 +35,8 @@ export interface PushLimits {
   readonly maxBodyBytes: number;
   /** Users or keys of one push. */
   readonly maxTargets: number;
+  /** What can be kept, and what is by default. */
+  readonly durability: Durability;
 }
 
 /** Characters of a message id. */
@@ -76,14 +78,9 @@ export function readPush(
     target,
     operation: request.operation,
     body: request.body,
-    durable: isDurable(request.class, target, `${prefix}class`),
+    durable: isDurable(request.class, target, limits.durability, `${prefix}class`),
     expireAtMs,
   };
-}
-
-/** goim's default: what goes to users and keys is durable. */
-export function isDurableByDefault(target: Target): boolean {
-  return target.kind === 'users' || target.kind === 'keys';
 }
 
 /** Whether a key or a user id list is as it must be; also used for presence and disconnect. Throws `invalid_argument`. */
@@ -140,12 +137,20 @@ function readTarget(target: Target__Output | null, limits: PushLimits, path: str
   }
 }
 
-function isDurable(value: PushRequest__Output['class'], target: Target, path: string): boolean {
+function isDurable(
+  value: PushRequest__Output['class'],
+  target: Target,
+  durability: Durability,
+  path: string,
+): boolean {
   switch (value) {
     case 'DELIVERY_CLASS_UNSPECIFIED':
-      return isDurableByDefault(target);
-    case 'DELIVERY_CLASS_DURABLE':
+      return durability.isDefault(target);
+    case 'DELIVERY_CLASS_DURABLE': {
+      const refusal = durability.refusal(target);
+      if (refusal !== undefined) throw invalid(path, refusal);
       return true;
+    }
     case 'DELIVERY_CLASS_EPHEMERAL':
       return false;
     default:

@@ -24,9 +24,10 @@ const session = (fields: Partial<SessionRoute__Output> = {}): SessionRoute__Outp
   ...fields,
 });
 const cursor = (position: number, stream = 'u/1') => ({ stream, epoch: EPOCH, position: String(position) });
-const call = (...sessions: SessionRoute__Output[]) =>
+const call = (...sessions: SessionRoute__Output[]) => renewing(sessions);
+const renewing = (sessions: SessionRoute__Output[], streams: string[] = []) =>
   renew(
-    { comet, sessions, rooms: [], online: null },
+    { comet, sessions, rooms: [], online: null, streams },
     { routes, cursors, online: new Online({ routes, clock: systemClock }), routeLeaseMs: 60_000 },
   );
 const saved = async () => (await stores.streams.cursors('u/1')).get('phone' as ConnectionKey);
@@ -51,6 +52,13 @@ test('newest positions are told to the sessions that want them, in their order',
   );
   expect(newest).toEqual([12, -1, 3, 3]);
   expect((await call(session())).newest).toEqual([]);
+});
+
+test('newest positions of rooms are told too, in their order', async () => {
+  await stores.append('u/1', [3], 9);
+  await stores.append('r/chat://1', [10, 12], 20);
+  const reply = await renewing([session({ wants_newest: true })], ['all', 'r/chat://1', 'u/1']);
+  expect(reply).toMatchObject({ newest: [3], streams_newest: [-1, 12, 3] });
 });
 
 test('newest positions are looked up once the routes are written: what comes later finds the route', async () => {

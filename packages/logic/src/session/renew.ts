@@ -39,6 +39,7 @@ export async function renew(
   const at = readComet(request.comet);
   if (request.sessions.length > MAX_SLICE) throw invalid('sessions', `more than ${MAX_SLICE}`);
   if (request.rooms.length > MAX_SLICE) throw invalid('rooms', `more than ${MAX_SLICE}`);
+  if (request.streams.length > MAX_SLICE) throw invalid('streams', `more than ${MAX_SLICE}`);
   const counts = request.online?.room_counts;
   const { sessions } = request;
   const [{ generation, superseded }] = await Promise.all([
@@ -55,8 +56,8 @@ export async function renew(
     counts ? online.put(at.node, counts) : undefined,
   ]);
   // Behind the routes: what is appended from now on finds them, and what was appended before is told here.
-  const newest = await newestOf(sessions, cursors);
-  const reply = { generation, superseded: [...superseded], route_lease_ms: routeLeaseMs, newest };
+  const newest = await newestOf(sessions, request.streams, cursors);
+  const reply = { generation, superseded: [...superseded], route_lease_ms: routeLeaseMs, ...newest };
   if (!counts) return reply;
   const totals = await online.totals();
   const cluster = Object.keys(counts).map((room) => [room, totals.get(room as RoomId) ?? 0] as const);
@@ -73,13 +74,18 @@ export function cursorOf({ stream, epoch, position }: StreamCursor__Output): Str
   return { stream, epoch, position: Number(position) };
 }
 
-/** One for each session that wants it, in their order. */
+/** One for each session that wants it, and one for each stream, in their order. */
 async function newestOf(
   sessions: readonly SessionRoute__Output[],
+  streams: readonly string[],
   cursors: Pick<Cursors, 'newest'>,
-): Promise<Position[]> {
-  const users = sessions.filter(({ wants_newest }) => wants_newest).map(({ mid }) => mid as UserId);
-  if (users.length === 0) return [];
-  const positions = await cursors.newest([...new Set(users)]);
-  return users.map((mid) => positions.get(streamOf.user(mid)) ?? BEFORE_ALL);
+): Promise<{ newest: Position[]; streams_newest: Position[] }> {
+  const users = sessions
+    .filter(({ wants_newest }) => wants_newest)
+    .map(({ mid }) => streamOf.user(mid as UserId));
+  const all = new Set([...users, ...streams]);
+  if (all.size === 0) return { newest: [], streams_newest: [] };
+  const positions = await cursors.newest([...all]);
+  const of = (stream: string): Position => positions.get(stream) ?? BEFORE_ALL;
+  return { newest: users.map(of), streams_newest: streams.map(of) };
 }

@@ -118,8 +118,8 @@ describe('a cursor', () => {
   });
 });
 
-test('the newest positions of users are told, and of unknown ones nothing', async () => {
+test('the newest positions of streams are told, and of unknown ones nothing', async () => {
   await stores.append(stream, [0, 4], 9);
-  const newest = await cursors.newest(['1', '2'] as UserId[]);
+  const newest = await cursors.newest(['u/1', 'u/2']);
   expect([...newest]).toEqual([[stream, 4]]);
 });

@@ -44,7 +44,7 @@ export class Cursors {
   async open({ mid, key, owner, keyGiven }: Device): Promise<StreamStart> {
     const stream = streamOf.user(mid);
     const known = keyGiven ? (await this.deps.streams.cursors(stream)).get(key) : undefined;
-    const cursor = known ?? (await this.#end(stream));
+    const cursor = known ?? (await this.end(stream));
     // From here on the cursor is this owner's: what the connection before still saves changes nothing.
     if (keyGiven) await this.save([{ ...cursor, stream, key, owner }]);
     return { ...cursor, stream, kept: keyGiven, atEnd: known === undefined };
@@ -56,13 +56,16 @@ export class Cursors {
     await this.deps.streams.saveCursors(cursors.map((cursor) => ({ ...cursor, ttlMs: CURSOR_TTL_MS })));
   }
 
-  /** Newest positions of users' streams, as {@link Streams.newest} has them. Throws `store_unavailable`. */
-  newest(users: readonly UserId[]): Promise<ReadonlyMap<string, Position>> {
-    return this.deps.streams.newest(users.map(streamOf.user));
+  /** Newest positions, as {@link Streams.newest} has them. Throws `store_unavailable`. */
+  newest(streams: readonly string[]): Promise<ReadonlyMap<string, Position>> {
+    return this.deps.streams.newest(streams);
   }
 
-  /** Everything up to here was appended before; in a shard that was lost, what is above the watermark comes again. */
-  async #end(stream: string): Promise<Cursor> {
+  /**
+   * The end of a stream: everything up to here was appended before; in a shard that was lost, what is above the watermark
+   * comes again. Throws `store_unavailable`.
+   */
+  async end(stream: string): Promise<Cursor> {
     const epoch = this.deps.epoch();
     const shard = shardOf(stream, this.deps.shards);
     const state = await this.deps.streams.state(shard, epoch);

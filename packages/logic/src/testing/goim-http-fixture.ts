@@ -11,6 +11,7 @@ import { ClientNodes } from '../nodes/nodes.js';
 import { Regions } from '../nodes/regions.js';
 import { PushAcceptor } from '../push/accept.js';
 import { Admission } from '../push/admission.js';
+import { Durability } from '../push/durability.js';
 import { Online } from '../session/online.js';
 import { FakeBus } from './fake-bus.js';
 import { cometRecord } from './logic-fixture.js';
@@ -57,7 +58,11 @@ export class GoimHttpFixture {
       host: '127.0.0.1',
       port: 0,
       trustedProxies: [],
-      limits: { maxBodyBytes: MEBIBYTE, maxTargets: 1_000 },
+      limits: {
+        maxBodyBytes: MEBIBYTE,
+        maxTargets: 1_000,
+        durability: new Durability({ durableRooms: ['chat://*'], durableAll: false }),
+      },
       acceptor: new PushAcceptor({
         ...deps,
         streams: { full: () => false },
