@@ -60,8 +60,8 @@ describe('what the streams are given', () => {
         traceparent: 't',
         caller: 'c',
         targets: [
-          { mid: one, stream: `u/${one}`, keys: [] },
-          { mid: two, stream: `u/${two}`, keys: ['k'] },
+          { to: { kind: 'user', mid: one }, stream: `u/${one}`, keys: [] },
+          { to: { kind: 'user', mid: two }, stream: `u/${two}`, keys: ['k'] },
         ],
       },
     ]);
@@ -72,8 +72,14 @@ describe('what the streams are given', () => {
       durablePushesOf(chunkOf({ id: 'i', users: [one], ...fields }))[0]!.digest;
     const first = digest({ accepted_at_ms: 1, expire_at_ms: 10, traceparent: 'a' });
     expect(digest({ accepted_at_ms: 2, expire_at_ms: 20, traceparent: 'b' })).toBe(first);
-    const others = [{ body: Buffer.from('x') }, { operation: 2 }, { users: [two] }].map(digest);
-    expect(new Set([first, ...others]).size).toBe(4);
+    const others = [
+      { body: Buffer.from('x') },
+      { operation: 2 },
+      { users: [two] },
+      { rooms: ['a'] },
+      { everyone: true },
+    ].map(digest);
+    expect(new Set([first, ...others]).size).toBe(6);
     expect(digest({ id: '' })).toBe('');
   });
 });
@@ -95,24 +101,42 @@ describe('what became of durable pushes', () => {
         {
           kind: 'entry',
           hints: [
-            { mid: one, stream: `u/${one}`, keys: [], prev: -1 },
-            { mid: two, stream: `u/${two}`, keys: [], prev: -5 },
+            { to: { kind: 'user', mid: one }, stream: `u/${one}`, keys: [], prev: -1 },
+            { to: { kind: 'user', mid: two }, stream: `u/${two}`, keys: [], prev: -5 },
           ],
         },
       ],
-      [2, { kind: 'entry', hints: [{ mid: one, stream: `u/${one}`, keys: ['k'], prev: 0 }] }],
+      [
+        2,
+        {
+          kind: 'entry',
+          hints: [{ to: { kind: 'user', mid: one }, stream: `u/${one}`, keys: ['k'], prev: 0 }],
+        },
+      ],
     ]);
   });
 
-  test('of what was taken in before, the last of each stream says that there are news, to all devices', () => {
+  test('of what was taken in before, the last of each stream says that it is to be read, to all devices', () => {
     const only = { keys: ['k'], key_owners: [one] };
     const entries = [{ stream: `u/${one}`, position: 3, prev: 2 }];
     const fates = fatesOf(chunkOf(both, both, only, only), answer({ entries }));
     expect([...fates]).toEqual([
-      [3, { kind: 'entry', hints: [{ mid: one, stream: `u/${one}`, keys: ['k'], prev: 2 }] }],
+      [
+        3,
+        {
+          kind: 'entry',
+          hints: [{ to: { kind: 'user', mid: one }, stream: `u/${one}`, keys: ['k'], prev: 2 }],
+        },
+      ],
       [0, { kind: 'known', hints: [] }],
-      [1, { kind: 'known', hints: [{ mid: two, stream: `u/${two}`, keys: [], prev: 0 }] }],
-      [2, { kind: 'known', hints: [{ mid: one, stream: `u/${one}`, keys: [], prev: 1 }] }],
+      [
+        1,
+        { kind: 'known', hints: [{ to: { kind: 'user', mid: two }, stream: `u/${two}`, keys: [], prev: 1 }] },
+      ],
+      [
+        2,
+        { kind: 'known', hints: [{ to: { kind: 'user', mid: one }, stream: `u/${one}`, keys: [], prev: 2 }] },
+      ],
     ]);
   });
 

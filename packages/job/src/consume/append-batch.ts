@@ -60,8 +60,9 @@ function knownFates(known: readonly PlacedPush[]): Map<Position, Fate> {
   return new Map(
     known.map(({ position, targets }) => {
       const named = targets.filter(({ stream }) => last.get(stream) === position);
-      // What stands before it is not known here; that nothing stands between two neighbouring positions is.
-      const hints = named.map(({ mid, stream }) => ({ mid, stream, keys: [], prev: position - 1 }));
+      // Neither what stands before it is known here, nor whether it stands there itself, for all devices or for some. So it
+      // is never sent as it is, even if its body goes along for others: the stream is read.
+      const hints = named.map(({ to, stream }) => ({ to, stream, keys: [], prev: position }));
       return [position, { kind: 'known', hints }];
     }),
   );

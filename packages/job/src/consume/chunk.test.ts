@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { UserId } from '@halley/protocol/ids';
+import type { RoomId, UserId } from '@halley/protocol/ids';
 import type { ReadRecord } from '@halley/store/bus/bus';
 import { shardOf, streamOf } from '@halley/store/shard';
 
@@ -19,6 +19,10 @@ const usersOf = (partition: number, count: number): UserId[] => {
 const shard = { partition: 1, shards: SHARDS };
 const [one, two] = usersOf(1, 2) as [UserId, UserId];
 const [elsewhere] = usersOf(2, 1) as [UserId];
+const rooms = Array.from({ length: 50 }, (_, index) => `chat://${index}` as RoomId);
+const roomIn = (partition: number): RoomId =>
+  rooms.find((room) => shardOf(streamOf.room(room), SHARDS) === partition)!;
+const [here, there] = [roomIn(1), roomIn(2)];
 
 const record = (offset: number, pushes: object[], timestampMs = 77): ReadRecord => ({
   offset,
@@ -39,8 +43,8 @@ describe('what of a push is kept', () => {
       rooms: ['live://1'],
     });
     expect(targets).toEqual([
-      { mid: one, stream: `u/${one}`, keys: [] },
-      { mid: two, stream: `u/${two}`, keys: ['b', 'c'] },
+      { to: { kind: 'user', mid: one }, stream: `u/${one}`, keys: [] },
+      { to: { kind: 'user', mid: two }, stream: `u/${two}`, keys: ['b', 'c'] },
     ]);
     expect(live).toEqual({ users: [], keys: [], rooms: ['live://1'], everyone: false });
   });
@@ -60,11 +64,21 @@ describe('what of a push is kept', () => {
       targets: [],
       live: { users: [one] },
     });
-    expect(placed({ rooms: ['live://1'], class: 'CLASS_DURABLE' })).toMatchObject({
-      targets: [],
-      live: { rooms: ['live://1'] },
+    for (const shared of [{ rooms: [here] }, { everyone: true }])
+      for (const unsaid of [{ class: 'CLASS_EPHEMERAL' }, {}])
+        expect(placed({ ...shared, ...unsaid })).toMatchObject({ targets: [], live: shared });
+  });
+
+  test('what is durable for a room, or for everyone, is kept in the stream of theirs', () => {
+    const { targets, live } = placed({ rooms: [here, there, here], class: 'CLASS_DURABLE' });
+    expect(targets).toEqual([{ to: { kind: 'room', room: here }, stream: `r/${here}`, keys: [] }]);
+    expect(live).toEqual({ users: [], keys: [], rooms: [there], everyone: false });
+    const everyone = { everyone: true, class: 'CLASS_DURABLE' };
+    const ofAll = { partition: shardOf('all', SHARDS), shards: SHARDS };
+    expect(nextChunk([record(3, [everyone])], ofAll)[0]!.pushes[0]).toMatchObject({
+      targets: [{ to: { kind: 'everyone' }, stream: 'all', keys: [] }],
+      live: { everyone: false },
     });
-    expect(placed({ everyone: true })).toMatchObject({ targets: [], live: { everyone: true } });
   });
 
   test('a push stands at its place in its record, and was accepted when the bus took it if nobody says', () => {

@@ -1,14 +1,14 @@
-import type { ConnectionKey, UserId } from '@halley/protocol/ids';
+import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { ReadRecord } from '@halley/store/bus/bus';
 import { shardOf, streamOf } from '@halley/store/shard';
 import type { AppendTarget, Position } from '@halley/store/streams/streams';
 
-import type { PushTargets } from '../deliver/router.js';
+import type { Followers, PushTargets } from '../deliver/router.js';
 import { BadRecord, decodePushes, MAX_PUSHES_PER_RECORD, positionOf, type Push } from './push-record.js';
 
-/** A user's stream that a push is an entry of. */
-export interface UserTarget extends AppendTarget {
-  readonly mid: UserId;
+/** A stream that a push is an entry of, and who follows it. */
+export interface StreamTarget extends AppendTarget {
+  readonly to: Followers;
 }
 
 /** A push, where it stands, and what of it is kept. */
@@ -18,8 +18,8 @@ export interface PlacedPush {
   /** Unix milliseconds. */
   readonly acceptedAtMs: number;
   /** The streams that it is an entry of, each once. */
-  readonly targets: readonly UserTarget[];
-  /** Who is sent it as it is, without a stream: rooms, everyone, and connections without a known user. */
+  readonly targets: readonly StreamTarget[];
+  /** Who is sent it as it is, without a stream: what is not kept, and connections without a known user. */
   readonly live: PushTargets;
 }
 
@@ -41,7 +41,7 @@ const MAX_PUSHES = 2_048;
 const MAX_TARGETS = 4_096;
 const MAX_BYTES = 4 * 1_048_576;
 
-const NONE: readonly UserTarget[] = [];
+const NONE: readonly StreamTarget[] = [];
 const NOBODY = '0';
 
 /**
@@ -86,37 +86,61 @@ function place(push: Push, read: ReadRecord, index: number, shard: Shard): Place
     position: positionOf(read.offset, index),
     acceptedAtMs: Number(push.accepted_at_ms) || read.timestampMs,
   };
-  if (!isDurable(push)) return { ...placed, targets: NONE, live: push };
-  const users: UserId[] = [];
-  const keys: ConnectionKey[] = [];
-  const targets = new Map<UserId, ConnectionKey[]>();
+  if (push.class === 'CLASS_EPHEMERAL') return { ...placed, targets: NONE, live: push };
+  const targets: StreamTarget[] = [];
+  const live: Live = { users: [], keys: [], rooms: [], everyone: false };
+  placeUsers(push, shard, targets, live);
+  placeShared(push, shard, targets, live);
+  return { ...placed, targets, live };
+}
+
+interface Live {
+  readonly users: UserId[];
+  readonly keys: ConnectionKey[];
+  readonly rooms: RoomId[];
+  everyone: boolean;
+}
+
+/** What is for users and keys is kept, unless it was pushed to be dropped. */
+function placeUsers(push: Push, shard: Shard, targets: StreamTarget[], { users, keys }: Live): void {
+  const named = new Map<UserId, ConnectionKey[]>();
   for (const mid of push.users) {
-    if (hasStream(mid, shard)) targets.set(mid, []);
+    if (hasStream(mid, shard)) named.set(mid, []);
     else users.push(mid);
   }
   for (const [at, key] of push.keys.entries()) {
     const mid = push.key_owners[at] ?? (NOBODY as UserId);
-    const named = targets.get(mid);
+    const only = named.get(mid);
     // No keys are all devices of the user.
-    if (named) {
-      if (named.length > 0 && !named.includes(key)) named.push(key);
-    } else if (hasStream(mid, shard)) targets.set(mid, [key]);
+    if (only) {
+      if (only.length > 0 && !only.includes(key)) only.push(key);
+    } else if (hasStream(mid, shard)) named.set(mid, [key]);
     else keys.push(key);
   }
-  return {
-    ...placed,
-    targets: [...targets].map(([mid, only]) => ({ mid, stream: streamOf.user(mid), keys: only })),
-    live: { users, keys, rooms: push.rooms, everyone: push.everyone },
-  };
+  for (const [mid, only] of named)
+    targets.push({ to: { kind: 'user', mid }, stream: streamOf.user(mid), keys: only });
 }
 
-/** What is for users and keys is kept, unless it was pushed to be dropped. */
-function isDurable(push: Push): boolean {
-  if (push.class === 'CLASS_EPHEMERAL') return false;
-  return push.users.length + push.keys.length > 0;
+/** What is for rooms and everyone is kept only where logic said so. */
+function placeShared(push: Push, shard: Shard, targets: StreamTarget[], live: Live): void {
+  const durable = push.class === 'CLASS_DURABLE';
+  for (const room of new Set(push.rooms)) {
+    const stream = streamOf.room(room);
+    if (durable && isHere(stream, shard)) targets.push({ to: { kind: 'room', room }, stream, keys: [] });
+    else live.rooms.push(room);
+  }
+  if (!push.everyone) return;
+  const stream = streamOf.everyone;
+  if (durable && isHere(stream, shard)) targets.push({ to: { kind: 'everyone' }, stream, keys: [] });
+  else live.everyone = true;
 }
 
-/** Anonymous connections have no stream; and a stream is read in its own partition only. */
-function hasStream(mid: UserId, { partition, shards }: Shard): boolean {
-  return mid !== NOBODY && shardOf(streamOf.user(mid), shards) === partition;
+/** Anonymous connections have no stream. */
+function hasStream(mid: UserId, shard: Shard): boolean {
+  return mid !== NOBODY && isHere(streamOf.user(mid), shard);
+}
+
+/** A stream is read in its own partition only. */
+function isHere(stream: string, { partition, shards }: Shard): boolean {
+  return shardOf(stream, shards) === partition;
 }

@@ -121,11 +121,11 @@ export class Dispatcher {
     };
     // A speed is the cluster's: the comets share it.
     const speed = push.speed > 0 ? Math.max(1, Math.floor(push.speed / route.to.length)) : 0;
-    const large = push.body.byteLength > maxHintBodyBytes || fates.get(position)?.kind === 'known';
+    const left = push.body.byteLength > maxHintBodyBytes || fates.get(position)?.kind === 'known';
     for (const targets of route.to) {
       this.offsets.hold(record);
       const forStreamsOnly = isForStreamsOnly(targets);
-      const withoutBody = large && forStreamsOnly;
+      const withoutBody = left && forStreamsOnly;
       targets.comet.offer({
         lane: name,
         topic,

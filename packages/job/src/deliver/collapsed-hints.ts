@@ -109,8 +109,8 @@ export class CollapsedHints {
       message: {
         position,
         class: 'CLASS_DURABLE',
-        // Whoever does not have what stands before reads: nothing stands between two neighbouring positions.
-        streams: streams.map((stream) => ({ stream, prev: position - 1 })),
+        // What stands before is not known any more: it is read.
+        streams: streams.map((stream) => ({ stream, prev: position })),
         without_body: true,
       },
       streams,

@@ -148,7 +148,7 @@ describe('the queue to one comet', () => {
     expect(queue.take(10, 1_000, 0).at(-1)?.message).toEqual({
       position: 5,
       class: 'CLASS_DURABLE',
-      streams: [{ stream: 'u/1', prev: 4 }],
+      streams: [{ stream: 'u/1', prev: 5 }],
       without_body: true,
     });
   });

@@ -20,7 +20,7 @@ const push = (targets: Partial<PushTargets>, hints: readonly EntryHint[] = []): 
   hints,
 });
 const hint = (mid: string, keys: readonly string[] = []): EntryHint => ({
-  mid: user(mid),
+  to: { kind: 'user', mid: user(mid) },
   stream: `u/${mid}`,
   prev: 7,
   keys: keys.map(key),
@@ -94,6 +94,23 @@ describe('routing a push', () => {
       { comet: 'c2', keys: [], rooms: [], everyone: false, hints: [one] },
     ]);
     expect(missing).toEqual([ref('c9')]);
+  });
+
+  test("a room's stream is told to the comets of the room, everyone's to all", () => {
+    const ofRoom: EntryHint = {
+      to: { kind: 'room', room: room('live://1') },
+      stream: 'r/live://1',
+      prev: 7,
+      keys: [],
+    };
+    const ofAll: EntryHint = { to: { kind: 'everyone' }, stream: 'all', prev: 3, keys: [] };
+    const { to, missing } = routePush(push({}, [ofRoom, ofAll]), answer, comets);
+    expect(to).toEqual([
+      { comet: 'c2', keys: [], rooms: [], everyone: false, hints: [ofRoom, ofAll] },
+      { comet: 'c1', keys: [], rooms: [], everyone: false, hints: [ofAll] },
+    ]);
+    expect(missing).toEqual([ref('c9')]);
+    expect(queryFor([push({}, [ofRoom, ofAll])])).toEqual({ users: [], keys: [], rooms: ['live://1'] });
   });
 
   test('one query names each target of many pushes once; none is made for everyone alone', () => {

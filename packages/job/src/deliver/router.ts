@@ -10,11 +10,20 @@ export interface PushTargets {
   readonly everyone: boolean;
 }
 
-/** A user's stream that a push is an entry of; told to the comets that have connections of the user. */
+/** Who follows a stream: the comets of a user's connections, those with members in a room, or all. */
+export type Followers =
+  | { readonly kind: 'user'; readonly mid: UserId }
+  | { readonly kind: 'room'; readonly room: RoomId }
+  | { readonly kind: 'everyone' };
+
+/** A stream that a push is an entry of; told to the comets that follow it. */
 export interface EntryHint {
-  readonly mid: UserId;
+  readonly to: Followers;
   readonly stream: string;
-  /** No entry of the stream lies strictly between this and the push's position. */
+  /**
+   * No entry of the stream lies strictly between this and the push's position. The position itself where nothing is known:
+   * then the stream is read, whatever came along.
+   */
   readonly prev: Position;
   /** Only these devices; empty is all. */
   readonly keys: readonly ConnectionKey[];
@@ -54,7 +63,10 @@ export function queryFor(pushes: Iterable<RoutedTargets>): RouteQuery | undefine
   const rooms = new Set<RoomId>();
   for (const { live, hints } of pushes) {
     for (const mid of live.users) users.add(mid);
-    for (const { mid } of hints) users.add(mid);
+    for (const { to } of hints) {
+      if (to.kind === 'user') users.add(to.mid);
+      else if (to.kind === 'room') rooms.add(to.room);
+    }
     for (const key of live.keys) keys.add(key);
     for (const room of live.rooms) rooms.add(room);
   }
@@ -88,13 +100,18 @@ export function routePush<Comet>(
     else at(comet).keys.push(route.key);
   };
 
+  const tell = (comet: Comet, hint: EntryHint): void => {
+    const told = at(comet).hints;
+    if (told.at(-1) !== hint) told.push(hint);
+  };
   for (const hint of hints) {
-    // Also to comets that have only other devices of the user: they pass over it, and so know that nothing is missing.
-    for (const route of answer.users.get(hint.mid) ?? []) {
-      const comet = comets.find(route.at);
-      if (comet === undefined) missing.push(route.at);
-      else if (at(comet).hints.at(-1) !== hint) at(comet).hints.push(hint);
-    }
+    if (hint.to.kind === 'everyone') for (const comet of comets.everyone()) tell(comet, hint);
+    else
+      for (const ref of followersOf(hint.to, answer)) {
+        const comet = comets.find(ref);
+        if (comet === undefined) missing.push(ref);
+        else tell(comet, hint);
+      }
   }
   for (const mid of live.users) for (const route of answer.users.get(mid) ?? []) toRoute(route);
   for (const key of live.keys) {
@@ -110,4 +127,13 @@ export function routePush<Comet>(
   }
   if (live.everyone) for (const comet of comets.everyone()) at(comet).everyone = true;
   return { to: [...to.values()], missing };
+}
+
+/**
+ * Of a user also the comets that have only other devices than those named: they pass over it, and so know that nothing is
+ * missing.
+ */
+function followersOf(to: Exclude<Followers, { kind: 'everyone' }>, answer: RouteAnswer): readonly NodeRef[] {
+  if (to.kind === 'room') return answer.rooms.get(to.room) ?? [];
+  return (answer.users.get(to.mid) ?? []).map(({ at }) => at);
 }

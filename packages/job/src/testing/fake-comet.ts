@@ -56,7 +56,7 @@ export class FakeComet {
   incarnation = randomUUID();
   readonly #calls = new Set<Call>();
   readonly #highWater = new Map<string, number>();
-  /** The keys of each user's stream here. */
+  /** The keys of the devices here by the stream that they follow. */
   readonly #devices = new Map<string, Set<string>>();
   readonly #streams = new Map<string, FollowedStream>();
   #server: Server | undefined;
@@ -67,7 +67,7 @@ export class FakeComet {
     private readonly read: ReadStream,
   ) {}
 
-  /** A device of a user comes: what is written to the user's stream from now on is shown. */
+  /** A device comes that follows a stream: what is written to it from now on is shown. */
   connect(stream: string, key: string): void {
     this.#devices.set(stream, (this.#devices.get(stream) ?? new Set()).add(key));
   }

@@ -144,7 +144,12 @@ export class Rig {
 
   /** All that a user's stream ever got, oldest first. */
   async streamOf(mid: string): Promise<string[]> {
-    const { entries } = await this.readStream(streamOf.user(mid as UserId), -1);
+    return this.textsOf(streamOf.user(mid as UserId));
+  }
+
+  /** All that a stream ever got, oldest first. */
+  async textsOf(stream: string): Promise<string[]> {
+    const { entries } = await this.readStream(stream, -1);
     return entries.map(({ body }) => Buffer.from(body).toString());
   }
 
@@ -155,6 +160,12 @@ export class Rig {
 
   async enterRoom(room: string, comet: FakeComet): Promise<void> {
     await this.routes.enterRoom(room as RoomId, comet.ref);
+  }
+
+  /** As enterRoom, for a durable room of which `key` is a member there. */
+  async joinRoom(room: string, key: string, comet: FakeComet): Promise<void> {
+    await this.enterRoom(room, comet);
+    comet.connect(streamOf.room(room as RoomId), key);
   }
 
   /** Writes one push as logic does, in the partition of its first target. */
