@@ -79,7 +79,10 @@ describe(`halley check (seed ${SEED})`, () => {
   }, 120_000);
 
   test('leaves the cluster whole: a second one, with other services broken, passes too', async () => {
-    const { code, result } = await halleyCheck('--faults', 'redis-flush,drop-clients', '--duration', '15');
+    // A goim client that is away while Redis is emptied is not known any more when it comes back.
+    const { code, result } = await halleyCheck(
+      ...['--faults', 'redis-flush,drop-clients', '--duration', '15', '--restless', '0'],
+    );
     const { violations, troubles, examples } = result;
     expect({ violations, troubles, examples }).toEqual({ violations: ZEROS, troubles: [], examples: [] });
     expect(code).toBe(0);
@@ -143,6 +146,8 @@ async function checkThrough(tampering: () => Tampering): Promise<CheckOutcome> {
       perSecond: 150,
       users: 4,
       rooms: 0,
+      restlessPercent: 0,
+      maxBodyBytes: 400,
       seed: SEED,
       patienceMs: 2_500,
       signal: new AbortController().signal,

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 import type { DeviceSpec } from '../device/device.js';
+import { type Habit, RESTLESS } from '../device/habit.js';
 import type { TrafficStream } from '../push/traffic.js';
 import type { Random } from '../random.js';
 import type { CheckedStream } from './log.js';
@@ -8,6 +9,8 @@ import type { CheckedStream } from './log.js';
 export interface CrowdSize {
   readonly users: number;
   readonly rooms: number;
+  /** Devices of a hundred that do not just stay and read. */
+  readonly restlessPercent: number;
 }
 
 /** Who takes part in a check. */
@@ -26,7 +29,11 @@ const SECOND_DEVICE_EVERY = 4;
 const SHARE = { user: 70, room: 25, everyone: 5 };
 
 /** Draws users, their devices and their rooms. */
-export function drawCrowd({ users, rooms }: CrowdSize, random: Random, run = newRun()): Crowd {
+export function drawCrowd(
+  { users, rooms, restlessPercent }: CrowdSize,
+  random: Random,
+  run = newRun(),
+): Crowd {
   const roomOf = (index: number) => ({ type: 'check', room: `${run}-${index}` });
   const streams = [
     ...Array.from({ length: users }, (_, index) => ({
@@ -59,11 +66,21 @@ export function drawCrowd({ users, rooms }: CrowdSize, random: Random, run = new
         mid: midOf(run, user),
         key: `${run}-${user}-${transport}`,
         room: rooms > 0 ? `check://${roomOf(room).room}` : '',
+        habit: 'stays' as Habit,
         streams: [`user-${user}`, ...(rooms > 0 ? [`room-${room}`] : []), 'everyone'],
       };
     });
   }).flat();
-  return { run, operation: 1_000_000 + (Number.parseInt(run, 36) % 1_000_000_000), streams, devices };
+  const restless = random
+    .shuffled(devices.map(({ name }) => name))
+    .slice(0, Math.round((devices.length * restlessPercent) / 100));
+  const habits = new Map(restless.map((name, index) => [name, RESTLESS[index % RESTLESS.length]]));
+  return {
+    run,
+    operation: 1_000_000 + (Number.parseInt(run, 36) % 1_000_000_000),
+    streams,
+    devices: devices.map((device) => ({ ...device, habit: habits.get(device.name) ?? device.habit })),
+  };
 }
 
 /** Ten letters and digits. */

@@ -22,6 +22,8 @@ export interface JudgedDevice {
   readonly droppedWhileConnected: number;
   /** How long each durable push waited for it. */
   readonly waits: readonly Wait[];
+  /** From the call, or when the device was ready for it, to when it was shown: of durable pushes known at the first call. */
+  readonly delaysMs: readonly number[];
 }
 
 interface Evidence {
@@ -50,6 +52,7 @@ interface Progress {
 class DeviceJudge {
   readonly #violations: Violation[] = [];
   readonly #waits: Wait[] = [];
+  readonly #delaysMs: number[] = [];
   readonly #progress = new Map<string, Progress>();
   #repeats = 0;
   #dropped = 0;
@@ -73,6 +76,7 @@ class DeviceJudge {
       dropped: this.#dropped,
       droppedWhileConnected: this.#droppedWhileConnected,
       waits: this.#waits,
+      delaysMs: this.#delaysMs,
     };
   }
 
@@ -141,7 +145,10 @@ class DeviceJudge {
       if (push.outcome !== 'ok' || push.pushedAtMs < owedFromMs) continue;
       const shownAtMs = first.get(push.number);
       if (pushes.stream.kind === 'user') {
-        this.#waits.push({ fromMs: push.answeredAtMs, shownAtMs: shownAtMs ?? Infinity });
+        const untilMs = shownAtMs ?? Infinity;
+        this.#waits.push({ fromMs: this.#readyMs(push.answeredAtMs, untilMs), shownAtMs: untilMs });
+        if (shownAtMs !== undefined && push.attempts === 1)
+          this.#delaysMs.push(shownAtMs - this.#readyMs(push.pushedAtMs, shownAtMs));
         if (shownAtMs === undefined && !this.#isDeclared(push))
           this.#report('lost', push, 'was never shown what was answered OK');
       } else if (shownAtMs === undefined) {
@@ -160,6 +167,18 @@ class DeviceJudge {
       if (kind === 'goim' && openedAtMs - leftAtMs > RESUME_WINDOW_MS) fromMs = openedAtMs;
     }
     return fromMs;
+  }
+
+  /** From when on the device was there and read, of the time between two moments. */
+  #readyMs(fromMs: number, untilMs: number): number {
+    const { absences } = this.device;
+    let [low, high] = [0, absences.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((absences[middle]?.fromMs ?? 0) < untilMs) low = middle + 1;
+      else high = middle;
+    }
+    return Math.max(fromMs, Math.min(untilMs, absences[low - 1]?.untilMs ?? fromMs));
   }
 
   /** A gap that the server declared excuses what was pushed before it. */

@@ -40,6 +40,7 @@ function device(change: Partial<DeviceLog>): DeviceLog {
   return {
     name: 'user-0/tcp',
     kind: 'goim',
+    habit: 'stays',
     streams: ['user-0', 'room-0', 'everyone'],
     connections: [
       { openedAtMs: 500, closedAtMs: 5_900, to: 'comet-1' },
@@ -48,6 +49,7 @@ function device(change: Partial<DeviceLog>): DeviceLog {
     shown: [],
     strange: [],
     gaps: [],
+    absences: [],
     ...change,
   };
 }
@@ -259,4 +261,25 @@ test('only the first few of each kind are named, all are counted', () => {
     'lost 6',
     'out of order 2',
   ]);
+});
+
+describe('who was away by its own doing', () => {
+  const shownLate = shown('user-0', [], [0]);
+
+  test('was not kept waiting meanwhile', () => {
+    const change = { shown: shownLate, absences: [{ fromMs: 900, untilMs: 6_000 }] };
+    const { counts, readers } = verdictOf(pushed('user-0', 1), change);
+    expect(counts.longestSilenceMs).toBe(0);
+    expect(readers).toEqual([{ habit: 'stays', devices: 1, deliveries: 1, medianMs: 10, p99Ms: 10 }]);
+    const { counts: without } = verdictOf(pushed('user-0', 1), { shown: shownLate });
+    expect(without.longestSilenceMs).toBe(5_005);
+  });
+
+  test('is owed everything all the same', () => {
+    const { violations } = verdictOf(pushed('user-0', 2), {
+      shown: shownLate,
+      absences: [{ fromMs: 900, untilMs: 6_000 }],
+    });
+    expect(violations.lost).toBe(1);
+  });
 });

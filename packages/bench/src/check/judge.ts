@@ -1,5 +1,6 @@
 import type { CheckedStream, CheckLog, NumberedPush } from './log.js';
 import { judgeDevice, type JudgedPushes } from './judge-device.js';
+import { readersOf } from './readers.js';
 import { silencesOf } from './silence.js';
 import { type Verdict, type Violation, type ViolationKind, VIOLATIONS } from './verdict.js';
 
@@ -44,6 +45,7 @@ export function judge(log: CheckLog, options: JudgeOptions): Verdict {
       longestSilenceMs: longest ? longest.untilMs - longest.fromMs : 0,
     },
     silences: silences.slice(0, LONGEST_SILENCES),
+    readers: readersOf(judged),
   };
 }
 

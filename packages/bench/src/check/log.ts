@@ -1,3 +1,5 @@
+import type { Habit } from '../device/habit.js';
+
 /** What a check knows when it has ended; the judge reads nothing else. Times are milliseconds since the check began. */
 export interface CheckLog {
   readonly streams: readonly CheckedStream[];
@@ -39,6 +41,7 @@ export interface DeviceLog {
   readonly name: string;
   /** What is promised to it: an SDK client is shown everything once; a goim client may be shown something again when it reconnects. */
   readonly kind: 'goim' | 'sdk';
+  readonly habit: Habit;
   /** The streams that it gets. */
   readonly streams: readonly string[];
   /** In order. */
@@ -49,6 +52,13 @@ export interface DeviceLog {
   readonly strange: readonly Strange[];
   /** Gaps that the server declared: pushes up to `until` that it says it no longer has. */
   readonly gaps: readonly DeclaredGap[];
+  /** When it was away or did not read, by its own doing; in order, and those that are over. */
+  readonly absences: readonly Absence[];
+}
+
+export interface Absence {
+  readonly fromMs: number;
+  readonly untilMs: number;
 }
 
 /** A session, from the answer to its auth to its end; the last one may be open. */

@@ -1,10 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { HalleyError } from '@halley/protocol/error';
-
 import type { Device } from '../device/device.js';
-import { GoimDevice } from '../device/goim-device.js';
-import type { FaultTargets } from '../faults/fault.js';
+import type { ClusterTargets, FaultTargets } from '../faults/fault.js';
 import type { FaultChoice } from '../faults/fault-list.js';
 import { runFaults } from '../faults/fault-runner.js';
 import { drawSchedule, type PlannedFault } from '../faults/schedule.js';
@@ -15,20 +12,26 @@ import { Traffic } from '../push/traffic.js';
 import { Random } from '../random.js';
 import type { Addresses } from './addresses.js';
 import { type Crowd, drawCrowd } from './crowd.js';
+import { churn, connectAll, liveAll, openDevices } from './devices.js';
 import { judge } from './judge.js';
 import type { CheckLog, FaultSpan } from './log.js';
+import { MemoryWatch, type MemoryUse } from './memory.js';
 import { settle } from './settle.js';
 import type { Verdict } from './verdict.js';
 
 export interface CheckOptions {
   readonly addresses: Addresses;
-  readonly targets: Omit<FaultTargets, 'dropClients'>;
+  readonly targets: ClusterTargets;
   readonly faults: readonly FaultChoice[];
   readonly durationMs: number;
   /** Pushes a second, over all targets. */
   readonly perSecond: number;
   readonly users: number;
   readonly rooms: number;
+  /** Devices of a hundred that come and go, reconnect, freeze or read slowly all the while. */
+  readonly restlessPercent: number;
+  /** Bodies are of all sizes up to about this. */
+  readonly maxBodyBytes: number;
   readonly seed: number;
   /** How long it is waited for what is missing at the end, when nothing comes any more. */
   readonly patienceMs: number;
@@ -59,25 +62,24 @@ export interface CheckOutcome {
   readonly verdict: Verdict;
   /** Faults that could not be injected or undone, devices that did not come back. */
   readonly troubles: readonly string[];
+  /** Of the comets, where they run on this machine. */
+  readonly memory: readonly MemoryUse[];
 }
 
 const CALL_TIMEOUT_MS = 5_000;
-const HEARTBEAT_MS = 3_000;
-const CONNECT_WITHIN_MS = 60_000;
-const CONNECT_BATCH = 50;
 const ANSWERS_WITHIN_MS = 60_000;
 const QUIET_MS = 2_000;
 
 /** Pushes, breaks, records and judges. Throws `no_node` when the clients cannot connect to begin with. */
 export async function runCheck(options: CheckOptions): Promise<CheckOutcome> {
-  const { addresses, faults, durationMs, seed, users, rooms, signal, onProgress } = options;
+  const { addresses, faults, durationMs, seed, users, rooms, restlessPercent, signal, onProgress } = options;
   const schedule = drawSchedule(faults, durationMs, new Random(seed));
-  const crowd = drawCrowd({ users, rooms }, new Random(seed + 1));
+  const crowd = drawCrowd({ users, rooms, restlessPercent }, new Random(seed + 1));
   onProgress({ kind: 'planned', schedule, crowd });
   const startedAt = new Date().toISOString();
   const began = performance.now();
   let nowMs = (): number => performance.now() - began;
-  const devices = openDevices(crowd, addresses, seed, () => nowMs());
+  const devices = openDevices({ crowd, addresses, seed, nowMs: () => nowMs() });
   const pushers = openPushers(options);
   const traffic = new Traffic({
     run: crowd.run,
@@ -88,7 +90,9 @@ export async function runCheck(options: CheckOptions): Promise<CheckOutcome> {
     random: new Random(seed + 2),
     nowMs: () => nowMs(),
     callTimeoutMs: CALL_TIMEOUT_MS,
+    maxBodyBytes: options.maxBodyBytes,
   });
+  const memory = new MemoryWatch(options.targets.nodes.filter(({ name }) => name.startsWith('comet-')));
   try {
     await connectAll(devices, signal);
     const connectedAt = nowMs();
@@ -125,8 +129,10 @@ export async function runCheck(options: CheckOptions): Promise<CheckOutcome> {
       heldBack: traffic.heldBack,
       verdict: judge(log, { endMs }),
       troubles,
+      memory: memory.end(),
     };
   } finally {
+    memory.end();
     for (const device of devices) device.stop();
     for (const pusher of pushers) pusher.close();
   }
@@ -142,14 +148,16 @@ async function breakWhilePushing(
     readonly connectedAt: number;
   },
 ): Promise<FaultSpan[]> {
-  const { devices, nowMs, connectedAt, signal, durationMs, onProgress } = context;
+  const { devices, seed, nowMs, connectedAt, signal, durationMs, onProgress } = context;
   const end = new AbortController();
   const pushing = traffic.run(end.signal);
+  const living = liveAll(devices, seed, end.signal);
   const targets: FaultTargets = {
     ...context.targets,
     dropClients: () => {
       for (const device of devices) device.drop();
     },
+    churnClient: (turn) => churn(devices, turn),
   };
   const [spans] = await Promise.all([
     runFaults(
@@ -161,52 +169,13 @@ async function breakWhilePushing(
   ]);
   end.abort();
   await pushing;
+  await living;
   await traffic.finish(signal.aborted ? 0 : ANSWERS_WITHIN_MS);
   return spans;
-}
-
-function openDevices(crowd: Crowd, addresses: Addresses, seed: number, nowMs: () => number): Device[] {
-  const { run, operation } = crowd;
-  return crowd.devices.map((wanted, index) => {
-    // Where only one transport is served, all use that.
-    const other = wanted.transport === 'tcp' ? 'websocket' : 'tcp';
-    const transport = addresses[wanted.transport].length > 0 ? wanted.transport : other;
-    return new GoimDevice({
-      spec: { ...wanted, transport },
-      run,
-      operation,
-      comets: addresses[transport],
-      random: new Random(seed + 1_000 + index),
-      nowMs,
-      heartbeatMs: HEARTBEAT_MS,
-    });
-  });
 }
 
 function openPushers({ addresses, apiKey }: CheckOptions): Pusher[] {
   // Three pushes of four go over gRPC, where they can be repeated by their id.
   const grpc = addresses.grpc.flatMap((address) => [0, 1, 2].map(() => new GrpcPusher(address, apiKey)));
   return [...grpc, ...addresses.http.map((base) => new HttpPusher(base, apiKey))];
-}
-
-async function connectAll(devices: readonly Device[], signal: AbortSignal): Promise<void> {
-  const until = performance.now() + CONNECT_WITHIN_MS;
-  const allAre = async (some: readonly Device[]): Promise<void> => {
-    while (!some.every(({ isConnected }) => isConnected)) {
-      if (signal.aborted) throw new HalleyError('unavailable', 'the check was ended before it began');
-      if (performance.now() > until) {
-        const missing = some.filter(({ isConnected }) => !isConnected).map(({ log }) => log.name);
-        throw new HalleyError(
-          'no_node',
-          `${missing.length} clients cannot connect, ${missing[0]} is the first`,
-        );
-      }
-      await sleep(20);
-    }
-  };
-  for (let from = 0; from < devices.length; from += CONNECT_BATCH) {
-    const batch = devices.slice(from, from + CONNECT_BATCH);
-    for (const device of batch) device.start();
-    await allAre(batch);
-  }
 }

@@ -1,3 +1,5 @@
+import type { Readers } from './readers.js';
+
 /** What is promised never to happen. */
 export const VIOLATIONS = ['lost', 'shown twice', 'out of order', 'phantom', 'wrong user'] as const;
 
@@ -55,4 +57,5 @@ export interface Verdict {
   readonly counts: Counts;
   /** The longest ones, the longest first. */
   readonly silences: readonly Silence[];
+  readonly readers: readonly Readers[];
 }

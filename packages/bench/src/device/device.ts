@@ -1,4 +1,5 @@
 import type { DeviceLog } from '../check/log.js';
+import type { Habit } from './habit.js';
 
 /** A client of the check: it keeps itself connected and records what it is shown. goim's and the SDK's stand behind this. */
 export interface Device {
@@ -9,6 +10,12 @@ export interface Device {
   start(): void;
   /** Ends the connection as a broken network does; it comes back by itself. */
   drop(): void;
+  /** Ends the connection and stays away until `comeBack`. */
+  leave(): void;
+  comeBack(): void;
+  /** Reads nothing any more, on this connection and the next, until `thaw`. */
+  freeze(): void;
+  thaw(): void;
   /** Ends for good. */
   stop(): void;
 }
@@ -24,4 +31,5 @@ export interface DeviceSpec {
   readonly room: string;
   /** Names of the streams that it gets. */
   readonly streams: readonly string[];
+  readonly habit: Habit;
 }

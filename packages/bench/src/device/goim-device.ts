@@ -6,6 +6,7 @@ import type { ConnectionSpan, DeviceLog, Shown, Strange } from '../check/log.js'
 import { clientAddress } from '../goim/client-address.js';
 import { GoimClient } from '../goim/goim-client.js';
 import type { Random } from '../random.js';
+import { Absences } from './absences.js';
 import type { Device, DeviceSpec } from './device.js';
 
 export interface GoimDeviceDeps {
@@ -35,6 +36,9 @@ export class GoimDevice implements Device {
   #timer: NodeJS.Timeout | undefined;
   #isConnected = false;
   #isStopped = false;
+  #isAway = false;
+  #isFrozen = false;
+  readonly #absences = new Absences();
   #next: number;
 
   constructor(private readonly deps: GoimDeviceDeps) {
@@ -44,15 +48,17 @@ export class GoimDevice implements Device {
   }
 
   get log(): DeviceLog {
-    const { name, streams } = this.deps.spec;
+    const { name, habit, streams } = this.deps.spec;
     return {
       name,
       kind: 'goim',
+      habit,
       streams,
       connections: this.#connections,
       shown: this.#shown,
       strange: this.#strange,
       gaps: [],
+      absences: this.#absences.spans,
     };
   }
 
@@ -64,6 +70,7 @@ export class GoimDevice implements Device {
     const { comets, heartbeatMs, spec, nowMs } = this.deps;
     const to = comets[this.#next % comets.length] ?? '';
     this.#next += 1;
+    this.#timer = undefined;
     this.#client = new GoimClient({
       address: clientAddress(to, spec.transport),
       token: this.#token(),
@@ -72,11 +79,13 @@ export class GoimDevice implements Device {
         this.#backoff.reset();
         this.#isConnected = true;
         this.#connections.push({ openedAtMs: nowMs(), to });
+        if (this.#isFrozen) this.#client?.freeze();
       },
       onMessage: (frame) => this.#show(frame),
       onEnd: ({ code, reason }) => {
         this.#leave(code === undefined ? reason : `${code} ${reason}`);
-        if (this.#isStopped) return;
+        this.#client = undefined;
+        if (this.#isStopped || this.#isAway) return;
         this.#timer = setTimeout(() => this.start(), this.#backoff.nextMs());
       },
     });
@@ -84,6 +93,36 @@ export class GoimDevice implements Device {
 
   drop(): void {
     this.#client?.close('dropped by the check');
+  }
+
+  leave(): void {
+    if (this.#isAway) return;
+    this.#isAway = true;
+    this.#absences.begin(this.deps.nowMs());
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#client?.close('left');
+  }
+
+  comeBack(): void {
+    if (!this.#isAway) return;
+    this.#isAway = false;
+    this.#absences.end(this.deps.nowMs());
+    if (!this.#client && !this.#isStopped) this.start();
+  }
+
+  freeze(): void {
+    if (this.#isFrozen) return;
+    this.#isFrozen = true;
+    this.#absences.begin(this.deps.nowMs());
+    if (this.#isConnected) this.#client?.freeze();
+  }
+
+  thaw(): void {
+    if (!this.#isFrozen) return;
+    this.#isFrozen = false;
+    this.#absences.end(this.deps.nowMs());
+    this.#client?.thaw();
   }
 
   stop(): void {

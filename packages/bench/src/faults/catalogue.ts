@@ -1,5 +1,6 @@
 import { HalleyError } from '@halley/protocol/error';
 
+import { Random } from '../random.js';
 import type { Fault, FaultTargets, ServiceSlot, Slot } from './fault.js';
 import { flushRedis } from './flush-redis.js';
 
@@ -31,6 +32,7 @@ const KILLED_MS = 2_000;
 const PAUSED_MS = 30_000;
 const SERVICE_PAUSED_MS = 15_000;
 const SERVICE_AWAY_MS = 3_000;
+const CHURN_MS = 10_000;
 
 /** Every kind of fault, in the order in which they are listed. */
 export const CATALOGUE: readonly FaultKind[] = [
@@ -46,6 +48,17 @@ export const CATALOGUE: readonly FaultKind[] = [
       inject: async () => void (await Promise.all(nodes.map((node) => node.kill()))),
       heal: async () => void (await Promise.all(nodes.map((node) => node.start()))),
     }),
+  },
+  {
+    name: 'kill-random',
+    description: 'kill -9 any one comet, logic or job, start it again',
+    holdMs: KILLED_MS,
+    healMs: 5_000,
+    needs: 'nodes',
+    make: ({ nodes }, turn) => {
+      const node = new Random(turn).pick(nodes);
+      return { name: `kill-random ${node.name}`, inject: () => node.kill(), heal: () => node.start() };
+    },
   },
   ...TIERS.map((tier) => pauseNode(tier)),
   ...(Object.keys(SERVICES) as ServiceName[]).flatMap((name) => [restartService(name), pauseService(name)]),
@@ -76,6 +89,21 @@ export const CATALOGUE: readonly FaultKind[] = [
       inject: async () => targets.dropClients(),
       heal: () => Promise.resolve(),
     }),
+  },
+  {
+    name: 'churn-client',
+    description: 'one client reconnects over and over, each time to the next comet',
+    holdMs: CHURN_MS,
+    healMs: 1_000,
+    needs: 'clients',
+    make: (targets, turn) => {
+      let end = (): void => undefined;
+      return {
+        name: 'churn-client',
+        inject: async () => void (end = targets.churnClient(turn)),
+        heal: async () => end(),
+      };
+    },
   },
 ];
 

@@ -2,7 +2,7 @@ import { HalleyError } from '@halley/protocol/error';
 
 import type { ServiceName } from './catalogue.js';
 import type { ClusterFile } from './cluster-file.js';
-import type { FaultTargets } from './fault.js';
+import type { ClusterTargets } from './fault.js';
 import type { FaultChoice } from './fault-list.js';
 import { NodeSlot } from './node-slot.js';
 import { ServiceProcessSlot } from './service-process-slot.js';
@@ -17,10 +17,7 @@ export interface ClusterSlotsOptions {
 }
 
 /** The processes of a cluster on this machine, to break and to put right. Without its process id nothing can be started again. */
-export function clusterSlots(
-  file: ClusterFile,
-  options: ClusterSlotsOptions,
-): Omit<FaultTargets, 'dropClients'> {
+export function clusterSlots(file: ClusterFile, options: ClusterSlotsOptions): ClusterTargets {
   const { pid } = file;
   if (pid === undefined)
     throw new HalleyError('invalid_argument', `${file.path} is of another version; start the cluster again`);

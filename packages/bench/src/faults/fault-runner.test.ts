@@ -24,6 +24,7 @@ function targets(done: string[], broken = ''): FaultTargets {
     nodes: ['comet-1', 'comet-2', 'job-1'].map(slot),
     services: ['kafka', 'redis'].map(slot),
     dropClients: () => void done.push('drop'),
+    churnClient: () => () => void done.push('churned'),
   };
 }
 

@@ -15,12 +15,19 @@ export interface FaultTargets {
   readonly services: readonly ServiceSlot[];
   /** Ends the connections of all clients at once. */
   dropClients(): void;
+  /** Has one client reconnect over and over, until the answer is called. */
+  churnClient(turn: number): () => void;
 }
+
+/** What is there of the cluster itself. */
+export type ClusterTargets = Omit<FaultTargets, 'dropClients' | 'churnClient'>;
 
 /** A process of the cluster that can be broken. */
 export interface Slot {
   /** As `comet-1`, `kafka`. */
   readonly name: string;
+  /** What its process takes now; undefined while there is none, or where the system does not tell. */
+  readonly memoryMb?: number | undefined;
   /** SIGKILL. Resolves when it is gone. */
   kill(): Promise<void>;
   /** Starts it again as it was started before, and waits until it serves. Does nothing while it runs. */

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { isAlive } from './cluster-file.js';
@@ -19,6 +20,16 @@ export abstract class ProcessSlot implements Slot {
 
   get pid(): number {
     return this.#pid;
+  }
+
+  get memoryMb(): number | undefined {
+    try {
+      const [, kilobytes] =
+        /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.#pid}/status`, 'utf8')) ?? [];
+      return kilobytes === undefined ? undefined : Number(kilobytes) / 1_024;
+    } catch {
+      return undefined;
+    }
   }
 
   async kill(): Promise<void> {

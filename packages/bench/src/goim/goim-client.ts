@@ -37,6 +37,7 @@ export class GoimClient {
   #timer: NodeJS.Timeout;
   #seq = 0;
   #heartbeatUnanswered = false;
+  #isFrozen = false;
 
   constructor(private readonly options: GoimClientOptions) {
     this.#wire = openWire(
@@ -63,6 +64,18 @@ export class GoimClient {
     this.#wire.close(reason);
   }
 
+  /** Reads nothing any more, and so misses no answer to its heartbeats, which go on; until `thaw`. */
+  freeze(): void {
+    this.#isFrozen = true;
+    this.#wire.pause();
+  }
+
+  thaw(): void {
+    this.#isFrozen = false;
+    this.#heartbeatUnanswered = false;
+    this.#wire.resume();
+  }
+
   #onFrame(frame: Frame): void {
     if (this.#state.name === 'authenticating' && frame.op === Operation.AuthReply) {
       this.#state = { name: 'in session' };
@@ -76,7 +89,7 @@ export class GoimClient {
   }
 
   #beat(): void {
-    if (this.#heartbeatUnanswered) return this.close('no answer to a heartbeat');
+    if (this.#heartbeatUnanswered && !this.#isFrozen) return this.close('no answer to a heartbeat');
     this.#heartbeatUnanswered = true;
     this.#send(Operation.Heartbeat, new Uint8Array(0));
   }

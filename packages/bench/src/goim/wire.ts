@@ -30,6 +30,9 @@ export interface WireHandlers {
 /** A connection that frames go over. */
 export interface Wire {
   send(frame: Uint8Array): void;
+  /** Takes nothing from the network any more, until `resume`. */
+  pause(): void;
+  resume(): void;
   /** Ends it; `onEnd` is called when it has. */
   close(reason: string): void;
 }
@@ -65,6 +68,8 @@ function openTcp(
   socket.once('close', () => handlers.onEnd({ reason }));
   return {
     send: (frame) => void socket.write(frame),
+    pause: () => void socket.pause(),
+    resume: () => void socket.resume(),
     close: (why) => {
       reason = why;
       socket.destroy();
@@ -100,8 +105,12 @@ function openWebSocket(url: string, handlers: WireHandlers, ca: Buffer | undefin
     send: (frame) => {
       if (socket.readyState === WebSocket.OPEN) socket.send(frame);
     },
+    pause: () => socket.pause(),
+    resume: () => socket.resume(),
     close: (why) => {
       own = why;
+      // Else the answer to the close is not read.
+      socket.resume();
       socket.close(1000);
       setTimeout(() => socket.terminate(), 500).unref();
     },

@@ -23,10 +23,10 @@ export interface TrafficDeps {
   readonly random: Random;
   readonly nowMs: () => number;
   readonly callTimeoutMs: number;
+  /** Bodies up to 256 bytes are kept inline, larger ones by reference: both are pushed. */
+  readonly maxBodyBytes: number;
 }
 
-/** Bodies around 256 bytes are kept inline or by reference: both are pushed. */
-const MAX_PADDING = 400;
 /** After a refusal a caller waits. */
 const REFUSED_WAIT_MS = 200;
 
@@ -82,7 +82,7 @@ export class Traffic {
     const { random } = this.deps;
     const number = this.#next.get(stream.name) ?? 0;
     this.#next.set(stream.name, number + 1);
-    const padding = random.below(MAX_PADDING);
+    const padding = random.below(this.deps.maxBodyBytes);
     const pushed = this.#push(stream, number, padding).finally(() => this.#busy.delete(stream.name));
     this.#busy.set(stream.name, pushed);
   }

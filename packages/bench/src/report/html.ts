@@ -2,7 +2,7 @@ import type { CheckOutcome } from '../check/run.js';
 import { VIOLATIONS } from '../check/verdict.js';
 import { escapeHtml, svgCharts } from './chart.js';
 import { reasons, resultJson } from './result.js';
-import { isPassed, seconds, violationLine } from './summary.js';
+import { isPassed, milliseconds, seconds, violationLine } from './summary.js';
 import { type Slice, timelineOf } from './timeline.js';
 
 const STYLE = `
@@ -46,6 +46,8 @@ export function htmlReport(outcome: CheckOutcome, against: string): string {
 ${list('What went wrong', verdict.examples.map(violationLine))}
 ${list('What did not come back', troubles)}
 <h2>Faults</h2>${faultTable(outcome)}
+${readerTable(outcome)}
+${memoryTable(outcome)}
 ${silenceTable(outcome)}
 ${reasonTable('Why pushes were refused', reasons(outcome, 'refused'))}
 ${reasonTable('Why pushes stayed unknown', reasons(outcome, 'unknown'))}
@@ -104,6 +106,23 @@ function silenceTable({ verdict }: CheckOutcome): string {
     );
   if (rows.length === 0) return '';
   return `<h2>Longest silences</h2><p class="sub">While something that was answered OK waited for the device.</p><table><tr><th>device</th><th class="n">for</th><th class="n">from</th></tr>${rows.join('')}</table>`;
+}
+
+function readerTable({ verdict }: CheckOutcome): string {
+  const rows = verdict.readers.map(
+    ({ habit, devices, deliveries, medianMs, p99Ms }) =>
+      `<tr><td>${habit}</td><td class="n">${devices}</td><td class="n">${deliveries}</td><td class="n">${milliseconds(medianMs)}</td><td class="n">${milliseconds(p99Ms)}</td></tr>`,
+  );
+  return `<h2>How soon users had what was pushed to them</h2><p class="sub">From the call, or from when the device was back and read; pushes that were answered at the first call.</p><table><tr><th>devices that</th><th class="n">devices</th><th class="n">deliveries</th><th class="n">median</th><th class="n">p99</th></tr>${rows.join('')}</table>`;
+}
+
+function memoryTable({ memory }: CheckOutcome): string {
+  const rows = memory.map(
+    ({ node, firstMb, highestMb, lastMb }) =>
+      `<tr><td>${escapeHtml(node)}</td><td class="n">${firstMb.toFixed(0)}</td><td class="n">${highestMb.toFixed(0)}</td><td class="n">${lastMb.toFixed(0)}</td></tr>`,
+  );
+  if (rows.length === 0) return '';
+  return `<h2>Memory of the comets, in MB</h2><table><tr><th></th><th class="n">first</th><th class="n">highest</th><th class="n">last</th></tr>${rows.join('')}</table>`;
 }
 
 function reasonTable(title: string, counts: Readonly<Record<string, number>>): string {

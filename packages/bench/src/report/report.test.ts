@@ -24,6 +24,7 @@ const LOG: CheckLog = {
     {
       name: 'user-0/tcp',
       kind: 'goim',
+      habit: 'stays',
       streams: ['user-0'],
       connections: [
         { openedAtMs: 0, closedAtMs: 1_200, to: 'tcp://127.0.0.1:3101' },
@@ -32,6 +33,7 @@ const LOG: CheckLog = {
       shown: [{ atMs: 1_100, connection: 0, stream: 'user-0', number: 1 }],
       strange: [],
       gaps: [],
+      absences: [],
     },
   ],
   faults: [{ name: 'kill-comet comet-1', injectedAtMs: 1_150, healedAtMs: 2_500 }],
@@ -49,6 +51,7 @@ function outcome(log: CheckLog, troubles: string[] = []): CheckOutcome {
     heldBack: 0,
     verdict: judge(log, { endMs: 4_000 }),
     troubles,
+    memory: [],
   };
 }
 

@@ -3,7 +3,8 @@ import { isPassed, verdictLine } from './summary.js';
 
 /** What `halley check --json` prints, and what stands in the report: everything but the log itself. */
 export function resultJson(outcome: CheckOutcome, against: string): object {
-  const { seed, run, startedAt, schedule, log, verdict, troubles, pushedUntilMs, endMs, heldBack } = outcome;
+  const { seed, run, startedAt, schedule, log, verdict, troubles, pushedUntilMs, endMs, heldBack, memory } =
+    outcome;
   return {
     passed: isPassed(outcome),
     verdict: verdictLine(outcome),
@@ -14,6 +15,8 @@ export function resultJson(outcome: CheckOutcome, against: string): object {
     pushedUntilMs: Math.round(pushedUntilMs),
     endMs: Math.round(endMs),
     violations: verdict.violations,
+    readers: verdict.readers,
+    memory,
     counts: { ...verdict.counts, longestSilenceMs: Math.round(verdict.counts.longestSilenceMs) },
     heldBack,
     devices: log.devices.length,

@@ -41,3 +41,20 @@ export function isPassed({ verdict, troubles }: CheckOutcome): boolean {
 export function seconds(ms: number): string {
   return `${(ms / 1_000).toFixed(1)} s`;
 }
+
+/** Milliseconds as `12 ms`. */
+export function milliseconds(ms: number): string {
+  return `${ms.toFixed(0)} ms`;
+}
+
+/** How soon what was pushed was shown, and what the comets took for it: a line for each habit, and one for the comets. */
+export function readerLines({ verdict, memory }: CheckOutcome): string[] {
+  const readers = verdict.readers.map(
+    ({ habit, devices, medianMs, p99Ms }) =>
+      `who ${habit} (${devices}): median ${milliseconds(medianMs)}, p99 ${milliseconds(p99Ms)}`,
+  );
+  const comets = memory.map(
+    ({ node, firstMb, highestMb }) => `${node} ${firstMb.toFixed(0)} to ${highestMb.toFixed(0)} MB`,
+  );
+  return [...readers, ...(comets.length > 0 ? [`memory: ${comets.join(', ')}`] : [])];
+}

@@ -16,6 +16,8 @@ interface CheckCommandOptions {
   readonly rate: number;
   readonly users: number;
   readonly rooms: number;
+  readonly restless: number;
+  readonly maxBody: number;
   readonly seed?: number;
   readonly settle: number;
   readonly apiKey?: string;
@@ -29,12 +31,14 @@ const DEFAULT_FAULTS = 'tiers';
 const EXAMPLES = `
 Faults, each for a while (kill-comet:5 is 5 seconds), drawn from the seed in an order of their own:
   kill-comet, kill-logic, kill-job    kill -9 one, each in turn, start it again       (2 s)
+  kill-random                         kill -9 any one, start it again                 (2 s)
   kill-all                            all of them at once                             (2 s)
   pause-comet, pause-logic, pause-job SIGSTOP one, each in turn                       (30 s)
   restart-kafka, -redis, -zookeeper, -mariadb   kill -9 it, start it again; Redis is empty   (3 s)
   pause-kafka, -redis, -zookeeper, -mariadb     SIGSTOP it                            (15 s)
   redis-flush                         FLUSHALL
   drop-clients                        all clients lose their connections at once
+  churn-client                        one client reconnects over and over, to the next comet     (10 s)
 Groups: tiers (kill-comet, kill-logic, kill-job, drop-clients), pauses, services, all, none.
 
 Examples:
@@ -66,6 +70,13 @@ export function registerCheck(program: Command): void {
     .option('--rate <n>', 'pushes a second', wholeNumber(1, 100_000), 100)
     .option('--users <n>', 'users; every fourth has two devices', wholeNumber(1, 100_000), 40)
     .option('--rooms <n>', 'rooms that the users are in', wholeNumber(0, 10_000), 8)
+    .option(
+      '--restless <percent>',
+      'of the clients: they come and go, reconnect, stop reading for a while or read slowly',
+      wholeNumber(0, 100),
+      30,
+    )
+    .option('--max-body <bytes>', 'bodies are of all sizes up to this', wholeNumber(1, 1_000_000), 400)
     .option('--seed <n>', 'draws users, faults and pushes; default a fresh one', wholeNumber(0, 2 ** 31 - 1))
     .option(
       '--settle <s>',
@@ -102,6 +113,8 @@ async function check(options: CheckCommandOptions): Promise<number> {
     perSecond: options.rate,
     users: options.users,
     rooms: options.rooms,
+    restlessPercent: options.restless,
+    maxBodyBytes: options.maxBody,
     seed,
     patienceMs: options.settle * 1_000,
     ...(options.apiKey === undefined ? {} : { apiKey: options.apiKey }),
@@ -184,10 +197,12 @@ function tell(progress: Progress, say: (line: string) => void): void {
 }
 
 async function conclude(outcome: CheckOutcome, report: string | undefined): Promise<void> {
-  const { countsLine, isPassed, verdictLine, violationLine } = await import('@halley/bench/report/summary');
+  const { countsLine, isPassed, readerLines, verdictLine, violationLine } =
+    await import('@halley/bench/report/summary');
   print('');
   for (const violation of outcome.verdict.examples) print(colours.red(`  ${violationLine(violation)}`));
   for (const trouble of outcome.troubles) print(colours.red(`  ${trouble}`));
+  for (const line of readerLines(outcome)) print(line);
   print(countsLine(outcome));
   print((isPassed(outcome) ? colours.green : colours.red)(colours.bold(verdictLine(outcome))));
   if (report !== undefined) print(`The report is ${report}`);
