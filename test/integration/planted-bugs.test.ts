@@ -1,0 +1,165 @@
+import { randomInt } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { clusterAddresses } from '@halley/bench/check/addresses';
+import { type CheckOutcome, runCheck } from '@halley/bench/check/run';
+import { readClusterFile } from '@halley/bench/faults/cluster-file';
+import { clusterSlots } from '@halley/bench/faults/cluster-slots';
+import { parseFaults } from '@halley/bench/faults/fault-list';
+import { isPassed, verdictLine } from '@halley/bench/report/summary';
+import { ClusterStateFile } from '@halley/cli/cluster/state-file';
+
+import { startCluster, type TestCluster } from '../harness/cluster.js';
+
+/** The checker finds bugs of the delivery that are planted into the tiers, and nothing without them. */
+const SEED = Number(process.env['HALLEY_TEST_SEED'] ?? randomInt(2 ** 31));
+const HALLEY = fileURLToPath(new URL('../../packages/cli/bin/halley.js', import.meta.url));
+const PLANTED = new URL('../harness/planted-bugs.mjs', import.meta.url).href;
+
+type Tier = 'comet' | 'logic' | 'job';
+
+/** A bug, and the check that brings it out. */
+interface Exposure {
+  readonly bug: string;
+  readonly tier: Tier;
+  readonly faults: string;
+  readonly seconds: number;
+  readonly perSecond: number;
+  readonly users: number;
+  readonly restlessPercent: number;
+  readonly maxBodyBytes: number;
+}
+
+const EXPOSURES: readonly Exposure[] = [
+  {
+    bug: 'skip-the-rewind',
+    tier: 'job',
+    faults: 'redis-flush',
+    seconds: 10,
+    perSecond: 200,
+    users: 20,
+    restlessPercent: 0,
+    maxBodyBytes: 400,
+  },
+  {
+    bug: 'ignore-through',
+    tier: 'comet',
+    faults: 'none',
+    seconds: 14,
+    perSecond: 150,
+    users: 4,
+    restlessPercent: 100,
+    maxBodyBytes: 16_000,
+  },
+  {
+    bug: 'trim-early',
+    tier: 'job',
+    faults: 'restart-mariadb',
+    seconds: 19,
+    perSecond: 150,
+    users: 20,
+    restlessPercent: 60,
+    maxBodyBytes: 400,
+  },
+  {
+    bug: 'drop-every-1000th-frame',
+    tier: 'comet',
+    faults: 'none',
+    seconds: 14,
+    perSecond: 300,
+    users: 12,
+    restlessPercent: 0,
+    maxBodyBytes: 400,
+  },
+];
+
+let cluster: TestCluster;
+
+beforeAll(async () => {
+  cluster = await startCluster();
+}, 120_000);
+
+afterAll(async () => {
+  await cluster?.stop();
+}, 30_000);
+
+describe(`a check (seed ${SEED})`, () => {
+  test.each(EXPOSURES.map((exposure) => [exposure.bug, exposure] as const))(
+    'finds %s, and nothing without it',
+    async (bug, exposure) => {
+      const sound = await check(exposure, []);
+      expect({
+        verdict: verdictLine(sound),
+        examples: sound.verdict.examples,
+        troubles: sound.troubles,
+      }).toEqual({
+        verdict: 'lost 0, shown twice 0, out of order 0, phantom 0, wrong user 0',
+        examples: [],
+        troubles: [],
+      });
+
+      const planted = ['--import', `${PLANTED}?bug=${bug}`];
+      const names = await replaceNodes(exposure.tier, planted);
+      try {
+        for (const name of names) expect(await logOf(name)).toContain(`planted: ${bug}\n`);
+        const broken = await check(exposure, planted);
+        expect(broken.verdict.violations.lost).toBeGreaterThan(0);
+        expect(isPassed(broken)).toBe(false);
+        expect(broken.verdict.examples.some(({ kind, device }) => kind === 'lost' && device !== '')).toBe(
+          true,
+        );
+      } finally {
+        await replaceNodes(exposure.tier, []);
+      }
+    },
+    120_000,
+  );
+});
+
+/** Kills the nodes of a tier and starts others in their places. Answers the names in whose logs they write. */
+async function replaceNodes(tier: Tier, nodeArguments: readonly string[]): Promise<string[]> {
+  const { nodes } = await targets(nodeArguments);
+  const replaced = nodes.filter(({ name }) => name.startsWith(`${tier}-`));
+  await Promise.all(replaced.map((node) => node.kill()));
+  await Promise.all(replaced.map((node) => node.start()));
+  return replaced.map(({ name }) => name);
+}
+
+/** The cluster's processes; those that are started again get the arguments of node. */
+async function targets(nodeArguments: readonly string[]) {
+  const { file } = cluster.cluster.stateFile;
+  return clusterSlots(await readClusterFile(file), {
+    command: [process.execPath, ...nodeArguments, HALLEY],
+    onServiceRestarted: (service, pid) =>
+      new ClusterStateFile(file).update((state) => ({
+        ...state,
+        services: { ...state.services, [service]: { ...state.services[service], pid } },
+      })),
+  });
+}
+
+function logOf(name: string): Promise<string> {
+  return readFile(path.join(cluster.cluster.logs, `${name}.log`), 'utf8');
+}
+
+async function check(exposure: Exposure, nodeArguments: readonly string[]): Promise<CheckOutcome> {
+  const { faults, seconds, perSecond, users, restlessPercent, maxBodyBytes } = exposure;
+  return runCheck({
+    addresses: clusterAddresses(await readClusterFile(cluster.cluster.stateFile.file)),
+    targets: await targets(nodeArguments),
+    faults: parseFaults(faults),
+    durationMs: seconds * 1_000,
+    perSecond,
+    users,
+    rooms: 2,
+    restlessPercent,
+    maxBodyBytes,
+    seed: SEED,
+    patienceMs: 8_000,
+    signal: new AbortController().signal,
+    onProgress: () => undefined,
+  });
+}
