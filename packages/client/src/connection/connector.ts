@@ -1,0 +1,181 @@
+import type { AuthWishes } from '@halley/protocol/client/auth';
+import { Move } from '@halley/protocol/client/bodies';
+import { CloseCode } from '@halley/protocol/close-code';
+import type { Frame } from '@halley/protocol/frame';
+import { OperationV2 } from '@halley/protocol/operation';
+
+import { type ClientError, clientClosed, connectionLost, wrapped } from '../client-error.js';
+import { addressOf, type Addresses } from './addresses.js';
+import { fullJitterMs, type Backoff } from './backoff.js';
+import type { LinkEnd } from './end.js';
+import { Link, type LinkSettings } from './link.js';
+import type { ConnectionState } from './state.js';
+import { readToken, withKey, type TokenSource } from './token.js';
+
+/** A link that held for so long makes attempts count from the beginning again. */
+const STABLE_MS = 10_000;
+/** How long the link that a move leaves behind may go on answering. */
+const OLD_LINK_MS = 5_000;
+
+export interface ConnectorDeps {
+  readonly link: LinkSettings;
+  readonly backoff: Backoff;
+  readonly addresses: Addresses;
+  readonly token: TokenSource;
+  /** What the next hello asks for. */
+  readonly wishes: () => AuthWishes;
+  /** A new link is the one in use; another one may live on for a while. */
+  readonly opened: (link: Link) => void;
+  /** A link that was opened has ended. */
+  readonly closed: (link: Link) => void;
+  readonly frame: (link: Link, frame: Frame) => void;
+  readonly state: (state: ConnectionState) => void;
+}
+
+/** Keeps one link open: connects, connects again, and moves to another node by connecting there first. */
+export class Connector {
+  readonly #deps: ConnectorDeps;
+  #state: ConnectionState = { name: 'idle' };
+  /** The link in use. */
+  #current: Link | undefined;
+  /** The link on the way. */
+  #candidate: Link | undefined;
+  /** Where a Move sends us. */
+  #movingTo: readonly string[] | undefined;
+  #attempt = 0;
+  #key = '';
+  /** Counts what is begun, so that what was overtaken meanwhile is dropped. */
+  #turn = 0;
+  #cancelTimer: () => void = () => undefined;
+
+  constructor(deps: ConnectorDeps) {
+    this.#deps = deps;
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** The link in use; undefined while there is none. */
+  get link(): Link | undefined {
+    return this.#current;
+  }
+
+  start(): void {
+    if (this.#state.name === 'idle') void this.#connect();
+  }
+
+  /** Does not wait for the next attempt's time. */
+  retryNow(): void {
+    if (this.#state.name !== 'waiting') return;
+    this.#attempt = 0;
+    void this.#connect();
+  }
+
+  /** For good. */
+  stop(reason?: ClientError): void {
+    if (this.#state.name === 'closed') return;
+    this.#turn += 1;
+    this.#cancelTimer();
+    this.#set(reason ? { name: 'closed', reason } : { name: 'closed' });
+    const end = { error: reason ?? clientClosed(), reconnect: false };
+    this.#candidate?.end(end);
+    this.#current?.end(end);
+  }
+
+  async #connect(): Promise<void> {
+    this.#cancelTimer();
+    this.#turn += 1;
+    const turn = this.#turn;
+    if (!this.#current) this.#set({ name: 'connecting', attempt: this.#attempt + 1 });
+    try {
+      const { addresses, link, token: source, wishes } = this.#deps;
+      const [node, ...others] = this.#movingTo ?? [];
+      if (this.#movingTo) this.#movingTo = others;
+      const address =
+        node === undefined ? await addresses.next() : addressOf(node, this.#current?.address ?? node);
+      const token = withKey(await readToken(source), this.#key);
+      if (turn !== this.#turn) return;
+      this.#candidate = new Link(
+        link,
+        address,
+        { token, wishes: wishes() },
+        {
+          opened: (opened) => this.#opened(opened),
+          frame: (from, frame) => this.#frame(from, frame),
+          ended: (ended, end) => this.#ended(ended, end),
+        },
+      );
+    } catch (thrown) {
+      if (turn === this.#turn) this.#again(wrapped('connect_failed', thrown, true), 0);
+    }
+  }
+
+  #opened(link: Link): void {
+    const old = this.#current;
+    this.#candidate = undefined;
+    this.#current = link;
+    this.#movingTo = undefined;
+    this.#key = link.auth?.key ?? this.#key;
+    const { address } = link;
+    this.#deps.opened(link);
+    if (!link.open) return;
+    this.#set({ name: 'connected', address, version: link.version2 ? 2 : 1, key: this.#key });
+    // Under the same key the server ends the old one by itself.
+    if (old)
+      this.#deps.link.clock.after(OLD_LINK_MS, () => old.end({ error: connectionLost(), reconnect: true }));
+  }
+
+  #frame(link: Link, frame: Frame): void {
+    if (frame.op === OperationV2.Move && link.version2) this.#move(link, Move.decode(frame.body));
+    else this.#deps.frame(link, frame);
+  }
+
+  #move(link: Link, { nodes, delayMs }: Move): void {
+    if (link !== this.#current || this.#movingTo) return;
+    this.#movingTo = nodes;
+    this.#deps.addresses.failed(link.address);
+    this.#cancelTimer();
+    this.#cancelTimer = this.#deps.link.clock.after(delayMs, () => void this.#connect());
+  }
+
+  #ended(link: Link, end: LinkEnd): void {
+    const wasCurrent = link === this.#current;
+    const wasCandidate = link === this.#candidate;
+    if (wasCurrent) this.#current = undefined;
+    if (wasCandidate) this.#candidate = undefined;
+    if (!wasCandidate) this.#deps.closed(link);
+    if (this.#state.name === 'closed' || (!wasCurrent && !wasCandidate)) return;
+    this.#deps.addresses.failed(link.address);
+    if (wasCurrent && this.#deps.link.clock.now() - link.openedAtMs >= STABLE_MS) this.#attempt = 0;
+    // The link that we move to has taken over, or will connect anyway.
+    const moving = wasCurrent && this.#candidate !== undefined;
+    if (moving && (end.reconnect || end.error.closeCode === CloseCode.TakenOver)) {
+      this.#set({ name: 'connecting', attempt: this.#attempt + 1 });
+    } else if (this.#mayHelp(end)) {
+      this.#again(end.error, end.afterMs ?? 0);
+    } else if (wasCurrent || !this.#current) {
+      this.stop(end.error);
+    }
+  }
+
+  /** An expired token that can't be renewed ends the same way again. */
+  #mayHelp({ reconnect, error }: LinkEnd): boolean {
+    return reconnect && !(error.closeCode === CloseCode.TokenExpired && typeof this.#deps.token === 'string');
+  }
+
+  #again(reason: ClientError, afterMs: number): void {
+    const { backoff, link } = this.#deps;
+    const { clock } = link;
+    const delayMs = afterMs + fullJitterMs(backoff, this.#attempt, clock.random());
+    this.#attempt += 1;
+    this.#cancelTimer();
+    this.#cancelTimer = clock.after(delayMs, () => void this.#connect());
+    if (!this.#current) this.#set({ name: 'waiting', untilMs: clock.now() + delayMs, reason });
+  }
+
+  #set(state: ConnectionState): void {
+    this.#state = state;
+    this.#deps.state(state);
+  }
+}

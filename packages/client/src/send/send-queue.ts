@@ -1,0 +1,201 @@
+import { SendReply, SendRequest } from '@halley/protocol/client/bodies';
+import { OperationV2 } from '@halley/protocol/operation';
+
+import { ClientError, clientClosed, timedOut, wrapped, type ErrorOutcome } from '../client-error.js';
+import type { Clock } from '../clock.js';
+import { fullJitterMs, type Backoff } from '../connection/backoff.js';
+import type { Link } from '../connection/link.js';
+import type { Answer } from '../connection/requests.js';
+import type { Emitter } from '../events.js';
+import type { CursorStore } from '../stores/store.js';
+import { encode, keep, keptIn, keyOf, requestOf } from './kept.js';
+import { fieldsOf, itemOf, type Item, type Outgoing, type SendOptions } from './outgoing.js';
+
+/** A client id is its message's for 24 hours: after that a repetition could be a second message. */
+const REPEAT_FOR_MS = 23 * 3_600_000;
+
+export interface SendQueueDeps {
+  readonly clock: Clock;
+  readonly events: Emitter;
+  readonly backoff: Backoff;
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+  /** Where messages are kept until they are answered; absent: nowhere. */
+  readonly store: CursorStore | undefined;
+}
+
+/**
+ * Messages on their way, a queue for each target: one of them is on the wire, and is repeated with the same client id until
+ * the server has said what became of it. So they arrive once, and in the order in which they were given.
+ */
+export class SendQueue {
+  readonly #deps: SendQueueDeps;
+  /** Target → its messages, the first of which is the one to be sent. */
+  readonly #targets = new Map<string, Item[]>();
+  #messages = 0;
+  #bytes = 0;
+  #number = 0;
+  #link: Link | undefined;
+
+  constructor(deps: SendQueueDeps) {
+    this.#deps = deps;
+  }
+
+  /** Takes what an earlier start had left in the store. */
+  loaded(values: ReadonlyMap<string, string>): void {
+    for (const { key, number, fields } of keptIn(values)) {
+      this.#number = Math.max(this.#number, number);
+      // It may have been on the wire.
+      const item = itemOf(fields, key);
+      this.#add(Object.assign(item, { saved: true, firstSentAtMs: this.#deps.clock.now() }));
+    }
+  }
+
+  /**
+   * Resolves when the message is durable. Rejects with what the server said, or `queue_full` (nothing was sent; temporary),
+   * `timed_out` or `closed`.
+   */
+  async send(message: Outgoing, { timeoutMs }: SendOptions = {}): Promise<SendReply> {
+    const { maxMessages, maxBytes, clock, store } = this.#deps;
+    if (store) this.#number += 1;
+    const item = itemOf(fieldsOf(message), store && keyOf(this.#number));
+    // What can't be encoded is told here.
+    encode(item.fields);
+    if (this.#messages >= maxMessages || this.#bytes + item.bytes > maxBytes) {
+      throw new ClientError('queue_full', `The queue has ${this.#messages} messages, ${this.#bytes} bytes.`, {
+        temporary: true,
+        outcome: 'refused',
+      });
+    }
+    if (timeoutMs !== undefined) {
+      item.cancelTimers.push(clock.after(timeoutMs, () => this.#fail(item, timedOut(outcomeOf(item)))));
+    }
+    this.#add(item);
+    if (store && item.kept !== undefined) await this.#save(store, item.kept, item);
+    return item.answer.promise;
+  }
+
+  opened(link: Link): void {
+    this.#link = link;
+    for (const target of this.#targets.keys()) this.#pump(target);
+  }
+
+  /** Rejects all. What is kept in a store stays there for the next start. */
+  stop(): void {
+    for (const item of [...this.#targets.values()].flat()) {
+      for (const cancel of item.cancelTimers) cancel();
+      item.progress = { name: 'done' };
+      item.answer.reject(clientClosed(outcomeOf(item)));
+    }
+    this.#targets.clear();
+  }
+
+  async #save(store: CursorStore, key: string, item: Item): Promise<void> {
+    try {
+      await store.set(key, keep(item.fields));
+      item.saved = true;
+      this.#pump(targetOf(item));
+    } catch (thrown) {
+      this.#fail(item, wrapped('store_failed', thrown, true));
+    }
+  }
+
+  #add(item: Item): void {
+    const target = targetOf(item);
+    const queue = this.#targets.get(target) ?? [];
+    this.#targets.set(target, queue);
+    queue.push(item);
+    this.#messages += 1;
+    this.#bytes += item.bytes;
+    this.#pump(target);
+  }
+
+  /** Sends the first message to the target, unless it is on the wire, or to be later. */
+  #pump(target: string): void {
+    const item = this.#targets.get(target)?.[0];
+    const link = this.#link;
+    if (!item?.saved || item.progress.name !== 'queued' || !link?.open) return;
+    const now = this.#deps.clock.now();
+    if (now - (item.firstSentAtMs ?? now) > REPEAT_FOR_MS) return this.#fail(item, timedOut('unknown'));
+    const tooMany = encode(item.fields).length - link.maxBodyBytes;
+    if (tooMany > 0) return this.#fail(item, tooLarge(link.maxBodyBytes));
+    item.progress = { name: 'sent' };
+    item.firstSentAtMs ??= now;
+    link.ask(OperationV2.Send, SendRequest, requestOf(item.fields), (answer) =>
+      this.#answered(link, item, answer),
+    );
+  }
+
+  #answered(link: Link, item: Item, answer: Answer): void {
+    if (item.progress.name === 'done') return;
+    if (!(answer instanceof ClientError)) return this.#done(item, SendReply.decode(answer.body));
+    if (!answer.temporary && answer.outcome !== 'unknown') return this.#fail(item, answer);
+    if (!link.open || answer.code === 'timed_out') {
+      item.progress = { name: 'queued' };
+      // The server takes no notice of the request: another connection may.
+      link.end({ error: answer, reconnect: true });
+      return this.#pump(targetOf(item));
+    }
+    const { clock, backoff } = this.#deps;
+    const delayMs = answer.retryAfterMs + fullJitterMs(backoff, item.attempts, clock.random());
+    item.attempts += 1;
+    item.progress = { name: 'resting' };
+    item.cancelTimers.push(
+      clock.after(delayMs, () => {
+        item.progress = { name: 'queued' };
+        this.#pump(targetOf(item));
+      }),
+    );
+  }
+
+  #done(item: Item, reply: SendReply): void {
+    this.#remove(item);
+    item.answer.resolve(reply);
+    this.#deps.events.tell('sent', { clientId: item.fields.clientId, reply });
+  }
+
+  #fail(item: Item, error: ClientError): void {
+    this.#remove(item);
+    item.answer.reject(error);
+    this.#deps.events.tell('sent', { clientId: item.fields.clientId, error });
+  }
+
+  #remove(item: Item): void {
+    for (const cancel of item.cancelTimers) cancel();
+    item.progress = { name: 'done' };
+    this.#messages -= 1;
+    this.#bytes -= item.bytes;
+    const target = targetOf(item);
+    const queue = (this.#targets.get(target) ?? []).filter((other) => other !== item);
+    if (queue.length > 0) this.#targets.set(target, queue);
+    else this.#targets.delete(target);
+    if (item.kept !== undefined) this.#forget(item.kept);
+    this.#pump(target);
+  }
+
+  /** Should it fail, the message is sent again by the next start, with its client id. */
+  #forget(key: string): void {
+    const failed = (thrown: unknown): void =>
+      this.#deps.events.tell('error', wrapped('store_failed', thrown, true));
+    try {
+      Promise.resolve(this.#deps.store?.set(key, undefined)).catch(failed);
+    } catch (thrown) {
+      failed(thrown);
+    }
+  }
+}
+
+function targetOf({ fields: { room, toMid } }: Item): string {
+  return room === '' ? toMid : `r/${room}`;
+}
+
+/** What is known of a message without an answer. */
+function outcomeOf({ firstSentAtMs }: Item): ErrorOutcome {
+  return firstSentAtMs === undefined ? 'refused' : 'unknown';
+}
+
+function tooLarge(maxBytes: number): ClientError {
+  return new ClientError('frame_too_large', `The server takes at most ${maxBytes} bytes.`, {
+    outcome: 'refused',
+  });
+}

@@ -1,0 +1,54 @@
+import { GapReason, type Deliver } from '@halley/protocol/client/bodies';
+
+/** Up to where a stream was handled. */
+export interface StreamCursor {
+  readonly epoch: string;
+  /** −1 is nothing. */
+  readonly position: number;
+}
+
+/** What is missing in a stream, as the application is told. */
+export interface StreamGap {
+  readonly stream: string;
+  /** `retention`: no longer kept. `epoch`: the stream was begun anew, positions before it mean nothing any more. */
+  readonly reason: 'retention' | 'epoch' | 'unknown';
+  readonly epoch: string;
+  /** Positions in (after, through] may have been there, and will not come. */
+  readonly after: number;
+  readonly through: number;
+}
+
+/** How a frame goes on from a cursor. */
+export type Continuation =
+  /** Something is missing ahead of the frame, and nothing says so: nothing of it may be taken. */
+  | { readonly name: 'hole'; readonly why: string }
+  /** Tell `gap`, if there is one, then take the entries above `from`. */
+  | { readonly name: 'goes on'; readonly gap: StreamGap | undefined; readonly from: StreamCursor };
+
+const REASONS: Readonly<Record<number, StreamGap['reason']>> = {
+  [GapReason.Retention]: 'retention',
+  [GapReason.Epoch]: 'epoch',
+};
+
+/** The rules of ver2.md, "Delivering", for a frame of a stream that is kept and its cursor. */
+export function continueFrom(cursor: StreamCursor, frame: Deliver): Continuation {
+  const { stream, epoch, after, gap } = frame;
+  const told = gap && { ...gap, stream, epoch, reason: REASONS[gap.reason] ?? 'unknown' };
+  if (epoch !== cursor.epoch) {
+    if (gap?.reason !== GapReason.Epoch) return hole(`the epoch ${epoch} comes after ${cursor.epoch}`);
+    // Positions of the old epoch say nothing here.
+    return bridged({ epoch, position: gap.through }, after, told);
+  }
+  if (!gap || gap.through <= cursor.position) return bridged(cursor, after, undefined);
+  if (Math.min(after, gap.after) > cursor.position) return hole(`the gap begins behind ${gap.after}`);
+  return bridged({ epoch, position: gap.through }, after, told);
+}
+
+function bridged(from: StreamCursor, after: number, gap: StreamGap | undefined): Continuation {
+  if (after > from.position) return hole(`the frame begins behind ${after}, the cursor is ${from.position}`);
+  return { name: 'goes on', gap, from };
+}
+
+function hole(why: string): Continuation {
+  return { name: 'hole', why };
+}
