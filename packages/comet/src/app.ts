@@ -263,6 +263,7 @@ function cometOptions(
     maxMessageBytes: Math.max(config.ws.maxMessageBytes, session.maxBodyBytes + 16),
     maxMessageParts: config.ws.maxMessageParts,
     session,
+    presence: config.presence,
     outbox: config.outbox,
     limits: config.limits,
     trustedProxies: config.proxy.trusted,

@@ -1,6 +1,7 @@
 import { DURATION_BUCKETS, type Metrics } from '@halley/service/metrics';
 
 import { StreamMetrics } from './delivery/stream-metrics.js';
+import { Version2Metrics } from './session/v2/version2-metrics.js';
 
 /** Why frames were not sent to somebody who should have had them. */
 export type DropReason =
@@ -17,7 +18,22 @@ export type DropReason =
 export type SentKind = 'reply' | 'user' | 'room' | 'everyone';
 
 /** Kinds of frames in. */
-export type ReceivedKind = 'heartbeat' | 'auth' | 'change_room' | 'subscribe' | 'business' | 'early';
+export type ReceivedKind =
+  | 'heartbeat'
+  | 'auth'
+  | 'change_room'
+  | 'subscribe'
+  | 'business'
+  | 'early'
+  | 'ack'
+  | 'send'
+  | 'rooms'
+  | 'history'
+  | 'receipts'
+  | 'ephemeral'
+  | 'presence'
+  | 'token'
+  | 'unknown';
 
 /** What a comet counts. */
 export class CometMetrics {
@@ -34,9 +50,11 @@ export class CometMetrics {
   readonly #acks;
   readonly #logic;
   readonly streams: StreamMetrics;
+  readonly version2: Version2Metrics;
 
   constructor(private readonly metrics: Metrics) {
     this.streams = new StreamMetrics(metrics);
+    this.version2 = new Version2Metrics(metrics);
     this.#sent = metrics.counter('halley_comet_messages_out_total', 'Frames sent, by kind.', ['kind']);
     this.#received = metrics.counter('halley_comet_messages_in_total', 'Frames received, by kind.', ['kind']);
     this.#dropped = metrics.counter(
@@ -84,6 +102,7 @@ export class CometMetrics {
     readonly busyOutboxes: () => number;
     readonly backlogBytes: () => number;
     readonly catchingUp: () => number;
+    readonly watched: () => number;
   }): void {
     const gauge = (name: string, help: string, read: () => number): void => {
       this.metrics.gauge(name, help, [], (level) => level.set(read()));
@@ -99,6 +118,7 @@ export class CometMetrics {
       'Connections that read their stream because they are behind it.',
       levels.catchingUp,
     );
+    gauge('halley_comet_watched_users', 'Users whose presence connections here watch.', levels.watched);
   }
 
   sent(kind: SentKind, frames: number): void {

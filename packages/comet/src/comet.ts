@@ -15,6 +15,7 @@ import { RoomTable } from './delivery/room-table.js';
 import { StreamReader } from './delivery/stream-reader.js';
 import type { LogicLink } from './logic-link.js';
 import { Renewal, type RenewalOptions } from './renewal.js';
+import { PresenceWatch } from './presence-watch.js';
 import { RoomDirectory } from './room-directory.js';
 import { AcceptSets } from './session/accepts.js';
 import { Deadlines } from './session/deadlines.js';
@@ -22,6 +23,7 @@ import { EarlyHints } from './session/early-hints.js';
 import { EarlyKicks } from './session/early-kicks.js';
 import { Leavers } from './session/leavers.js';
 import { Releases } from './session/releases.js';
+import { RoomEnds } from './session/room-ends.js';
 import { Session } from './session/session.js';
 import type { SessionDeps, SessionLimits } from './session/session-deps.js';
 import { SessionTable } from './session/session-table.js';
@@ -55,6 +57,7 @@ export interface CometOptions {
   readonly allowsOrigin: (origin: string) => boolean;
   readonly leaveRoomAfterMs: number;
   readonly renewal: RenewalOptions;
+  readonly presence: { readonly pollMs: number };
 }
 
 export interface CometDeps {
@@ -85,6 +88,7 @@ export class Comet implements Service {
   readonly earlyHints: EarlyHints;
   readonly leavers = new Leavers();
   readonly directory: RoomDirectory;
+  readonly presence: PresenceWatch;
   readonly #deadlines: Deadlines;
   readonly #sessionDeps: SessionDeps;
   readonly #acceptor: Acceptor;
@@ -124,7 +128,8 @@ export class Comet implements Service {
       log,
       leaveAfterMs: options.leaveRoomAfterMs,
     });
-    const { table, streams, reader, rooms, fanout, directory, releases, earlyHints } = this;
+    this.presence = new PresenceWatch({ logic, log, pollMs: options.presence.pollMs });
+    const { table, streams, reader, rooms, fanout, directory, releases, earlyHints, presence } = this;
     this.deliverer = new Deliverer({ table, streams, earlyHints, rooms, fanout, metrics, clock, log });
     this.renewal = new Renewal(options.renewal, {
       logic,
@@ -144,6 +149,7 @@ export class Comet implements Service {
       reader,
       rooms,
       directory,
+      roomEnds: new RoomEnds({ logic }),
       deadlines: this.#deadlines,
       releases,
       earlyKicks: this.earlyKicks,
@@ -154,6 +160,8 @@ export class Comet implements Service {
       clock,
       log,
       limits: options.session,
+      presence,
+      maxBodyBytes: options.maxBodyBytes,
       nextCounter: () => {
         this.#counter += 1;
         return this.#counter;
@@ -171,7 +179,7 @@ export class Comet implements Service {
     this.#listeners = this.#makeListeners();
     this.#services = new ServiceGroup(
       'comet',
-      [this.#deadlines, ...Object.values(this.#listeners), this.renewal],
+      [this.#deadlines, ...Object.values(this.#listeners), this.renewal, presence],
       log,
     );
     metrics.observe({
@@ -182,6 +190,7 @@ export class Comet implements Service {
       busyOutboxes: () => this.ledger.busy,
       backlogBytes: () => fanout.backlogBytes,
       catchingUp: () => reader.catchingUp,
+      watched: () => presence.size,
     });
   }
 
@@ -259,7 +268,13 @@ export class Comet implements Service {
       forwardedFor: (peer, header) => this.#proxies.forwardedFor(peer, header),
       onRefused: (reason) => this.metrics.refused(reason),
       onConnection: (ws, socket, { cookie }, client) => {
-        const transport = new WebSocketTransport(ws, client.address, cookie, this.options.maxBodyBytes);
+        const transport = new WebSocketTransport(
+          ws,
+          client.address,
+          cookie,
+          'encrypted' in socket,
+          this.options.maxBodyBytes,
+        );
         this.#open(transport, new Outbox(socket, this.ledger), client);
       },
     };

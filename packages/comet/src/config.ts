@@ -96,6 +96,42 @@ export const cometConfig = z.object({
       description:
         "Clients of goim's protocol with a key of their own that come back within ten minutes are sent what came meanwhile; some of it may come twice.",
     }),
+    version2: z.boolean().default(true).meta({
+      description:
+        'Clients that ask for version 2 of the client protocol get it; else they are answered as those of version 1.',
+    }),
+    windowEntries: z.int().min(1).max(65_536).default(256).meta({
+      description:
+        'Messages of a stream that are sent ahead of the acknowledgements of a client with version 2.',
+      range: '64–1,024',
+    }),
+    windowBytes: z
+      .int()
+      .min(1_024)
+      .default(MIB / 2)
+      .meta({
+        description: 'Bytes of their bodies; one message may be larger.',
+        unit: 'bytes',
+        range: '64 KiB–4 MiB',
+      }),
+    ackTimeoutMs: z.int().min(1_000).default(60_000).meta({
+      description:
+        'A client with version 2 is closed (3008) when it acknowledges nothing for so long while more waits behind its window.',
+      unit: 'ms',
+      range: '30,000–600,000',
+    }),
+    maxRooms: z.int().min(1).max(65_536).default(100).meta({
+      description: 'Rooms that a connection with version 2 may be in.',
+      range: '10–1,000',
+    }),
+    maxWatched: z.int().min(0).max(65_536).default(1_000).meta({
+      description: 'Users whose presence a connection with version 2 may watch.',
+      range: '100–10,000',
+    }),
+    ephemeralsPerSecond: z.int().min(1).default(10).meta({
+      description: 'Ephemeral messages (typing and the like) that a connection may send in a second.',
+      range: '1–50',
+    }),
   }),
   outbox: z.object({
     maxBytes: z.int().min(1_024).default(MIB).meta({
@@ -145,6 +181,13 @@ export const cometConfig = z.object({
       description: 'How long a room stays in the directory after its last member here has left.',
       unit: 'ms',
       range: '10,000–60,000',
+    }),
+  }),
+  presence: z.object({
+    pollMs: z.int().min(1_000).default(2_000).meta({
+      description: 'How often the users whose presence is watched are asked for.',
+      unit: 'ms',
+      range: '1,000–10,000',
     }),
   }),
   cluster: clusterConfig,

@@ -1,27 +1,37 @@
 import { call, type ClientDeps, tierClient } from '@halley/cluster/grpc/client';
-import type { ConnectReply__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/ConnectReply';
-import type { StreamPage__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamPage';
 import type { SessionServiceClient } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
 import { protos } from '@halley/cluster/grpc/protos';
 import type { TierView } from '@halley/cluster/registry/registry';
+import type { Presence } from '@halley/protocol/client/bodies';
+import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, NodeRef, RoomId, UserId } from '@halley/protocol/ids';
 
 import { v7 as uuidv7 } from 'uuid';
 
 import type { CometMetrics } from './comet-metrics.js';
-import { senderOf } from './grpc/sender.js';
+import {
+  connectedOf,
+  grantsOf,
+  pageOf,
+  presenceOf,
+  roomOpenedOf,
+  startAskOf,
+} from './grpc/logic-messages.js';
 import type {
+  Asker,
   ConnectAsk,
   Connected,
+  Grants,
   LinkCallOptions,
   LogicLink,
   RenewAnswer,
   RenewAsk,
+  RoomOpened,
+  RoomStart,
   SessionRef,
   StreamCursor,
   StreamPage,
   StreamRead,
-  StreamStart,
   UpstreamAsk,
 } from './logic-link.js';
 
@@ -56,7 +66,7 @@ export class GrpcLogicLink implements LogicLink {
   }
 
   async connect(ask: ConnectAsk, options: LinkCallOptions = {}): Promise<Connected> {
-    const { counter, token, cookie, clientIp, transport, withoutCursor } = ask;
+    const { counter, token, cookie, clientIp, transport, withoutCursor, version2 } = ask;
     const request = {
       comet: this.deps.self(),
       counter,
@@ -65,22 +75,12 @@ export class GrpcLogicLink implements LogicLink {
       client_ip: clientIp,
       transport,
       without_cursor: withoutCursor,
+      ...(version2 ? { version2: startAskOf(version2) } : {}),
     };
     const reply = await this.#timed('Connect', () =>
       call(this.#client.Connect.bind(this.#client), request, options),
     );
-    return {
-      mid: reply.mid as UserId,
-      key: reply.key as ConnectionKey,
-      owner: reply.owner,
-      roomId: reply.room_id,
-      accepts: reply.accepts,
-      heartbeatMs: Number(reply.heartbeat_ms),
-      tokenExpiresAtMs: Number(reply.token_expires_at_ms),
-      roomGrants: reply.room_grants,
-      anyRoom: reply.any_room,
-      ...startOf(reply),
-    };
+    return connectedOf(reply);
   }
 
   async disconnect({ mid, key, owner }: SessionRef, cursor?: StreamCursor): Promise<void> {
@@ -88,9 +88,42 @@ export class GrpcLogicLink implements LogicLink {
     await this.#timed('Disconnect', () => call(this.#client.Disconnect.bind(this.#client), request));
   }
 
-  async enterRoom(room: RoomId): Promise<void> {
+  async verifyToken({ mid, key }: Asker, token: Uint8Array): Promise<Grants> {
+    const reply = await this.#timed('VerifyToken', () =>
+      call(this.#client.VerifyToken.bind(this.#client), { token, mid, key }),
+    );
+    return grantsOf(reply);
+  }
+
+  async openRooms({ mid, key }: Asker, rooms: readonly RoomStart[]): Promise<readonly RoomOpened[]> {
+    const starts = rooms.map(({ room, ...start }) => ({ room_id: room, ...startAskOf(start, `r/${room}`) }));
+    const request = { comet: this.deps.self(), mid, key, rooms: starts };
+    const reply = await this.#timed('OpenRooms', () =>
+      call(this.#client.OpenRooms.bind(this.#client), request),
+    );
+    if (reply.rooms.length !== rooms.length)
+      throw new HalleyError('internal', `${reply.rooms.length} rooms opened of ${rooms.length}`);
+    return reply.rooms.map(roomOpenedOf);
+  }
+
+  async ask({ mid, key }: Asker, operation: number, body: Uint8Array): Promise<Uint8Array> {
+    const request = { comet: this.deps.self(), mid, key, operation, body };
+    const reply = await this.#timed('Ask', () =>
+      call(this.#client.Ask.bind(this.#client), request, { deadlineMs: RECEIVE_DEADLINE_MS }),
+    );
+    return reply.body;
+  }
+
+  async presence(mids: readonly UserId[]): Promise<readonly Presence[]> {
+    const reply = await this.#timed('Presence', () =>
+      call(this.#client.Presence.bind(this.#client), { mids: [...mids] }),
+    );
+    return reply.users.map(presenceOf);
+  }
+
+  async enterRoom(room: RoomId): Promise<{ readonly durable: boolean }> {
     const request = { comet: this.deps.self(), room_id: room };
-    await this.#timed('EnterRoom', () => call(this.#client.EnterRoom.bind(this.#client), request));
+    return this.#timed('EnterRoom', () => call(this.#client.EnterRoom.bind(this.#client), request));
   }
 
   async leaveRoom(room: RoomId): Promise<void> {
@@ -98,7 +131,7 @@ export class GrpcLogicLink implements LogicLink {
     await this.#timed('LeaveRoom', () => call(this.#client.LeaveRoom.bind(this.#client), request));
   }
 
-  async renew({ sessions, rooms, online }: RenewAsk): Promise<RenewAnswer> {
+  async renew({ sessions, rooms, streams, online }: RenewAsk): Promise<RenewAnswer> {
     const request = {
       comet: this.deps.self(),
       sessions: sessions.map(({ mid, key, owner, cursor, wantsNewest }) => ({
@@ -109,6 +142,7 @@ export class GrpcLogicLink implements LogicLink {
         ...(cursor ? { cursor } : {}),
       })),
       rooms: [...rooms],
+      streams: [...streams],
       ...(online ? { online: { room_counts: Object.fromEntries(online) } } : {}),
     };
     const reply = await this.#timed('Renew', () =>
@@ -124,6 +158,7 @@ export class GrpcLogicLink implements LogicLink {
       cluster: reply.cluster ? new Map(Object.entries(reply.cluster.room_counts)) : undefined,
       leaseMs: Number(reply.route_lease_ms),
       newest: reply.newest.map(Number),
+      streamsNewest: reply.streams_newest.map(Number),
     };
   }
 
@@ -175,30 +210,4 @@ export class GrpcLogicLink implements LogicLink {
       this.deps.metrics.logicCall(method, (performance.now() - startedMs) / 1_000);
     }
   }
-}
-
-function startOf({ stream: cursor, keeps_cursor, at_end }: ConnectReply__Output): { start?: StreamStart } {
-  if (!cursor) return {};
-  const { stream, epoch, position } = cursor;
-  return { start: { stream, epoch, position: Number(position), atEnd: at_end, kept: keeps_cursor } };
-}
-
-function pageOf(page: StreamPage__Output): StreamPage {
-  return {
-    epoch: page.epoch,
-    entries: page.entries.map(({ position, id, operation, body, keys, traceparent, ...entry }) => ({
-      position: Number(position),
-      id,
-      operation,
-      body,
-      keys,
-      acceptedAtMs: Number(entry.accepted_at_ms),
-      expireAtMs: Number(entry.expire_at_ms),
-      traceparent,
-      sender: senderOf(entry.sender),
-    })),
-    through: Number(page.through),
-    more: page.more,
-    ...(page.gap ? { gap: { after: Number(page.gap_after), through: Number(page.gap_through) } } : {}),
-  };
 }

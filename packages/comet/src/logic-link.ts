@@ -1,3 +1,4 @@
+import type { Presence, ReadPosition } from '@halley/protocol/client/bodies';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { Frame } from '@halley/protocol/frame';
 import type { Cursor, Position } from '@halley/store/streams/streams';
@@ -15,6 +16,29 @@ export interface ConnectAsk {
   readonly transport: Variant;
   /** The device is not to be known again by its key: it starts at the end of its stream. */
   readonly withoutCursor: boolean;
+  /** Where a device with version 2 wants to go on; absent for version 1. */
+  readonly version2?: StartAsk;
+}
+
+/** Where a client wants to go on in a stream. */
+export interface StartAsk {
+  /** Undefined: where `start` says. */
+  readonly cursor: Cursor | undefined;
+  /** A value of the client protocol's `Start`. */
+  readonly start: number;
+}
+
+/** What a token allows. */
+export interface Grants {
+  /** Unix milliseconds; 0 is never. */
+  readonly tokenExpiresAtMs: number;
+  /** Patterns of rooms that may be entered, unless all may. */
+  readonly roomGrants: readonly string[];
+  readonly anyRoom: boolean;
+  /** Patterns of rooms that may be sent to, unless all may. */
+  readonly publishGrants: readonly string[];
+  readonly publishAny: boolean;
+  readonly sendToUsers: boolean;
 }
 
 /** How far a device has seen a stream. */
@@ -39,18 +63,18 @@ export interface SessionRef {
 }
 
 /** What logic answered to a good token. */
-export interface Connected extends SessionRef {
+export interface Connected extends SessionRef, Grants {
   /** Empty is no room. */
   readonly roomId: string;
   readonly accepts: readonly number[];
   /** How long the connection lives without a heartbeat; 0 is not said. */
   readonly heartbeatMs: number;
-  /** Unix milliseconds; 0 is never. */
-  readonly tokenExpiresAtMs: number;
-  readonly roomGrants: readonly string[];
-  readonly anyRoom: boolean;
   /** Absent for anonymous connections. */
   readonly start?: StreamStart;
+  /** With version 2, how far the user has read the stream; absent when unknown. */
+  readonly read?: ReadPosition;
+  /** The end of everyone's stream a moment ago; absent where that is not kept. */
+  readonly everyone?: StreamCursor;
 }
 
 /** A session whose lease is renewed. */
@@ -65,6 +89,8 @@ export interface SessionRenewal extends SessionRef {
 export interface RenewAsk {
   readonly sessions: readonly SessionRenewal[];
   readonly rooms: readonly RoomId[];
+  /** Streams of which the newest position is wanted, beside those of the sessions' users. */
+  readonly streams: readonly string[];
   /** Members here by room, when figures are due. */
   readonly online?: ReadonlyMap<RoomId, number>;
 }
@@ -80,6 +106,8 @@ export interface RenewAnswer {
   readonly leaseMs: number;
   /** The newest positions of the streams of the sessions that wanted it, in their order. */
   readonly newest: readonly Position[];
+  /** The newest positions of the streams that were asked for, in their order. */
+  readonly streamsNewest: readonly Position[];
 }
 
 /** A read of one stream above a position. */
@@ -115,6 +143,24 @@ export interface StreamEntry extends About {
   readonly keys: readonly string[];
 }
 
+/** A durable room that a connection enters. */
+export interface RoomStart extends StartAsk {
+  readonly room: RoomId;
+}
+
+/** Where a connection begins in the stream of a durable room. */
+export interface RoomOpened {
+  readonly start: StreamStart;
+  /** How far the user has read it; absent when unknown. */
+  readonly read?: ReadPosition;
+}
+
+/** Who asks. */
+export interface Asker {
+  readonly mid: UserId;
+  readonly key: ConnectionKey;
+}
+
 /** What a client sent for the business. */
 export interface UpstreamAsk {
   readonly mid: UserId;
@@ -128,6 +174,9 @@ export interface LinkCallOptions {
   readonly deadlineMs?: number;
 }
 
+/** Users of one call. */
+export const MAX_PRESENCES = 1_000;
+
 /** Reads of one call. */
 export const MAX_READS = 256;
 
@@ -140,14 +189,22 @@ export interface LogicLink {
   connect(ask: ConnectAsk, options?: LinkCallOptions): Promise<Connected>;
   /** Removes a route where it is still this owner's; with a cursor, where the device goes on when it comes back. */
   disconnect(session: SessionRef, cursor?: StreamCursor): Promise<void>;
-  /** Resolves when it is written that this comet has members in the room. */
-  enterRoom(room: RoomId): Promise<void>;
+  /** Reads another token for a connection that is open. */
+  verifyToken(asker: Asker, token: Uint8Array): Promise<Grants>;
+  /** Resolves when it is written that this comet has members in the room; answers whether its messages are kept. */
+  enterRoom(room: RoomId): Promise<{ readonly durable: boolean }>;
+  /** Where a connection begins in the streams of durable rooms, in their order. This comet has entered them before. */
+  openRooms(asker: Asker, rooms: readonly RoomStart[]): Promise<readonly RoomOpened[]>;
   leaveRoom(room: RoomId): Promise<void>;
   renew(ask: RenewAsk): Promise<RenewAnswer>;
   /** Pages of streams, in the order of the reads, of which there are at most {@link MAX_READS}. */
   read(reads: readonly StreamRead[]): Promise<readonly StreamPage[]>;
   /** Resolves when the message is durable. */
   receive(ask: UpstreamAsk): Promise<void>;
+  /** The body of the answer to a request of version 2: operation and body are as the client sent them. */
+  ask(asker: Asker, operation: number, body: Uint8Array): Promise<Uint8Array>;
+  /** How users are now, in their order; at most {@link MAX_PRESENCES}. */
+  presence(mids: readonly UserId[]): Promise<readonly Presence[]>;
   /** Whether there is a logic to call, for readiness. */
   reachable(): boolean;
 }

@@ -42,14 +42,18 @@ export class RoomDirectory {
     return rooms;
   }
 
-  /** Counts a member in; resolves when the room is written. When it rejects the member was not counted. */
-  async acquire(room: RoomId): Promise<void> {
+  /**
+   * Counts a member in; resolves when the room is written, with whether its messages are kept. When it rejects the member was
+   * not counted.
+   */
+  async acquire(room: RoomId): Promise<boolean> {
     const entry = this.#entries.get(room) ?? this.#add(room);
     entry.members += 1;
     this.deps.deadlines.clear(entry);
-    if (entry.state === 'present') return;
+    if (entry.state === 'present') return entry.durable;
     try {
       await this.#enter(entry);
+      return entry.durable;
     } catch (error) {
       this.release(room);
       throw error;
@@ -107,7 +111,7 @@ export class RoomDirectory {
 
   async #write(entry: Entry): Promise<void> {
     try {
-      await this.deps.logic.enterRoom(entry.room);
+      entry.durable = (await this.deps.logic.enterRoom(entry.room)).durable;
       entry.state = 'present';
       if (entry.members === 0) this.#expireLater(entry);
     } catch (error) {
@@ -143,6 +147,8 @@ class Entry implements Expiring {
   wheelNext: Expiring | undefined = undefined;
   wheelPrevious: Expiring | undefined = undefined;
   members = 0;
+  /** Whether its messages are kept, as logic says when it is written. */
+  durable = false;
   state: EntryState = 'absent';
   /** The call under way, when it is entering or leaving. */
   call: Promise<void> = Promise.resolve();

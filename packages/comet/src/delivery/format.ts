@@ -1,5 +1,5 @@
 import type { FrameV2 } from '@halley/protocol/frame-v2';
-import { closeFrameV2, FrameFlag, frameV2Bytes, HEADER_V2_BYTES } from '@halley/protocol/frame-v2';
+import { closeFrameV2, FrameFlag, frameV2Bytes, HEADER_V2_BYTES, VERSION_2 } from '@halley/protocol/frame-v2';
 import { encodeFrame, type Frame, frameBytes, writeFrame } from '@halley/protocol/frame';
 import { deflatedFrame } from '@halley/protocol/client/compression';
 import { deflateRaw } from '@halley/service/raw-deflate';
@@ -61,7 +61,7 @@ export class SharedFrames implements Encoded {
 /** One frame for one connection, as a reply is: bare, in a WebSocket message of its own there. */
 export function encodeReply(format: number, frame: Frame): Uint8Array {
   if (format & Format.Version2) {
-    const long = { ...frame, flags: 0 };
+    const long = { ...frame, ver: VERSION_2, flags: 0 };
     return encodeV2(format, [format & Format.Deflated ? deflatedFrame(long, deflateRaw) : long]);
   }
   if (!(format & Format.WebSocket)) return encodeFrame(frame);

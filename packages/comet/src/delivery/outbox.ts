@@ -117,6 +117,11 @@ export class Outbox {
     return true;
   }
 
+  /** Writes the last bytes, however much waits. */
+  last(bytes: Uint8Array): void {
+    if (this.#open) this.#write(bytes);
+  }
+
   /** Bytes that may wait in it. */
   get maxBytes(): number {
     return this.ledger.limits.maxBytes;

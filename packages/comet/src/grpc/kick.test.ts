@@ -22,6 +22,7 @@ describe('a kick of a connection that is still authenticating', () => {
     harness.logic.enterRoom = async () => {
       entering = true;
       await gate;
+      return { durable: false };
     };
     const client = await harness.ws();
     client.send(frame(7, '{"mid":1,"key":"k","room_id":"r"}'));

@@ -9,10 +9,11 @@ import { onLeaving } from './on-leaving.js';
 import { onSubscribe, onUnsubscribe } from './on-subscribe.js';
 import { onUpstream } from './on-upstream.js';
 import type { Session } from './session.js';
+import { dispatchLeaving, dispatchVersion2 } from './v2/dispatch.js';
 
 /** Hands a frame to its handler; a promise means that what follows must wait for it. */
 export function dispatch(session: Session, frame: Frame): Promise<void> | undefined {
-  const { state } = session;
+  const { state, v2 } = session;
   const { metrics } = session.deps;
   switch (state.name) {
     case 'greeting':
@@ -26,6 +27,7 @@ export function dispatch(session: Session, frame: Frame): Promise<void> | undefi
     case 'online':
       break;
     case 'leaving':
+      if (v2) return dispatchLeaving(session, state.identity, state.roomId, frame);
       return onLeaving(session, state, frame);
     case 'authenticating':
     case 'departing':
@@ -33,6 +35,7 @@ export function dispatch(session: Session, frame: Frame): Promise<void> | undefi
     case 'closed':
       return undefined;
   }
+  if (v2) return dispatchVersion2(session, state.identity, v2, frame);
   switch (frame.op) {
     case Operation.Heartbeat:
       metrics.received('heartbeat');

@@ -142,7 +142,9 @@ describe('the stream of a connection', () => {
 describe('a hint that comes ahead of the end of the handshake', () => {
   test('makes the stream be read', async () => {
     let enter = (): void => undefined;
-    const gate = new Promise<void>((resolve) => (enter = resolve));
+    const gate = new Promise<{ durable: boolean }>((resolve) => {
+      enter = () => resolve({ durable: false });
+    });
     harness.logic.enterRoom = () => gate;
     const client = await harness.tcp();
     client.send(frame(7, JSON.stringify({ ...token(), room_id: 'r' })));

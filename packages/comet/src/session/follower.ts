@@ -81,6 +81,11 @@ export class Follower implements Pulled, Expiring {
     return this.#sequencer.last;
   }
 
+  /** Up to where entries are known to be. */
+  get newest(): Position {
+    return this.#sequencer.want;
+  }
+
   /** Where the device goes on when it comes back; undefined when it is not known again. */
   get cursor(): StreamCursor | undefined {
     if (!this.#keepsCursor) return undefined;
@@ -125,6 +130,11 @@ export class Follower implements Pulled, Expiring {
     this.#suspect = true;
     this.session.deps.reader.want(this);
     return 'pull';
+  }
+
+  /** The client has handled everything up to here, it says; of another epoch it means nothing. */
+  acked(epoch: string, position: Position): void {
+    if (epoch === this.#epoch && this.sink.acked(position)) this.session.deps.reader.drained(this);
   }
 
   /** A heartbeat came. */

@@ -83,6 +83,11 @@ export class HeartbeatSink implements Sink {
     }
   }
 
+  /** Its client does not. */
+  acked(): boolean {
+    return false;
+  }
+
   cursor(): Position {
     return this.#saved;
   }

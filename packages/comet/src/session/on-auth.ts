@@ -1,17 +1,20 @@
+import { readAuth } from '@halley/protocol/client/auth';
 import { CloseCode } from '@halley/protocol/close-code';
 import { type ErrorCode, HalleyError } from '@halley/protocol/error';
 import { type Frame, replyFrame } from '@halley/protocol/frame';
-import type { RoomId } from '@halley/protocol/ids';
 import { Operation } from '@halley/protocol/operation';
 import { Backoff } from '@halley/service/backoff';
+import type { Clock } from '@halley/service/clock';
 
 import type { Connected } from '../logic-link.js';
-import { roomGrants } from './room-grants.js';
-import { Follower } from './follower.js';
-import { HeartbeatSink } from './heartbeat-sink.js';
+import { rightsOf } from './rights.js';
+import { follow } from './follow.js';
+import { type Home, prepareHome } from './home.js';
 import type { Session } from './session.js';
 import type { Identity } from './session-state.js';
 import { TAKEN_OVER_REASON } from './session-table.js';
+import { replyVersion2 } from './v2/auth-reply.js';
+import { Version2 } from './v2/version2.js';
 
 /** What a client did wrong, or what no repetition changes. Everything else is tried again until the deadline. */
 const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -39,39 +42,38 @@ const ATTEMPT_MS = 2_500;
 export async function onAuth(session: Session, frame: Frame): Promise<void> {
   const { deps, transport } = session;
   session.state = { name: 'authenticating' };
+  const asked = deps.limits.version2 ? readAuth(frame.body) : undefined;
+  const v2 = asked?.version === 2 ? new Version2(session, asked) : undefined;
+  if (v2) session.speak(v2);
   const ask = {
     counter: deps.nextCounter(),
-    token: frame.body,
+    token: v2?.asked.token ?? frame.body,
     cookie: transport.cookie,
     clientIp: transport.clientIp,
     transport: transport.variant,
-    withoutCursor: !deps.limits.ver1Cursors,
+    withoutCursor: !v2 && !deps.limits.ver1Cursors,
+    ...(v2 ? { version2: { cursor: v2.asked.cursor, start: v2.asked.start } } : {}),
   };
   const connected = await untilDeadline(session, wanted, (deadlineMs) =>
     deps.logic.connect(ask, { deadlineMs }),
   );
   if (!connected) return;
+  const identity = identityOf(connected, deps.clock);
   if (!waiting(session)) {
     deps.releases.add(connected);
-    return goOnAlone(session, connected);
+    return goOnAlone(session, identity, connected.roomId);
   }
-  const room = connected.roomId === '' ? undefined : (connected.roomId as RoomId);
-  let entered = false;
+  let home: Home | undefined;
   /** Undoes what the handshake wrote; the route is left where it is another connection's by now. */
   const withdraw = (ownsRoute: boolean): void => {
-    if (room !== undefined && entered) deps.directory.release(room);
+    home?.withdraw();
     if (ownsRoute) deps.releases.add(connected);
   };
   try {
-    if (room !== undefined) {
-      await untilDeadline(session, waiting, async () => {
-        await deps.directory.acquire(room);
-        entered = true;
-      });
-    }
+    home = await untilDeadline(session, waiting, () => prepareHome(session, identity, connected.roomId));
     if (!waiting(session)) {
       withdraw(true);
-      return goOnAlone(session, connected);
+      return goOnAlone(session, identity, connected.roomId);
     }
     const kick = deps.earlyKicks.take(connected.owner);
     if (kick) {
@@ -88,9 +90,11 @@ export async function onAuth(session: Session, frame: Frame): Promise<void> {
     withdraw(true);
     throw error;
   }
-  comeOnline(session, connected, room);
-  session.reply(replyFrame(frame, Operation.AuthReply));
-  followStream(session, connected);
+  comeOnline(session, identity, connected, home);
+  if (v2) replyVersion2(session, v2, frame.seq, identity, connected);
+  else session.reply(replyFrame(frame, Operation.AuthReply));
+  followInbox(session, connected);
+  followEveryone(session, connected);
 }
 
 /** op 7 of who is authenticated already: the same operation and seq come back, nothing changes. */
@@ -98,46 +102,52 @@ export function onAuthAgain(session: Session, frame: Frame): void {
   session.reply(replyFrame(frame, frame.op));
 }
 
-function comeOnline(session: Session, connected: Connected, room: RoomId | undefined): void {
-  const { clock, accepts, metrics } = session.deps;
-  session.state = { name: 'online', identity: identityOf(connected, clock.now(), clock.monotonicMs()) };
+function comeOnline(
+  session: Session,
+  identity: Identity,
+  connected: Connected,
+  home: Home | undefined,
+): void {
+  const { accepts, metrics } = session.deps;
+  session.state = { name: 'online', identity };
   session.accepts = accepts.of(connected.accepts);
-  session.moveTo(room);
-  session.renewDeadline(session.state.identity);
+  home?.enter();
+  session.renewDeadline(identity);
   metrics.handshake('ok');
 }
 
-/** Goes on in the user's stream, behind the reply. Nothing is read where nothing can have come since its end was looked up. */
-function followStream(session: Session, { key, start }: Connected): void {
+/** Goes on in the user's stream, behind the reply. */
+function followInbox(session: Session, { key, start }: Connected): void {
   if (!start || session.state.name !== 'online') return;
-  const atEnd = start.atEnd && !session.deps.earlyHints.missed(start.stream);
-  const sink = new HeartbeatSink(session, start.position);
-  const inbox = new Follower(session, { key, accepted: true }, { ...start, atEnd }, sink);
+  const inbox = follow(session, { key, accepted: true }, start);
   session.following.inbox = inbox;
   inbox.open();
 }
 
-function identityOf(connected: Connected, nowMs: number, monotonicMs: number): Identity {
-  const { mid, key, owner, heartbeatMs, tokenExpiresAtMs } = connected;
+/** Everyone's stream, where it is kept, begins with the connection. */
+function followEveryone(session: Session, { key, everyone }: Connected): void {
+  if (!everyone || session.state.name !== 'online') return;
+  const start = { ...everyone, atEnd: true, kept: false };
+  session.following.add(follow(session, { key, accepted: true }, start));
+}
+
+function identityOf(connected: Connected, clock: Clock): Identity {
+  const { mid, key, owner, heartbeatMs } = connected;
   return {
+    ...rightsOf(connected, clock),
     mid,
     key,
     owner,
     heartbeatMs: heartbeatMs > 0 ? heartbeatMs : DEFAULT_HEARTBEAT_MS,
-    tokenDeadlineMs:
-      tokenExpiresAtMs > 0 ? monotonicMs + (tokenExpiresAtMs - nowMs) : Number.POSITIVE_INFINITY,
-    mayEnter: roomGrants(connected),
   };
 }
 
 /** The client went meanwhile: what it said behind its auth is handed over; its route is not kept. */
-function goOnAlone(session: Session, connected: Connected): void {
+function goOnAlone(session: Session, identity: Identity, roomId: string): void {
   if (!wanted(session)) return;
-  const { clock, metrics } = session.deps;
-  const identity = identityOf(connected, clock.now(), clock.monotonicMs());
-  session.state = { name: 'leaving', identity, roomId: connected.roomId };
+  session.state = { name: 'leaving', identity, roomId };
   session.renewDeadline(identity);
-  metrics.handshake('abandoned');
+  session.deps.metrics.handshake('abandoned');
 }
 
 /** Repeats what fails temporarily for as long as the session needs it; undefined when it no longer does. */

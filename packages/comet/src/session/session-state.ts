@@ -1,13 +1,9 @@
-import type { RoomId } from '@halley/protocol/ids';
-
 import type { SessionRef } from '../logic-link.js';
+import type { Rights } from './rights.js';
 
 /** Who an authenticated connection is, and what it may do. */
-export interface Identity extends SessionRef {
+export interface Identity extends SessionRef, Rights {
   readonly heartbeatMs: number;
-  /** Monotonic milliseconds; Infinity is never. */
-  readonly tokenDeadlineMs: number;
-  readonly mayEnter: (room: RoomId) => boolean;
 }
 
 /**

@@ -16,6 +16,7 @@ import type { Follower } from './follower.js';
 import { Following } from './following.js';
 import type { SessionDeps } from './session-deps.js';
 import type { Identity, SessionState } from './session-state.js';
+import type { Version2 } from './v2/version2.js';
 
 const GREETING: SessionState = { name: 'greeting', earlyBytes: 0 };
 const DEPARTING: SessionState = { name: 'departing' };
@@ -45,6 +46,8 @@ export class Session implements Receiver, Expiring, OutboxOwner {
   room: Room | undefined = undefined;
   /** The streams that it follows, while it is online. */
   readonly following = new Following();
+  /** What it has with version 2, from its auth on. */
+  v2: Version2 | undefined = undefined;
   state: SessionState = GREETING;
   /** Whether it is counted under its address. */
   entered = false;
@@ -68,6 +71,11 @@ export class Session implements Receiver, Expiring, OutboxOwner {
 
   get variant(): Variant {
     return this.transport.variant;
+  }
+
+  /** The room that counts for its heartbeats and for what it says to the business. */
+  get home(): Room | undefined {
+    return this.v2 ? this.v2.homeRoom : this.room;
   }
 
   /** Its user's stream, while it is online; anonymous connections have none. */
@@ -107,6 +115,12 @@ export class Session implements Receiver, Expiring, OutboxOwner {
   onLeft(): void {
     if (this.state.name === 'authenticating' && !this.#queue) this.#depart();
     else this.#endWith(() => this.#depart());
+  }
+
+  /** Its client asked for version 2, with which everything is told from now on. */
+  speak(v2: Version2): void {
+    this.v2 = v2;
+    this.format = v2.format;
   }
 
   /** Answers a request; a client that does not read its replies is closed. */
@@ -158,6 +172,7 @@ export class Session implements Receiver, Expiring, OutboxOwner {
     if (this.#gone) this.#finish();
     if (!this.open) return;
     this.deps.metrics.closed(code);
+    if (this.v2) this.outbox.last(encodeReply(this.format, this.v2.lastWords(code, reason)));
     this.#beginClosing(release);
     this.transport.close(code, reason);
   }
@@ -306,7 +321,7 @@ export class Session implements Receiver, Expiring, OutboxOwner {
   #goOnAlone(state: SessionState): void {
     this.#atEnd = () => this.#finish();
     if (state.name === 'online') {
-      const roomId = this.room?.id ?? '';
+      const roomId = this.home?.id ?? '';
       this.#leave(true);
       this.state = { name: 'leaving', identity: state.identity, roomId };
     } else {
@@ -336,6 +351,7 @@ export class Session implements Receiver, Expiring, OutboxOwner {
       this.moveTo(undefined);
       directory.release(room.id);
     }
+    this.v2?.leave();
     table.remove(this);
     if (release) releases.add(this.state.identity, cursor);
   }

@@ -45,6 +45,8 @@ export interface Sink {
   restart(epoch: string, floor: Position): void;
   /** The client's heartbeat. */
   beat(last: Position): void;
+  /** The client has handled everything up to here; answers whether that is news. */
+  acked(position: Position): boolean;
   /** Where the device goes on when it comes back; `last` is up to where everything had its turn. */
   cursor(last: Position): Position;
 }

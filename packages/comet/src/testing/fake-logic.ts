@@ -1,14 +1,19 @@
 import { randomUUID } from 'node:crypto';
 
+import { type Presence, Start } from '@halley/protocol/client/bodies';
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 
 import type {
+  Asker,
   ConnectAsk,
   Connected,
+  Grants,
   LogicLink,
   RenewAnswer,
   RenewAsk,
+  RoomOpened,
+  RoomStart,
   SessionRef,
   StreamCursor,
   StreamPage,
@@ -16,6 +21,15 @@ import type {
   UpstreamAsk,
 } from '../logic-link.js';
 import { FakeStreams } from './fake-streams.js';
+
+const EVERYTHING: Grants = {
+  tokenExpiresAtMs: 0,
+  roomGrants: [],
+  anyRoom: true,
+  publishGrants: [],
+  publishAny: true,
+  sendToUsers: true,
+};
 
 /** What the token of the tests says: JSON with goim's fields. */
 interface TestToken {
@@ -34,6 +48,18 @@ export class FakeLogic implements LogicLink {
   readonly received: UpstreamAsk[] = [];
   readonly renewals: RenewAsk[] = [];
   readonly streams = new FakeStreams();
+  /** Rooms whose messages are kept. */
+  readonly durableRooms = new Set<string>();
+  /** What was asked, with the operation. */
+  readonly asked: { readonly operation: number; readonly body: Uint8Array; readonly asker: Asker }[] = [];
+  /** Answers what is asked, by operation; empty otherwise. */
+  readonly answers = new Map<number, (body: Uint8Array) => Uint8Array | Promise<Uint8Array>>();
+  /** How users are. */
+  readonly presences = new Map<string, Partial<Presence>>();
+  readonly presenceCalls: (readonly UserId[])[] = [];
+  /** What the next tokens allow, by token. */
+  readonly tokens = new Map<string, Partial<Grants>>();
+  readonly connects: ConnectAsk[] = [];
   answer: Partial<Connected> = {};
   generation = 'g1';
   superseded: SessionRef[] = [];
@@ -49,6 +75,7 @@ export class FakeLogic implements LogicLink {
 
   async connect(ask: ConnectAsk): Promise<Connected> {
     await this.#enter('connect');
+    this.connects.push(ask);
     let token: TestToken;
     try {
       token = JSON.parse(Buffer.from(ask.token).toString('utf8')) as TestToken;
@@ -61,6 +88,10 @@ export class FakeLogic implements LogicLink {
     const owner = String(this.#owners).padStart(10, '0');
     this.routes.set(key, owner);
     const keeps = token.key && !ask.withoutCursor ? token.key : undefined;
+    const stream = `u/${mid}`;
+    const start = ask.version2
+      ? this.streams.startAt(stream, ask.version2, token.key)
+      : this.streams.start(stream, keeps);
     return {
       mid,
       key,
@@ -68,10 +99,8 @@ export class FakeLogic implements LogicLink {
       roomId: token.room_id ?? '',
       accepts: token.accepts ?? [],
       heartbeatMs: 60_000,
-      tokenExpiresAtMs: 0,
-      roomGrants: [],
-      anyRoom: true,
-      ...(mid === '0' ? {} : { start: this.streams.start(`u/${mid}`, keeps) }),
+      ...EVERYTHING,
+      ...(mid === '0' ? {} : { start }),
       ...this.answer,
     };
   }
@@ -82,14 +111,52 @@ export class FakeLogic implements LogicLink {
     if (this.routes.get(key) === owner) this.routes.delete(key);
   }
 
-  async enterRoom(room: RoomId): Promise<void> {
+  async enterRoom(room: RoomId): Promise<{ durable: boolean }> {
     await this.#enter(`enter ${room}`);
     this.rooms.add(room);
+    return { durable: this.durableRooms.has(room) };
   }
 
   async leaveRoom(room: RoomId): Promise<void> {
     await this.#enter(`leave ${room}`);
     this.rooms.delete(room);
+  }
+
+  async verifyToken(_asker: Asker, token: Uint8Array): Promise<Grants> {
+    const text = Buffer.from(token).toString();
+    await this.#enter(`verify ${text}`);
+    const granted = this.tokens.get(text);
+    if (!granted) throw new HalleyError('bad_token');
+    return { ...EVERYTHING, ...granted };
+  }
+
+  async openRooms(_asker: Asker, rooms: readonly RoomStart[]): Promise<readonly RoomOpened[]> {
+    await this.#enter(`open ${rooms.map(({ room }) => room).join(' ')}`);
+    return rooms.map(({ room, ...start }) => ({
+      start: this.streams.startAt(
+        `r/${room}`,
+        start.cursor ? start : { ...start, start: Start.Newest },
+        undefined,
+      ),
+    }));
+  }
+
+  async ask(asker: Asker, operation: number, body: Uint8Array): Promise<Uint8Array> {
+    await this.#enter(`ask ${operation}`);
+    this.asked.push({ asker, operation, body: Uint8Array.from(body) });
+    return this.answers.get(operation)?.(body) ?? new Uint8Array(0);
+  }
+
+  async presence(mids: readonly UserId[]): Promise<readonly Presence[]> {
+    await this.#enter('presence');
+    this.presenceCalls.push(mids);
+    return mids.map((mid) => ({
+      mid,
+      online: false,
+      platforms: [],
+      lastSeenMs: 0,
+      ...this.presences.get(mid),
+    }));
   }
 
   async renew(ask: RenewAsk): Promise<RenewAnswer> {
@@ -100,7 +167,8 @@ export class FakeLogic implements LogicLink {
     const newest = ask.sessions.flatMap(({ mid, wantsNewest }) =>
       wantsNewest ? [this.streams.newest(`u/${mid}`)] : [],
     );
-    return { generation, superseded, cluster, leaseMs, newest };
+    const streamsNewest = ask.streams.map((stream) => this.streams.newest(stream));
+    return { generation, superseded, cluster, leaseMs, newest, streamsNewest };
   }
 
   async read(reads: readonly StreamRead[]): Promise<readonly StreamPage[]> {

@@ -1,5 +1,14 @@
+import { Start } from '@halley/protocol/client/bodies';
+
 import type { Delivered } from '../delivery/deliverer.js';
-import type { StreamCursor, StreamEntry, StreamPage, StreamRead, StreamStart } from '../logic-link.js';
+import type {
+  StartAsk,
+  StreamCursor,
+  StreamEntry,
+  StreamPage,
+  StreamRead,
+  StreamStart,
+} from '../logic-link.js';
 
 /** What is told of a message of which there is nothing to tell. */
 export const NOTHING_TOLD = { id: '', acceptedAtMs: 0, expireAtMs: 0, traceparent: '', sender: undefined };
@@ -47,6 +56,15 @@ export class FakeStreams {
     const known = key === undefined ? undefined : this.cursors.get(key);
     const { epoch, position } = known ?? { epoch: this.epoch, position: this.applied };
     return { stream, epoch, position, atEnd: known === undefined, kept: key !== undefined };
+  }
+
+  /** Where a device with version 2 begins: at its cursor, at what `start` says, else at what is known of it, or the oldest. */
+  startAt(stream: string, { cursor, start }: StartAsk, key: string | undefined): StreamStart {
+    const known = start === Start.Unspecified && key !== undefined ? this.cursors.get(key) : undefined;
+    const position = start === Start.Newest ? this.applied : this.floor;
+    const at = cursor ?? known ?? { epoch: this.epoch, position };
+    const atEnd = at.epoch === this.epoch && at.position >= this.applied;
+    return { stream, epoch: at.epoch, position: at.position, atEnd, kept: key !== undefined };
   }
 
   read(reads: readonly StreamRead[]): StreamPage[] {

@@ -1,3 +1,4 @@
+import type { AuthWishes } from '@halley/protocol/client/auth';
 import { systemClock } from '@halley/service/clock';
 import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
@@ -5,6 +6,7 @@ import { Metrics } from '@halley/service/metrics';
 import { Comet, type CometOptions } from '../comet.js';
 import { FakeLogic } from './fake-logic.js';
 import { TcpClient, WsClient } from './test-client.js';
+import { Version2Client } from './version2-client.js';
 
 type Overrides = Partial<Omit<CometOptions, 'session'> & { session: Partial<CometOptions['session']> }>;
 
@@ -34,6 +36,13 @@ export class CometHarness {
         maxEarlyBytes: 65_536,
         frozenTimeoutMs: 120_000,
         ver1Cursors: true,
+        version2: true,
+        windowEntries: 256,
+        windowBytes: 524_288,
+        ackTimeoutMs: 60_000,
+        maxRooms: 100,
+        maxWatched: 1_000,
+        ephemeralsPerSecond: 10,
         ...session,
       },
       outbox: { maxBytes: 1_048_576, maxTotalBytes: 64 * 1_048_576 },
@@ -41,6 +50,7 @@ export class CometHarness {
       trustedProxies: [],
       allowsOrigin: () => true,
       leaveRoomAfterMs: 30_000,
+      presence: { pollMs: 2_000 },
       renewal: { intervalMs: 1_000, roundMs: 8_000, figuresMs: 10_000 },
       ...overrides,
     };
@@ -69,6 +79,15 @@ export class CometHarness {
     const client = await this.ws();
     await client.auth(token);
     return client;
+  }
+
+  /** An authenticated client with version 2. */
+  async version2(
+    token: object,
+    wishes: AuthWishes = {},
+    transport: 'tcp' | 'ws' = 'tcp',
+  ): Promise<Version2Client> {
+    return new Version2Client(await this[transport]()).open(token, wishes);
   }
 
   /** The value of a metric, summed over its labels that match. */

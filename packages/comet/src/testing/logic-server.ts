@@ -58,8 +58,8 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
       await logic.leaveRoom(room_id as RoomId);
       return {};
     }),
-    Renew: unary(async ({ sessions, rooms, online }) => {
-      const { generation, cluster, leaseMs, newest } = await logic.renew({
+    Renew: unary(async ({ sessions, rooms, streams, online }) => {
+      const { generation, cluster, leaseMs, newest, streamsNewest } = await logic.renew({
         sessions: sessions.map(({ mid, key, owner, cursor, wants_newest }) => ({
           mid: mid as UserId,
           key: key as ConnectionKey,
@@ -68,6 +68,7 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
           ...(cursor ? { cursor: cursorOf(cursor) } : {}),
         })),
         rooms: rooms as RoomId[],
+        streams,
         ...(online ? { online: new Map(Object.entries(online.room_counts)) as Map<RoomId, number> } : {}),
       });
       return {
@@ -75,6 +76,7 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
         superseded: logic.superseded.map(({ mid, key, owner }) => ({ mid, key, owner })),
         route_lease_ms: leaseMs,
         newest: [...newest],
+        streams_newest: [...streamsNewest],
         ...(cluster ? { cluster: { room_counts: Object.fromEntries(cluster) } } : {}),
       };
     }),

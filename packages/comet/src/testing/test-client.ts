@@ -2,11 +2,16 @@ import { connect, type Socket } from 'node:net';
 
 import { decodeMessage, FrameDecoder, unpackRaw } from '@halley/protocol/decoder';
 import { encodeFrame, type Frame } from '@halley/protocol/frame';
+import { encodeFrameV2, isFrameV2 } from '@halley/protocol/frame-v2';
 import { Operation } from '@halley/protocol/operation';
 import { WebSocket } from 'ws';
 
 const WAIT_MS = 5_000;
-const PUSH_LIMITS = { maxBodyBytes: 16 * 1024 * 1024 };
+const PUSH_LIMITS = { maxBodyBytes: 16 * 1024 * 1024, version2: true };
+
+function encode(one: Frame): Uint8Array {
+  return isFrameV2(one) ? encodeFrameV2(one) : encodeFrame(one);
+}
 
 /** A frame with a text body. */
 export function frame(op: number, body: string | Uint8Array = '', seq = 1, ver = 1): Frame {
@@ -118,7 +123,7 @@ export class TcpClient extends TestClient {
   }
 
   send(...frames: Frame[]): void {
-    this.socket.write(Buffer.concat(frames.map((one) => encodeFrame(one))));
+    this.socket.write(Buffer.concat(frames.map(encode)));
   }
 
   write(bytes: Uint8Array): void {
@@ -168,7 +173,7 @@ export class WsClient extends TestClient {
   }
 
   send(...frames: Frame[]): void {
-    for (const one of frames) this.ws.send(encodeFrame(one));
+    for (const one of frames) this.ws.send(encode(one));
   }
 
   close(): void {

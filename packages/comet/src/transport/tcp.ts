@@ -31,6 +31,10 @@ export class TcpTransport implements Transport {
     this.#decoder = new FrameDecoder({ maxBodyBytes });
   }
 
+  get secure(): boolean {
+    return 'encrypted' in this.socket;
+  }
+
   /** Starts to read. */
   attach(session: Session): void {
     this.#session = session;
@@ -42,6 +46,10 @@ export class TcpTransport implements Transport {
     owned.on('end', onEnd);
     owned.on('error', onError);
     owned.on('close', onClose);
+  }
+
+  acceptVersion2(): void {
+    this.#decoder.acceptVersion2();
   }
 
   close(_code: CloseCode, _reason: string): void {

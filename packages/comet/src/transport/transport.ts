@@ -8,10 +8,14 @@ import type { Variant } from '../delivery/format.js';
  */
 export interface Transport {
   readonly variant: Variant;
+  /** Whether the connection is encrypted by us. */
+  readonly secure: boolean;
   /** The client's address, as trusted proxies told it. */
   readonly clientIp: string;
   /** The Cookie header of a WebSocket upgrade; else empty. */
   readonly cookie: string;
+  /** From now on the client may send frames with the long header. */
+  acceptVersion2(): void;
   /**
    * Ends the connection after what was written: on WebSocket with a close frame, on TCP by ending the stream.
    * What the client still sends is thrown away.

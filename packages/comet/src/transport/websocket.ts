@@ -49,6 +49,7 @@ class ClientWebSocket extends WebSocket {
 export class WebSocketTransport implements Transport {
   readonly variant = 'websocket';
   #session: Session | undefined;
+  #version2 = false;
   /** The close frame that the client sent. */
   #left: { readonly code: number | undefined; readonly reason: Buffer | string } | undefined;
   /** WebSocket's own code for what the client broke: 1002, 1008 or 1009. */
@@ -58,6 +59,7 @@ export class WebSocketTransport implements Transport {
     private readonly ws: ClientWebSocket,
     readonly clientIp: string,
     readonly cookie: string,
+    readonly secure: boolean,
     private readonly maxBodyBytes: number,
   ) {}
 
@@ -68,6 +70,10 @@ export class WebSocketTransport implements Transport {
     this.ws.on('message', onMessage);
     this.ws.on('error', onError);
     this.ws.on('close', onClose);
+  }
+
+  acceptVersion2(): void {
+    this.#version2 = true;
   }
 
   close(code: CloseCode, reason: string): void {
@@ -102,7 +108,7 @@ export class WebSocketTransport implements Transport {
     if (!session?.open) return;
     const frames: Frame[] = [];
     try {
-      decodeMessage(data, { maxBodyBytes: this.maxBodyBytes }, frames);
+      decodeMessage(data, { maxBodyBytes: this.maxBodyBytes, version2: this.#version2 }, frames);
     } catch (error) {
       session.receive(frames);
       session.refuse(error);

@@ -1,0 +1,31 @@
+import type { RoomId } from '@halley/protocol/ids';
+import type { Clock } from '@halley/service/clock';
+
+import type { Grants } from '../logic-link.js';
+import { roomGrants } from './room-grants.js';
+
+/** What a token lets its connection do, and until when. */
+export interface Rights {
+  /** Monotonic milliseconds; Infinity is never. */
+  readonly tokenDeadlineMs: number;
+  /** Unix milliseconds; 0 is never. */
+  readonly tokenExpiresAtMs: number;
+  readonly mayEnter: (room: RoomId) => boolean;
+  readonly mayPublish: (room: RoomId) => boolean;
+  readonly maySendToUsers: boolean;
+}
+
+/** The rights that logic read in a token. */
+export function rightsOf(grants: Grants, clock: Clock): Rights {
+  const { tokenExpiresAtMs, publishAny, publishGrants, sendToUsers } = grants;
+  return {
+    tokenDeadlineMs:
+      tokenExpiresAtMs > 0
+        ? clock.monotonicMs() + (tokenExpiresAtMs - clock.now())
+        : Number.POSITIVE_INFINITY,
+    tokenExpiresAtMs,
+    mayEnter: roomGrants(grants),
+    mayPublish: roomGrants({ anyRoom: publishAny, roomGrants: publishGrants }),
+    maySendToUsers: sendToUsers,
+  };
+}
