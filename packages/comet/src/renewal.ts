@@ -4,6 +4,7 @@ import type { RoomId } from '@halley/protocol/ids';
 import type { Clock } from '@halley/service/clock';
 import type { Service } from '@halley/service/lifecycle';
 import type { Logger } from '@halley/service/log';
+import { streamOf } from '@halley/store/shard';
 
 import type { RoomTable } from './delivery/room-table.js';
 import type { LogicLink, RenewAnswer, RenewAsk, SessionRef, SessionRenewal } from './logic-link.js';
@@ -86,7 +87,9 @@ export class Renewal implements Service {
 
   /** Tells that nobody is here any more, so that the figures go at once. */
   async farewell(): Promise<void> {
-    await this.deps.logic.renew({ sessions: [], rooms: [], online: new Map() }).catch(() => undefined);
+    await this.deps.logic
+      .renew({ sessions: [], rooms: [], streams: [], online: new Map() })
+      .catch(() => undefined);
   }
 
   /** One step of the timer; a step that is still under way is not doubled. */
@@ -196,7 +199,7 @@ export class Renewal implements Service {
     for (let i = 0; i < batches; i += 1) {
       asks.push({
         sessions: sessions.slice(i * BATCH, (i + 1) * BATCH),
-        rooms: rooms.slice(i * BATCH, (i + 1) * BATCH),
+        ...this.#roomsAsk(rooms.slice(i * BATCH, (i + 1) * BATCH), i === 0),
         ...(i === 0 && online ? { online } : {}),
       });
     }
@@ -207,6 +210,14 @@ export class Renewal implements Service {
       this.#figuresAtMs = this.deps.clock.monotonicMs();
       this.#figuresRooms = changes;
     }
+  }
+
+  /** Rooms, and their streams where they have some that are followed; everyone's each time. */
+  #roomsAsk(rooms: readonly RoomId[], first: boolean): Pick<RenewAsk, 'rooms' | 'streams'> {
+    const followed = (stream: string): boolean => this.deps.streams.first(stream) !== undefined;
+    const streams = rooms.map(streamOf.room).filter(followed);
+    if (first && followed(streamOf.everyone)) streams.push(streamOf.everyone);
+    return { rooms, streams };
   }
 
   async #renew(ask: RenewAsk): Promise<void> {
@@ -241,13 +252,20 @@ export class Renewal implements Service {
   }
 
   /** Whose stream has news that it was not told of reads them. */
-  #takeNewest({ sessions }: RenewAsk, { newest }: RenewAnswer): void {
+  #takeNewest({ sessions, streams }: RenewAsk, { newest, streamsNewest }: RenewAnswer): void {
     let next = 0;
     for (const session of sessions) {
       if (!session.wantsNewest) continue;
       const position = newest[next];
       next += 1;
       if (position !== undefined) this.#find(session)?.inbox?.renewed(position);
+    }
+    for (const [index, stream] of streams.entries()) {
+      const position = streamsNewest[index];
+      // A logic of before tells none.
+      if (position === undefined) return;
+      let follower = this.deps.streams.first(stream);
+      for (; follower; follower = follower.streamNext) follower.renewed(position);
     }
   }
 

@@ -3,6 +3,7 @@ import { type Frame, replyFrame } from '@halley/protocol/frame';
 import type { RoomId } from '@halley/protocol/ids';
 import { Operation } from '@halley/protocol/operation';
 
+import { changeRoom, withdrawRoom, writeRoom } from './room.js';
 import type { Session } from './session.js';
 import type { Identity } from './session-state.js';
 
@@ -17,30 +18,24 @@ export function onChangeRoom(session: Session, identity: Identity, frame: Frame)
     return undefined;
   }
   if (room === '') {
-    move(session, undefined);
+    changeRoom(session, identity, undefined);
     answer(session, frame);
     return undefined;
   }
   if (!identity.mayEnter(room)) throw new HalleyError('room_not_granted');
-  return enter(session, room, frame);
+  return enter(session, identity, room, frame);
 }
 
-async function enter(session: Session, room: RoomId, frame: Frame): Promise<void> {
-  await session.deps.directory.acquire(room);
+async function enter(session: Session, identity: Identity, room: RoomId, frame: Frame): Promise<void> {
+  const written = await writeRoom(session, room);
   const { state } = session;
   if (state.name !== 'online') {
-    session.deps.directory.release(room);
+    withdrawRoom(session, written);
     if (state.name === 'leaving') session.state = { ...state, roomId: room };
     return;
   }
-  move(session, room);
+  changeRoom(session, identity, written);
   answer(session, frame);
-}
-
-function move(session: Session, room: RoomId | undefined): void {
-  const left = session.room?.id;
-  session.moveTo(room);
-  if (left !== undefined) session.deps.directory.release(left);
 }
 
 function answer(session: Session, frame: Frame): void {
