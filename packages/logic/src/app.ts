@@ -16,6 +16,7 @@ import { offsetPort, resolveNode } from '@halley/service/node-config';
 import { OpsServer } from '@halley/service/ops-server';
 import type { Archive } from '@halley/store/archive/archive';
 import { type Bus, Topic } from '@halley/store/bus/bus';
+import type { Reads } from '@halley/store/reads/reads';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
 
@@ -33,6 +34,8 @@ export interface LogicPorts {
   readonly routes?: Routes;
   readonly streams?: Streams;
   readonly archive?: Archive;
+  /** Beside the archive: given where that is. */
+  readonly reads?: Reads;
   readonly log?: Logger;
   readonly metrics?: Metrics;
 }
@@ -150,7 +153,7 @@ class App implements LogicApp {
     this.#routes = routes;
     const streams = ports.streams ?? (await this.#own(await this.#makeStreams(bus)));
     this.#streams = streams;
-    const archive = ports.archive ?? (await this.#own(await this.#makeArchive()));
+    const { archive, reads } = await this.#openArchive();
     const [comets, logics, jobs] = await Promise.all([
       registry.watch('comet'),
       registry.watch('logic'),
@@ -170,6 +173,7 @@ class App implements LogicApp {
       routes,
       streams,
       archive,
+      reads,
       comets,
       tiers: [comets, logics, jobs],
       registrySessionTimeoutMs: registry.sessionTimeoutMs,
@@ -231,11 +235,14 @@ class App implements LogicApp {
     });
   }
 
-  async #makeArchive(): Promise<Archive> {
-    const { config } = this;
+  async #openArchive(): Promise<{ readonly archive: Archive; readonly reads: Reads }> {
+    const { config, ports } = this;
+    if (ports.archive && ports.reads) return { archive: ports.archive, reads: ports.reads };
     if (config.archive.adapter === 'embedded') throw embeddedOnly('logic', 'archive.adapter', 'mariadb');
     const { MariadbArchive } = await import('@halley/store/archive/mariadb');
-    return new MariadbArchive({ config: config.archive, log: this.#log });
+    const { MariadbReads } = await import('@halley/store/reads/mariadb');
+    const archive = await this.#own(new MariadbArchive({ config: config.archive, log: this.#log }));
+    return { archive, reads: new MariadbReads(archive) };
   }
 }
 

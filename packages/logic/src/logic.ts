@@ -10,6 +10,7 @@ import type { Metrics } from '@halley/service/metrics';
 import { isLoopback, offsetPort } from '@halley/service/node-config';
 import type { Archive } from '@halley/store/archive/archive';
 import { type Bus, Topic } from '@halley/store/bus/bus';
+import type { Reads } from '@halley/store/reads/reads';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
 
@@ -24,6 +25,8 @@ import { upstreamGrpc } from './api/upstream-grpc.js';
 import { ApiKeys } from './auth/api-key.js';
 import type { TokenVerifier } from './auth/verifier.js';
 import type { LogicConfig } from './config.js';
+import { clientAsks } from './client/assemble.js';
+import { ReadMarks } from './client/read-marks.js';
 import { logicMetrics, watchAdmission } from './metrics.js';
 import { Balancer } from './nodes/balancer.js';
 import { ClientNodes } from './nodes/nodes.js';
@@ -49,6 +52,7 @@ export interface LogicDeps {
   readonly routes: Routes;
   readonly streams: Streams;
   readonly archive: Archive;
+  readonly reads: Reads;
   readonly comets: TierView;
   /** The views of every tier, for listing. */
   readonly tiers: readonly TierView[];
@@ -72,7 +76,7 @@ export interface Logic {
 
 /** Puts a logic together from its ports. Throws `bad_config`. */
 export function assembleLogic(deps: LogicDeps): Logic {
-  const { config, bus, routes, streams, archive, comets, clock, log } = deps;
+  const { config, bus, routes, streams, archive, verifier, comets, clock, log } = deps;
   const metrics = logicMetrics(deps.metrics);
   const keys = new ApiKeys(config.api.keys, !config.insecure && !isLoopback(config.node.bind));
   const admission = new Admission({ ...config.push, clock });
@@ -106,11 +110,12 @@ export function assembleLogic(deps: LogicDeps): Logic {
   });
   const kicker = new Kicker({ comets: cometClients, metrics, log });
   const store = { streams, archive, shards: bus.partitions(Topic.Push), epoch: () => bus.epoch };
-  const cursors = new Cursors(store);
+  const cursors = new Cursors({ ...store, acknowledgedTtlMs: config.archive.resumeMaxAgeMs });
   const reader = new StreamReader(store);
   const history = { history: new HistoryReader(store), epoch: store.epoch };
-  const connector = new Connector({ verifier: deps.verifier, routes, kicker, cursors, metrics });
+  const connector = new Connector({ verifier, routes, kicker, cursors, metrics });
   const upstream = new UpstreamWriter({ bus, clock, metrics });
+  const marks = new ReadMarks({ ...store, reads: deps.reads, clock });
   const stopping = new AbortController();
 
   balancer.update(comets.nodes());
@@ -148,7 +153,23 @@ export function assembleLogic(deps: LogicDeps): Logic {
         upstream,
         cursors,
         reader,
-        rooms: new RoomStreams({ ...store, routes, cursors, durability: limits.durability }),
+        verifier,
+        marks,
+        asks: clientAsks({
+          ...history,
+          acceptor,
+          upstream,
+          streams,
+          routes,
+          marks,
+          limits,
+          clock,
+          log,
+          metrics,
+        }),
+        clock,
+        metrics,
+        rooms: new RoomStreams({ shards: store.shards, routes, cursors, durability: limits.durability }),
       }),
     },
     tiers,

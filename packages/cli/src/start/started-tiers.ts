@@ -7,6 +7,7 @@ import { type Service, ServiceGroup } from '@halley/service/lifecycle';
 import type { Logger } from '@halley/service/log';
 import { EmbeddedArchive } from '@halley/store/archive/embedded';
 import { Topic } from '@halley/store/bus/bus';
+import { EmbeddedReads } from '@halley/store/reads/embedded';
 import { EmbeddedRoutes } from '@halley/store/routes/embedded';
 import { EmbeddedStreams } from '@halley/store/streams/embedded';
 
@@ -31,11 +32,17 @@ export class StartedTiers implements Service, Readiness {
     const { inlineBytes } = tiers.logic.streams;
     const streams = new EmbeddedStreams({ dataDir, shards: bus.partitions(Topic.Push), inlineBytes, log });
     const archive = new EmbeddedArchive({ dataDir });
+    const reads = new EmbeddedReads({ dataDir });
     const stores = { bus, routes, streams, archive };
-    this.#logic = createLogicApp(tiers.logic, { registry, ...stores, log: log.child({ tier: 'logic' }) });
+    this.#logic = createLogicApp(tiers.logic, {
+      registry,
+      ...stores,
+      reads,
+      log: log.child({ tier: 'logic' }),
+    });
     this.#comet = createCometApp(tiers.comet, { registry, log: log.child({ tier: 'comet' }) });
     this.#job = createJobApp(tiers.job, { registry, ...stores, log: log.child({ tier: 'job' }) });
-    const services = [bus, streams, archive, routes, registry, this.#logic, this.#comet, this.#job];
+    const services = [bus, streams, archive, reads, routes, registry, this.#logic, this.#comet, this.#job];
     this.#all = new ServiceGroup(this.name, services, log);
   }
 

@@ -102,6 +102,8 @@ describe('SessionService', () => {
         keys: ['k'],
         expire_at_ms: '5',
         traceparent: 't',
+        accepted_at_ms: '1',
+        sender: null,
       },
     ]);
     await expect(read([ask, { ...ask, stream: '' }])).rejects.toMatchObject({

@@ -1,43 +1,50 @@
 import { remainingMs, unary } from '@halley/cluster/grpc/handler';
 import type { SessionServiceHandlers } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
-import type { StreamPage as StreamPageMessage } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamPage';
-import type { StreamRead__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamRead';
-import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
+import type { Clock } from '@halley/service/clock';
 import type { Routes } from '@halley/store/routes/routes';
 
+import type { TokenVerifier } from '../auth/verifier.js';
+import type { ClientAsks } from '../client/ask.js';
+import { presenceOf } from '../client/presence.js';
+import type { ReadMarks } from '../client/read-marks.js';
+import { verifyToken } from '../client/verify-token.js';
+import type { LogicMetrics } from '../metrics.js';
 import { invalid } from '../push/target.js';
 import { readComet } from '../session/comet-ref.js';
 import type { Connector } from '../session/connect.js';
 import type { Online } from '../session/online.js';
-import { cursorOf, renew } from '../session/renew.js';
-import type { Cursors, StreamStart } from '../streams/cursor.js';
-import type { StreamPage, StreamRead, StreamReader } from '../streams/read.js';
+import { cursorsOf, renew } from '../session/renew.js';
+import type { Cursors } from '../streams/cursor.js';
+import type { StreamReader } from '../streams/read.js';
 import type { RoomStreams } from '../streams/rooms.js';
 import type { UpstreamWriter } from '../upstream/receive.js';
+import { grantsOf, pageOf, readOf, readsOf, startOf, wishOf } from './session-messages.js';
 
 export interface SessionGrpcDeps {
   readonly connector: Connector;
+  readonly verifier: TokenVerifier;
   readonly routes: Routes;
   readonly online: Online;
   readonly upstream: UpstreamWriter;
   readonly cursors: Cursors;
   readonly reader: StreamReader;
   readonly rooms: RoomStreams;
+  readonly asks: ClientAsks;
+  readonly marks: ReadMarks;
+  readonly clock: Clock;
+  readonly metrics: LogicMetrics;
   readonly heartbeatMs: number;
   readonly heartbeatMax: number;
   /** How long a route outlives its last renewal. */
   readonly routeLeaseMs: number;
 }
 
-/** Streams of one call. */
-const MAX_READS = 256;
-
 /** halley.delivery.v1.SessionService: what comet calls for its connections. */
 export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
-  const { connector, routes, online, upstream, cursors, reader, rooms, routeLeaseMs } = deps;
+  const { connector, routes, online, upstream, cursors, reader, rooms, marks, routeLeaseMs } = deps;
   return {
-    Connect: unary(async ({ comet, counter, token, without_cursor: withoutCursor }, call) => {
+    Connect: unary(async ({ comet, counter, token, without_cursor: withoutCursor, version2 }, call) => {
       // First, so that no route is left when it fails.
       const everyone = await rooms.everyone();
       const connected = await connector.connect({
@@ -45,9 +52,11 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
         at: readComet(comet),
         counter: Number(counter),
         withoutCursor,
+        ...(version2 && { version2: wishOf(version2) }),
         abandoned: () => call.cancelled || remainingMs(call) === 0,
       });
-      const { rooms: grants, ...verified } = connected.token;
+      const { token: verified, start } = connected;
+      const read = version2 && start ? await marks.soon(verified.mid, [start.stream]) : undefined;
       return {
         mid: verified.mid,
         key: connected.key,
@@ -56,36 +65,44 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
         owner: connected.owner,
         platform: verified.platform,
         heartbeat_ms: deps.heartbeatMs * deps.heartbeatMax,
-        token_expires_at_ms: verified.expiresAtMs,
-        room_grants: [...grants.patterns],
-        any_room: grants.any,
-        ...startOf(connected.start),
+        ...grantsOf(verified),
+        ...startOf(start),
+        ...readOf(start && read?.get(start.stream)),
         ...everyone,
       };
     }),
-    Disconnect: unary(async ({ comet, mid, key, owner, cursor }) => {
+    Disconnect: unary(async ({ comet, ...session }) => {
       readComet(comet);
+      const { mid, key, owner } = session;
       const route = { mid: mid as UserId, key: key as ConnectionKey, owner };
-      const saved = cursor ? cursors.save([{ ...cursorOf(cursor), key: route.key, owner }]) : undefined;
-      const [has] = await Promise.all([routes.release(route), saved]);
+      const [has] = await Promise.all([routes.release(route), cursors.save(cursorsOf(session))]);
       return { has };
     }),
     EnterRoom: unary(async ({ comet, room_id }) => ({
       durable: await rooms.enter(readRoom(room_id), readComet(comet)),
     })),
-    VerifyToken: unary(async () => {
-      throw new HalleyError('unsupported_operation');
-    }),
-    OpenRooms: unary(async ({ comet, rooms: starts }) => {
+    VerifyToken: unary(async ({ token, mid, key }) =>
+      grantsOf(await verifyToken(token, { mid: mid as UserId, key: key as ConnectionKey }, deps)),
+    ),
+    OpenRooms: unary(async ({ comet, mid, rooms: starts }) => {
       readComet(comet);
-      return rooms.open(starts);
+      const { rooms: opened = [] } = await rooms.open(starts);
+      const streams = opened.flatMap(({ cursor }) => (cursor?.stream ? [cursor.stream] : []));
+      const read = await marks.soon(mid as UserId, streams);
+      return {
+        rooms: opened.map((room) => ({ ...room, ...readOf(read.get(room.cursor?.stream ?? '')) })),
+      };
     }),
-    Ask: unary(async () => {
-      throw new HalleyError('unsupported_operation');
+    Ask: unary(async ({ comet, mid, key, operation, body }, call) => {
+      const asker = {
+        at: readComet(comet),
+        mid: mid as UserId,
+        key: key as ConnectionKey,
+        deadlineMs: deps.clock.monotonicMs() + remainingMs(call),
+      };
+      return { body: await deps.asks.answer(operation, body, asker) };
     }),
-    Presence: unary(async () => {
-      throw new HalleyError('unsupported_operation');
-    }),
+    Presence: unary(async ({ mids }) => ({ users: await presenceOf(mids, routes) })),
     LeaveRoom: unary(async ({ comet, room_id }) => {
       await routes.leaveRoom(readRoom(room_id), readComet(comet));
       return {};
@@ -96,38 +113,6 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
       const { node } = readComet(comet);
       return { id: await upstream.receive({ mid, key, server: node, roomId: room_id, proto, id }) };
     }),
-  };
-}
-
-function startOf(start: StreamStart | undefined) {
-  if (!start) return {};
-  const { kept, atEnd, ...stream } = start;
-  return { stream, keeps_cursor: kept, at_end: atEnd };
-}
-
-function readsOf(reads: readonly StreamRead__Output[]): StreamRead[] {
-  if (reads.length > MAX_READS) throw invalid('reads', `more than ${MAX_READS}`);
-  return reads.map(({ stream, epoch, after, max_entries, max_bytes }, index) => {
-    if (stream === '') throw invalid(`reads[${index}].stream`, 'is empty');
-    return { stream, epoch, after: Number(after), maxEntries: max_entries, maxBytes: max_bytes };
-  });
-}
-
-function pageOf({ epoch, entries, through, more, gap }: StreamPage): StreamPageMessage {
-  return {
-    epoch,
-    entries: entries.map((entry) => ({
-      position: entry.position,
-      id: entry.id,
-      operation: entry.operation,
-      body: entry.body,
-      keys: [...entry.keys],
-      expire_at_ms: entry.expireAtMs,
-      traceparent: entry.traceparent,
-    })),
-    through,
-    more,
-    ...(gap ? { gap: true, gap_after: gap.after, gap_through: gap.through } : {}),
   };
 }
 

@@ -8,7 +8,7 @@ import { v4 as uuidv4 } from 'uuid';
 
 import type { TokenVerifier, VerifiedToken } from '../auth/verifier.js';
 import type { LogicMetrics } from '../metrics.js';
-import type { Cursors, Device, StreamStart } from '../streams/cursor.js';
+import type { Cursors, Device, StartWish, StreamStart } from '../streams/cursor.js';
 import type { Kicker } from './kick.js';
 
 export interface ConnectDeps {
@@ -28,6 +28,8 @@ export interface ConnectAttempt {
   readonly counter: number;
   /** The device is not to be known again by its key: it starts at the end of its stream. */
   readonly withoutCursor?: boolean;
+  /** Where it wants to go on, with version 2. */
+  readonly version2?: StartWish | undefined;
   /** Whether the caller has given up: it may have asked again elsewhere, and that route must not be taken over. */
   readonly abandoned?: () => boolean;
 }
@@ -59,6 +61,7 @@ export class Connector {
     at,
     counter,
     withoutCursor = false,
+    version2,
     abandoned,
   }: ConnectAttempt): Promise<Connected> {
     const { verifier, kicker, metrics } = this.deps;
@@ -73,7 +76,8 @@ export class Connector {
       }
       const route = { mid: verified.mid, key, owner };
       const keyGiven = verified.key !== '' && !withoutCursor;
-      const start = verified.mid === ANONYMOUS ? {} : { start: await this.#open({ ...route, keyGiven }) };
+      const start =
+        verified.mid === ANONYMOUS ? {} : { start: await this.#open({ ...route, keyGiven, version2 }) };
       metrics.connects.inc();
       return { token: verified, key, owner, ...start };
     } catch (error) {

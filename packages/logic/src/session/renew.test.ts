@@ -5,7 +5,7 @@ import { systemClock } from '@halley/service/clock';
 import { EmbeddedRoutes } from '@halley/store/routes/embedded';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
-import { Cursors } from '../streams/cursor.js';
+import { CURSOR_TTL_MS, Cursors } from '../streams/cursor.js';
 import { EPOCH, type FilledStores, filledStores, SHARDS } from '../testing/filled-stores.js';
 import { Online } from './online.js';
 import { renew } from './renew.js';
@@ -21,6 +21,7 @@ const session = (fields: Partial<SessionRoute__Output> = {}): SessionRoute__Outp
   owner: '5',
   cursor: null,
   wants_newest: false,
+  acknowledged: false,
   ...fields,
 });
 const cursor = (position: number, stream = 'u/1') => ({ stream, epoch: EPOCH, position: String(position) });
@@ -36,7 +37,13 @@ beforeEach(async () => {
   stores = await filledStores();
   routes = new EmbeddedRoutes({ leaseMs: 60_000 });
   const { streams, archive } = stores;
-  cursors = new Cursors({ streams, archive, shards: SHARDS, epoch: () => EPOCH });
+  cursors = new Cursors({
+    streams,
+    archive,
+    shards: SHARDS,
+    epoch: () => EPOCH,
+    acknowledgedTtlMs: 7_000_000,
+  });
 });
 afterEach(() => stores.stop());
 
@@ -98,6 +105,13 @@ test('cursors go forward, and those of a connection that was taken over change n
   expect((await saved())?.position).toBe(5);
   await call(session({ owner: second, cursor: cursor(6) }));
   expect((await saved())?.position).toBe(6);
+});
+
+test('a cursor that a client acknowledged is kept as long as messages are', async () => {
+  const kept: number[] = [];
+  stores.streams.saveCursors = async (writes) => void kept.push(...writes.map(({ ttlMs }) => ttlMs));
+  await call(session({ cursor: cursor(5) }), session({ cursor: cursor(6), acknowledged: true }));
+  expect(kept).toEqual([CURSOR_TTL_MS, 7_000_000]);
 });
 
 test('where a store is away the renewal fails, and is repeated by its comet', async () => {

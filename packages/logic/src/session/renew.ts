@@ -5,10 +5,10 @@ import type { StreamCursor__Output } from '@halley/cluster/grpc/gen/halley/deliv
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { Routes } from '@halley/store/routes/routes';
 import { streamOf } from '@halley/store/shard';
-import { BEFORE_ALL, type Cursor, type CursorWrite, type Position } from '@halley/store/streams/streams';
+import { BEFORE_ALL, type Cursor, type Position } from '@halley/store/streams/streams';
 
 import { invalid } from '../push/target.js';
-import type { Cursors } from '../streams/cursor.js';
+import type { Cursors, SavedCursor } from '../streams/cursor.js';
 import { readComet } from './comet-ref.js';
 import type { Online } from './online.js';
 
@@ -65,8 +65,13 @@ export async function renew(
 }
 
 /** The cursor of a session that has one; a device that is there keeps it. */
-function cursorsOf({ key, owner, cursor }: SessionRoute__Output): Omit<CursorWrite, 'ttlMs'>[] {
-  return cursor ? [{ ...cursorOf(cursor), key: key as ConnectionKey, owner }] : [];
+export function cursorsOf({
+  key,
+  owner,
+  cursor,
+  acknowledged,
+}: Pick<SessionRoute__Output, 'key' | 'owner' | 'cursor' | 'acknowledged'>): SavedCursor[] {
+  return cursor ? [{ ...cursorOf(cursor), key: key as ConnectionKey, owner, acknowledged }] : [];
 }
 
 /** A cursor as comet sent it. */

@@ -1,12 +1,14 @@
+import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import { shardOf } from '@halley/store/shard';
-import { BEFORE_ALL } from '@halley/store/streams/streams';
+import { BEFORE_ALL, type CursorWrite } from '@halley/store/streams/streams';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { EPOCH, type FilledStores, filledStores, SHARDS } from '../testing/filled-stores.js';
 import { CURSOR_TTL_MS, Cursors, type Device } from './cursor.js';
 
 const stream = 'u/1';
+const RESUME_MS = 7 * 24 * 3_600_000;
 let stores: FilledStores;
 let cursors: Cursors;
 let epoch = EPOCH;
@@ -25,7 +27,13 @@ beforeEach(async () => {
   stores = await filledStores();
   epoch = EPOCH;
   const { streams, archive } = stores;
-  cursors = new Cursors({ streams, archive, shards: SHARDS, epoch: () => epoch });
+  cursors = new Cursors({
+    streams,
+    archive,
+    shards: SHARDS,
+    epoch: () => epoch,
+    acknowledgedTtlMs: RESUME_MS,
+  });
 });
 afterEach(() => stores.stop());
 
@@ -94,6 +102,81 @@ describe('a device begins', () => {
     await stores.archiveTo(shardOf(stream, SHARDS), 1);
     stores.streams.state = async () => undefined;
     expect(await cursors.open(device('1', { keyGiven: false }))).toMatchObject({ position: 1 });
+  });
+});
+
+describe('a device with version 2 begins', () => {
+  const opened = (version2: Device['version2'], fields: Partial<Device> = {}) =>
+    cursors.open(device('9', { version2, ...fields }));
+  const save = (key: string, position: number, of = EPOCH) =>
+    cursors.save([{ stream, key: key as ConnectionKey, owner: '1', epoch: of, position }]);
+  const floorAt = async (position: number) => {
+    await stores.append(stream, [0, position, position + 1], position + 10);
+    await stores.archiveTo(shardOf(stream, SHARDS), position + 5);
+    const kept = { sinceMs: 0, maxEntries: 1 };
+    await stores.archive.retain({ resume: kept, history: { ...kept, maxEntries: 9 } });
+  };
+
+  test('where it says, whatever is saved and of whatever epoch', async () => {
+    await stores.append(stream, [0, 1, 2], 40);
+    await save('phone', 30);
+    const cursor = { epoch: EPOCH, position: 2 };
+    expect(await opened({ cursor, start: 'newest' })).toEqual({
+      stream,
+      ...cursor,
+      kept: true,
+      atEnd: false,
+    });
+    const older = { epoch: 'older', position: 900 };
+    expect(await opened({ cursor: older })).toMatchObject({ ...older, atEnd: false });
+  });
+
+  test('at the end when its cursor is there already, so that nothing is read', async () => {
+    await stores.append(stream, [0, 1, 2], 40);
+    for (const [position, atEnd] of [[39, false] as const, [40, true] as const, [41, true] as const]) {
+      const cursor = { epoch: EPOCH, position };
+      expect(await opened({ cursor })).toMatchObject({ position, atEnd });
+    }
+  });
+
+  test('at the newest or the oldest that is kept, when it asks for it', async () => {
+    await floorAt(20);
+    await save('phone', 25);
+    expect(await opened({ start: 'newest' })).toMatchObject({ epoch: EPOCH, position: 30, atEnd: true });
+    expect(await opened({ start: 'oldest' })).toMatchObject({ epoch: EPOCH, position: 20, atEnd: false });
+  });
+
+  test("at its own cursor, else at the largest of its user's devices in this epoch, else at the oldest", async () => {
+    await floorAt(20);
+    expect(await opened({}, { key: 'first' as ConnectionKey })).toMatchObject({ position: 20, atEnd: false });
+    await save('tablet', 26);
+    await save('web', 27);
+    await save('old', 500, 'older');
+    expect(await opened({}, { key: 'new' as ConnectionKey })).toMatchObject({ epoch: EPOCH, position: 27 });
+    await save('phone', 22);
+    expect(await opened({})).toMatchObject({ position: 22 });
+    expect(await opened({}, { key: 'old' as ConnectionKey })).toMatchObject({
+      epoch: 'older',
+      position: 500,
+    });
+  });
+
+  test('at the beginning while the archive is away: what is gone is declared when it is read', async () => {
+    stores.archive.read = () => Promise.reject(new HalleyError('store_unavailable'));
+    expect(await opened({})).toMatchObject({ epoch: EPOCH, position: BEFORE_ALL, atEnd: false });
+    stores.archive.read = () => Promise.reject(new HalleyError('internal'));
+    await expect(opened({ start: 'oldest' })).rejects.toMatchObject({ code: 'internal' });
+  });
+
+  test('and is known again also by a key that it was given, for as long as messages are kept', async () => {
+    const saved: CursorWrite[] = [];
+    stores.streams.saveCursors = async (writes) => void saved.push(...writes);
+    expect(await opened({}, { keyGiven: false })).toMatchObject({ kept: true });
+    await cursors.save([
+      { stream, key: 'k' as ConnectionKey, owner: '1', epoch: EPOCH, position: 1, acknowledged: true },
+      { stream, key: 'k' as ConnectionKey, owner: '1', epoch: EPOCH, position: 2, acknowledged: false },
+    ]);
+    expect(saved.map(({ ttlMs }) => ttlMs)).toEqual([RESUME_MS, RESUME_MS, CURSOR_TTL_MS]);
   });
 });
 

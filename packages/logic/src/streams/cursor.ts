@@ -1,18 +1,40 @@
+import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import type { Archive } from '@halley/store/archive/archive';
 import { shardOf, streamOf } from '@halley/store/shard';
-import type { Cursor, CursorWrite, Position, Streams } from '@halley/store/streams/streams';
+import {
+  BEFORE_ALL,
+  type Cursor,
+  type CursorWrite,
+  type Position,
+  type Streams,
+} from '@halley/store/streams/streams';
 
 /** How long after its last renewal a device that does not acknowledge goes on where it was. */
 export const CURSOR_TTL_MS = 10 * 60_000;
 
 export interface CursorsDeps {
   readonly streams: Pick<Streams, 'cursors' | 'saveCursors' | 'state' | 'newest'>;
-  readonly archive: Pick<Archive, 'watermark'>;
+  readonly archive: Pick<Archive, 'watermark' | 'read'>;
   /** The bus's partition count. */
   readonly shards: number;
   /** The bus's epoch now. */
   readonly epoch: () => string;
+  /** How long messages can be resumed from: so long what a device acknowledged is kept. */
+  readonly acknowledgedTtlMs: number;
+}
+
+/** Where a device with version 2 wants to go on. */
+export interface StartWish {
+  /** Where it was; else where `start` says, by default where it or another device of its user was. */
+  readonly cursor?: Cursor | undefined;
+  readonly start?: 'oldest' | 'newest' | undefined;
+}
+
+/** How far a device has seen a stream, to be kept. */
+export interface SavedCursor extends Omit<CursorWrite, 'ttlMs'> {
+  /** With version 2, which says itself what it has. */
+  readonly acknowledged?: boolean;
 }
 
 /** A device whose route is written. */
@@ -22,6 +44,8 @@ export interface Device {
   readonly owner: string;
   /** Whether the client chose the key: only then is it known again. */
   readonly keyGiven: boolean;
+  /** Set for devices with version 2, which are told their key: each is known again. */
+  readonly version2?: StartWish | undefined;
 }
 
 /** Where a device goes on in its user's stream. */
@@ -33,27 +57,36 @@ export interface StreamStart extends Cursor {
   readonly atEnd: boolean;
 }
 
-/** Where devices that do not acknowledge (ver 1) are in the stream of their user. */
+/** Where devices are in the stream of their user. */
 export class Cursors {
   constructor(private readonly deps: CursorsDeps) {}
 
   /**
-   * Where a device begins, its route written: behind its cursor when its key was here within the last ten minutes, else at
-   * the end. Whatever is appended from now on finds the route. Throws `store_unavailable`.
+   * Where a device begins, its route written. One with version 2 begins where it wishes. Any other begins behind its cursor
+   * when its key was here within the last ten minutes, else at the end. Whatever is appended from now on finds the route.
+   * Throws `store_unavailable`.
    */
-  async open({ mid, key, owner, keyGiven }: Device): Promise<StreamStart> {
+  async open(device: Device): Promise<StreamStart> {
+    const { mid, key, owner, keyGiven, version2 } = device;
     const stream = streamOf.user(mid);
-    const known = keyGiven ? (await this.deps.streams.cursors(stream)).get(key) : undefined;
-    const cursor = known ?? (await this.end(stream));
+    const { atEnd, ...cursor } = version2
+      ? await this.#wished(stream, key, version2)
+      : await this.#resumed(stream, device);
+    const kept = keyGiven || version2 !== undefined;
     // From here on the cursor is this owner's: what the connection before still saves changes nothing.
-    if (keyGiven) await this.save([{ ...cursor, stream, key, owner }]);
-    return { ...cursor, stream, kept: keyGiven, atEnd: known === undefined };
+    if (kept) await this.save([{ ...cursor, stream, key, owner, acknowledged: version2 !== undefined }]);
+    return { ...cursor, stream, kept, atEnd };
   }
 
-  /** Saves cursors for ten more minutes. Throws `store_unavailable`. */
-  async save(cursors: readonly Omit<CursorWrite, 'ttlMs'>[]): Promise<void> {
+  /** Saves cursors, for ten more minutes or for as long as messages can be resumed from. Throws `store_unavailable`. */
+  async save(cursors: readonly SavedCursor[]): Promise<void> {
     if (cursors.length === 0) return;
-    await this.deps.streams.saveCursors(cursors.map((cursor) => ({ ...cursor, ttlMs: CURSOR_TTL_MS })));
+    await this.deps.streams.saveCursors(
+      cursors.map(({ acknowledged = false, ...cursor }) => ({
+        ...cursor,
+        ttlMs: acknowledged ? this.deps.acknowledgedTtlMs : CURSOR_TTL_MS,
+      })),
+    );
   }
 
   /** Newest positions, as {@link Streams.newest} has them. Throws `store_unavailable`. */
@@ -71,4 +104,55 @@ export class Cursors {
     const state = await this.deps.streams.state(shard, epoch);
     return { epoch, position: state?.applied ?? (await this.deps.archive.watermark(shard, epoch)) };
   }
+
+  /** In front of the oldest entry that a stream can be resumed from. Throws `store_unavailable`. */
+  async oldest(stream: string): Promise<Cursor> {
+    const epoch = this.deps.epoch();
+    const nothing = { stream, after: BEFORE_ALL, through: BEFORE_ALL, maxEntries: 1, maxBytes: 1 };
+    const { floor } = await this.deps.archive.read(epoch, nothing);
+    return { epoch, position: floor };
+  }
+
+  async #resumed(stream: string, { key, keyGiven }: Device): Promise<Begin> {
+    const known = keyGiven ? (await this.deps.streams.cursors(stream)).get(key) : undefined;
+    return known ? { ...known, atEnd: false } : { ...(await this.end(stream)), atEnd: true };
+  }
+
+  /** One of another epoch, given or saved, is answered as it is: the first read declares what that means. */
+  async #wished(stream: string, key: ConnectionKey, { cursor, start }: StartWish): Promise<Begin> {
+    if (cursor) return this.#at(stream, cursor);
+    if (start === 'newest') return { ...(await this.end(stream)), atEnd: true };
+    if (start === undefined) {
+      const saved = await this.deps.streams.cursors(stream);
+      const known = saved.get(key) ?? furthest(saved.values(), this.deps.epoch());
+      if (known) return this.#at(stream, known);
+    }
+    return { ...(await this.#oldestKnown(stream)), atEnd: false };
+  }
+
+  /** Whether everything up to the end was seen. The stream's own newest position is forgotten after a day: the shard's is not. */
+  async #at(stream: string, { epoch, position }: Cursor): Promise<Begin> {
+    const end = await this.end(stream);
+    return { epoch, position, atEnd: epoch === end.epoch && position >= end.position };
+  }
+
+  /** While the archive is away it is not known what it has let go: the first read declares that, when it is back. */
+  async #oldestKnown(stream: string): Promise<Cursor> {
+    try {
+      return await this.oldest(stream);
+    } catch (error) {
+      if (HalleyError.from(error).code !== 'store_unavailable') throw error;
+      return { epoch: this.deps.epoch(), position: BEFORE_ALL };
+    }
+  }
+}
+
+type Begin = Cursor & { readonly atEnd: boolean };
+
+/** The largest position in this epoch. */
+function furthest(cursors: Iterable<Cursor>, epoch: string): Cursor | undefined {
+  let largest: Cursor | undefined;
+  for (const cursor of cursors)
+    if (cursor.epoch === epoch && cursor.position > (largest?.position ?? -Infinity)) largest = cursor;
+  return largest;
 }

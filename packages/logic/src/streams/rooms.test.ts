@@ -21,9 +21,15 @@ let rooms: RoomStreams;
 
 const roomsWith = (durableAll: boolean): RoomStreams => {
   const { streams, archive } = stores;
-  const store = { streams, archive, shards: SHARDS, epoch: () => EPOCH };
+  const cursors = new Cursors({
+    streams,
+    archive,
+    shards: SHARDS,
+    epoch: () => EPOCH,
+    acknowledgedTtlMs: 1,
+  });
   const durability = new Durability({ durableRooms: ['chat://*'], durableAll });
-  return new RoomStreams({ ...store, routes, cursors: new Cursors(store), durability });
+  return new RoomStreams({ shards: SHARDS, routes, cursors, durability });
 };
 const start = (fields: Partial<RoomStart__Output> = {}): RoomStart__Output => ({
   room_id: room,

@@ -3,10 +3,9 @@ import type { RoomOpened } from '@halley/cluster/grpc/gen/halley/delivery/v1/Roo
 import type { RoomStart__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/RoomStart';
 import type { StreamCursor } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamCursor';
 import type { NodeRef, RoomId } from '@halley/protocol/ids';
-import type { Archive } from '@halley/store/archive/archive';
 import type { Routes } from '@halley/store/routes/routes';
 import { shardOf, streamOf } from '@halley/store/shard';
-import { BEFORE_ALL, type Cursor } from '@halley/store/streams/streams';
+import type { Cursor } from '@halley/store/streams/streams';
 
 import type { Durability } from '../push/durability.js';
 import { invalid } from '../push/target.js';
@@ -14,13 +13,10 @@ import type { Cursors } from './cursor.js';
 
 export interface RoomStreamsDeps {
   readonly routes: Pick<Routes, 'enterRoom'>;
-  readonly cursors: Pick<Cursors, 'end'>;
-  readonly archive: Pick<Archive, 'read'>;
+  readonly cursors: Pick<Cursors, 'end' | 'oldest'>;
   readonly durability: Pick<Durability, 'isDurableRoom' | 'everyone'>;
   /** The bus's partition count. */
   readonly shards: number;
-  /** The bus's epoch now. */
-  readonly epoch: () => string;
 }
 
 /** Rooms of one call. */
@@ -70,18 +66,10 @@ export class RoomStreams {
     const stream = streamOf.room(room_id as RoomId);
     // Of another epoch, the first read says so.
     if (cursor) return { cursor: { stream, epoch: cursor.epoch, position: cursor.position } };
-    if (start === 'START_OLDEST') return { cursor: { stream, ...(await this.#oldest(stream)) } };
+    if (start === 'START_OLDEST') return { cursor: { stream, ...(await this.deps.cursors.oldest(stream)) } };
     const shard = shardOf(stream, this.deps.shards);
     let end = ends.get(shard);
     if (!end) ends.set(shard, (end = this.deps.cursors.end(stream)));
     return { cursor: { stream, ...(await end) }, at_end: true };
-  }
-
-  /** In front of the oldest that can be resumed from. */
-  async #oldest(stream: string): Promise<Cursor> {
-    const epoch = this.deps.epoch();
-    const nothing = { stream, after: BEFORE_ALL, through: BEFORE_ALL, maxEntries: 1, maxBytes: 1 };
-    const { floor } = await this.deps.archive.read(epoch, nothing);
-    return { epoch, position: floor };
   }
 }

@@ -5,13 +5,15 @@ import { join } from 'node:path';
 import { silentLogger } from '@halley/service/log';
 import { EmbeddedArchive } from '@halley/store/archive/embedded';
 import { type Bus, Topic } from '@halley/store/bus/bus';
+import { EmbeddedReads } from '@halley/store/reads/embedded';
 import { EmbeddedStreams } from '@halley/store/streams/embedded';
 
-/** For tests: streams and archive in a folder of their own. */
+/** For tests: streams, archive and read positions in a folder of their own. */
 export interface EmbeddedStores {
   readonly streams: EmbeddedStreams;
   readonly archive: EmbeddedArchive;
-  /** Stops both and removes the folder. */
+  readonly reads: EmbeddedReads;
+  /** Stops them and removes the folder. */
   stop(): Promise<void>;
 }
 
@@ -21,11 +23,15 @@ export async function embeddedStores(bus: Pick<Bus, 'partitions'>): Promise<Embe
   const streams = new EmbeddedStreams({ dataDir, shards: bus.partitions(Topic.Push), log: silentLogger() });
   const archive = new EmbeddedArchive({ dataDir });
   await streams.start();
+  const reads = new EmbeddedReads({ dataDir });
   await archive.start();
+  await reads.start();
   return {
     streams,
     archive,
+    reads,
     stop: async () => {
+      await reads.stop();
       await archive.stop();
       await streams.stop();
       await rm(dataDir, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 import type { ConnectionKey } from '@halley/protocol/ids';
 import { shardOf } from '@halley/store/shard';
-import { BEFORE_ALL, type Position } from '@halley/store/streams/streams';
+import { BEFORE_ALL, type Position, type Sender } from '@halley/store/streams/streams';
 
 import { embeddedStores, type EmbeddedStores } from './embedded-stores.js';
 
@@ -15,6 +15,7 @@ export interface FilledWith {
   /** When the entry at a position was accepted. Default 1,000 ms + the position. */
   readonly acceptedAtMs?: (position: Position) => number;
   readonly caller?: string;
+  readonly sender?: Sender;
 }
 
 /** For tests: streams and archive, and what job does with them. */
@@ -60,6 +61,7 @@ export function filling(stores: EmbeddedStores, epoch: string): FilledStores {
         body = Buffer.from('x'),
         expireAtMs = 0,
         caller = '',
+        sender,
         acceptedAtMs = (position: Position) => 1_000 + position,
       } = {},
     ) => {
@@ -74,6 +76,7 @@ export function filling(stores: EmbeddedStores, epoch: string): FilledStores {
         expireAtMs,
         traceparent: '',
         caller,
+        ...(sender && { sender }),
         digest: String(position),
         targets: [{ stream, keys }],
       }));
