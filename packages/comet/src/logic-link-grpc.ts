@@ -84,7 +84,7 @@ export class GrpcLogicLink implements LogicLink {
   }
 
   async disconnect({ mid, key, owner }: SessionRef, cursor?: StreamCursor): Promise<void> {
-    const request = { comet: this.deps.self(), mid, key, owner, ...(cursor ? { cursor } : {}) };
+    const request = { comet: this.deps.self(), mid, key, owner, ...savedOf(cursor) };
     await this.#timed('Disconnect', () => call(this.#client.Disconnect.bind(this.#client), request));
   }
 
@@ -139,7 +139,7 @@ export class GrpcLogicLink implements LogicLink {
         key,
         owner,
         wants_newest: wantsNewest,
-        ...(cursor ? { cursor } : {}),
+        ...savedOf(cursor),
       })),
       rooms: [...rooms],
       streams: [...streams],
@@ -210,4 +210,11 @@ export class GrpcLogicLink implements LogicLink {
       this.deps.metrics.logicCall(method, (performance.now() - startedMs) / 1_000);
     }
   }
+}
+
+/** Where a device goes on when it comes back, and whether it has said so itself. */
+function savedOf(cursor: StreamCursor | undefined) {
+  if (!cursor) return {};
+  const { stream, epoch, position, acknowledged = false } = cursor;
+  return { cursor: { stream, epoch, position }, acknowledged };
 }

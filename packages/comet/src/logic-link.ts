@@ -44,6 +44,8 @@ export interface Grants {
 /** How far a device has seen a stream. */
 export interface StreamCursor extends Cursor {
   readonly stream: string;
+  /** Set where the client itself said so, with version 2: it is kept as long as messages can be resumed from. */
+  readonly acknowledged?: boolean;
 }
 
 /** Where a device goes on in its user's stream. */

@@ -89,7 +89,8 @@ export class Follower implements Pulled, Expiring {
   /** Where the device goes on when it comes back; undefined when it is not known again. */
   get cursor(): StreamCursor | undefined {
     if (!this.#keepsCursor) return undefined;
-    return { stream: this.stream, epoch: this.#epoch, position: this.sink.cursor(this.last) };
+    const cursor = { stream: this.stream, epoch: this.#epoch, position: this.sink.cursor(this.last) };
+    return this.sink.acknowledged ? { ...cursor, acknowledged: true } : cursor;
   }
 
   /** Follows the stream from now on: its connection is online. */

@@ -16,6 +16,7 @@ const READY_SHARE = 1 / 4;
  * where it goes on is what had left the outbox by the heartbeat before the last. It cannot be told what is missing.
  */
 export class HeartbeatSink implements Sink {
+  readonly acknowledged = false;
   /** What had left the outbox by the heartbeat before the last. */
   #saved: Position;
   /** What had left it by the last heartbeat. */

@@ -25,6 +25,8 @@ export interface Place {
  * when it is whose turn, is the follower's; what is sent here was admitted, or was in a budget, in the same tick.
  */
 export interface Sink {
+  /** Whether the client says what it has handled. */
+  readonly acknowledged: boolean;
   /**
    * Whether a page may be read now; otherwise the reader is told when it may (`StreamReader.drained`). `empty`: only an
    * entry is next that goes when nothing else is ahead of it.

@@ -26,6 +26,7 @@ interface DeclaredGap extends Gap {
  * acknowledges nothing while more is there for it is closed.
  */
 export class AckedSink implements Sink {
+  readonly acknowledged = true;
   readonly #stream: string;
   #epoch: string;
   /** Where the last frame ended. */
