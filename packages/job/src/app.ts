@@ -220,6 +220,7 @@ class App implements JobApp {
           ...shared,
           routes,
           deadLetters,
+          durableRooms: config.ingress.durableRooms,
           maxRecordBytes: config.bus.maxRecordBytes,
         }),
       });

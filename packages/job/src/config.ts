@@ -72,6 +72,11 @@ const ingressConfig = z.object({
   group: z.string().min(1).default('goim-push-group-job').meta({
     description: "Consumer group of goim's topic; for a trial beside goim, take another than goim's.",
   }),
+  durableRooms: z.array(z.string().min(1)).max(1_000).default([]).meta({
+    description:
+      "Patterns of rooms whose messages from goim's topic are kept: the same as push.durableRooms of logic.",
+    range: '0–100 patterns',
+  }),
 });
 
 const linkConfig = z.object({

@@ -97,6 +97,18 @@ describe("goim's topic", () => {
     expect(comet.shown.find(({ everyone }) => everyone)).toMatchObject({ operation: 1_002, speed: 64 });
   });
 
+  test('a room that a pattern names is durable', async () => {
+    const comet = await rig.comet('c1');
+    await rig.joinRoom('chat://1', 'a', comet);
+    await rig.enterRoom('live://1', comet);
+    await rig.job({ ingress: true, durableRooms: ['chat://*'] });
+    await goim([toRoom('chat://1', 'kept'), toRoom('live://1', 'dropped'), toRoom('chat://1', 'kept too')]);
+    await until(() => comet.shown.length === 3);
+    expect(shownTo(comet, 'a')).toEqual(['kept', 'kept too']);
+    expect(await rig.textsOf('r/chat://1')).toEqual(['kept', 'kept too']);
+    expect(await rig.textsOf('r/live://1')).toEqual([]);
+  });
+
   test("a broadcast's speed is the cluster's, and is shared by the comets", async () => {
     await rig.comet('c1');
     const comet = await rig.comet('c2');

@@ -1,6 +1,7 @@
 import { codec, protos } from '@halley/cluster/grpc/protos';
 import type { PushMsg__Output } from '@halley/cluster/grpc/gen/goim/logic/PushMsg';
 import { HalleyError } from '@halley/protocol/error';
+import { matchesRoom } from '@halley/protocol/room-pattern';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import { Backoff } from '@halley/service/backoff';
 import type { Clock } from '@halley/service/clock';
@@ -35,6 +36,8 @@ export interface GoimIngressDeps {
   readonly metrics: JobMetrics;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Patterns of rooms whose messages are kept. */
+  readonly durableRooms: readonly string[];
   /** The bus takes no record above this; a message that would become one is put aside. */
   readonly maxRecordBytes: number;
 }
@@ -104,7 +107,9 @@ export class GoimIngress {
     const shards = bus.partitions(Topic.Push);
     if (message.type === 'ROOM') {
       const stream = streamOf.room(message.room as RoomId);
-      return [record(stream, shardOf(stream, shards), { class: 'CLASS_EPHEMERAL', rooms: [message.room] })];
+      const durable = this.deps.durableRooms.some((pattern) => matchesRoom(message.room, pattern));
+      const fields = { class: durable ? 'CLASS_DURABLE' : 'CLASS_EPHEMERAL', rooms: [message.room] };
+      return [record(stream, shardOf(stream, shards), fields)];
     }
     if (message.type === 'BROADCAST') {
       const speed = Math.max(0, message.speed);

@@ -38,6 +38,7 @@ export interface JobOptions {
   readonly archiveLimits: Partial<ArchiveLimits>;
   readonly maxHintBodyBytes: number;
   readonly maxRecordBytes: number;
+  readonly durableRooms: readonly string[];
   readonly log: Logger;
 }
 
@@ -149,6 +150,7 @@ export class Job {
       ...shared,
       routes: rig.routes,
       deadLetters,
+      durableRooms: options.durableRooms ?? [],
       maxRecordBytes: options.maxRecordBytes ?? 4 * 1_048_576,
     });
     this.#ingress = new IngressConsumer({ ...shared, group: INGRESS_GROUP, ingress });
