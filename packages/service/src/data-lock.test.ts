@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
@@ -64,6 +67,28 @@ test('a pid that another process has got since is no holder', async () => {
   expect(lock.folder).toBe(parent);
   await lock.release();
 });
+
+onLinux(
+  'the lock of a process that was killed is taken over although its parent takes no notice',
+  async () => {
+    const parentProcess = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    try {
+      const [line] = (await once(parentProcess.stdout, 'data')) as [Buffer];
+      const pid = Number(line.toString());
+      await writeFile(join(parent, 'lock'), JSON.stringify({ pid }));
+      await expect(lockDataFolder(parent)).rejects.toMatchObject({ code: 'bad_config' });
+      process.kill(pid, 'SIGKILL');
+      const stateOf = async () => (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]?.[0];
+      while ((await stateOf()) !== 'Z') await sleep(5);
+      const lock = await lockDataFolder(parent);
+      await lock.release();
+    } finally {
+      parentProcess.kill('SIGKILL');
+    }
+  },
+);
 
 test('a lock that is not readable as one is taken over', async () => {
   await writeFile(join(parent, 'lock'), 'nonsense');

@@ -126,7 +126,7 @@ async function inUse(folder: string, holder: Holder): Promise<HalleyError> {
 }
 
 async function holderOf(pid: number): Promise<Holder> {
-  const startedAt = await startTime(pid);
+  const { startedAt } = await readStat(pid);
   return startedAt === undefined ? { pid } : { pid, startedAt };
 }
 
@@ -136,17 +136,19 @@ async function isAlive(holder: Holder): Promise<boolean> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
   }
-  const startedAt = await startTime(holder.pid);
+  const { state, startedAt } = await readStat(holder.pid);
+  // One that was killed and whose parent takes no notice: it keeps its pid, but nothing that it had open.
+  if (state === 'Z') return false;
   return holder.startedAt === undefined || startedAt === undefined || startedAt === holder.startedAt;
 }
 
-/** Field 22 of /proc/PID/stat; the command in field 2 may hold spaces and brackets. */
-async function startTime(pid: number): Promise<string | undefined> {
+/** Fields 3 and 22 of /proc/PID/stat, where it tells; the command in field 2 may hold spaces and brackets. */
+async function readStat(
+  pid: number,
+): Promise<{ readonly state: string | undefined; readonly startedAt: string | undefined }> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ')
-    .at(19);
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { state: fields.at(0), startedAt: fields.at(19) };
 }
 
 function parseHolder(text: string): Holder | undefined {
