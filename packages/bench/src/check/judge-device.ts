@@ -5,8 +5,8 @@ import type { Violation, ViolationKind } from './verdict.js';
 
 /** A goim client that was away for longer has no cursor any more: what came before it was back is not owed to it. */
 export const RESUME_WINDOW_MS = 600_000;
-/** A device is held to have been connected for a push when it still was so long after the answer. */
-const STAYED_MS = 2_000;
+/** A device is held to have been connected for a push when it still was so long after the answer: longer than a job's takeover. */
+const STAYED_MS = 15_000;
 
 /** The pushes to one stream, by number. */
 export interface JudgedPushes {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Device } from '../device/device.js';
-import type { ClusterTargets, FaultTargets } from '../faults/fault.js';
+import type { ClusterTargets, FaultTargets, OpenNetwork } from '../faults/fault.js';
 import type { FaultChoice } from '../faults/fault-list.js';
 import { runFaults } from '../faults/fault-runner.js';
 import { drawSchedule, type PlannedFault } from '../faults/schedule.js';
@@ -93,11 +93,16 @@ export async function runCheck(options: CheckOptions): Promise<CheckOutcome> {
     maxBodyBytes: options.maxBodyBytes,
   });
   const memory = new MemoryWatch(options.targets.nodes.filter(({ name }) => name.startsWith('comet-')));
+  let network: OpenNetwork | undefined;
   try {
+    const links = faults.flatMap(({ kind: { link } }) => link ?? []);
+    if (links.length > 0) network = await options.targets.openNetwork?.(links);
     await connectAll(devices, signal);
     const connectedAt = nowMs();
     onProgress({ kind: 'connected', devices: devices.length, tookMs: connectedAt });
-    const spans = await breakWhilePushing(traffic, schedule, { ...options, devices, nowMs, connectedAt });
+    const targets = { ...options.targets, ...(network ? { network } : {}) };
+    const context = { ...options, targets, devices, nowMs, connectedAt };
+    const spans = await breakWhilePushing(traffic, schedule, context);
     const pushedUntilMs = nowMs();
     onProgress({ kind: 'settling', pushes: traffic.pushes.length });
     await settle(devices, crowd.streams, traffic.pushes, {
@@ -135,6 +140,7 @@ export async function runCheck(options: CheckOptions): Promise<CheckOutcome> {
     memory.end();
     for (const device of devices) device.stop();
     for (const pusher of pushers) pusher.close();
+    await network?.close();
   }
 }
 

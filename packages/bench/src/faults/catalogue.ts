@@ -2,7 +2,9 @@ import { HalleyError } from '@halley/protocol/error';
 
 import { Random } from '../random.js';
 import type { Fault, FaultTargets, ServiceSlot, Slot } from './fault.js';
+import { expireSessions } from './expire-sessions.js';
 import { flushRedis } from './flush-redis.js';
+import { type Link, LINKS } from './network.js';
 
 /** A kind of fault. */
 export interface FaultKind {
@@ -15,6 +17,8 @@ export interface FaultKind {
   readonly healMs: number;
   /** What it needs of a cluster; a check against addresses alone has none of it. */
   readonly needs: 'comet' | 'logic' | 'job' | 'nodes' | ServiceName | 'clients';
+  /** What it cuts nodes off from: there must be relays before it begins. */
+  readonly link?: Link;
   /** `turn` counts up with each fault of the kind: nodes are taken in turn. */
   make(targets: FaultTargets, turn: number): Fault;
 }
@@ -32,6 +36,7 @@ const KILLED_MS = 2_000;
 const PAUSED_MS = 30_000;
 const SERVICE_PAUSED_MS = 15_000;
 const SERVICE_AWAY_MS = 3_000;
+const PARTITIONED_MS = 15_000;
 const CHURN_MS = 10_000;
 
 /** Every kind of fault, in the order in which they are listed. */
@@ -78,6 +83,25 @@ export const CATALOGUE: readonly FaultKind[] = [
       };
     },
   },
+  {
+    name: 'expire-sessions',
+    description: 'the ZooKeeper sessions of all nodes end at once, while the nodes live',
+    holdMs: 0,
+    healMs: 3_000,
+    needs: 'zookeeper',
+    make: (targets) => {
+      const zookeeper = serviceOf(targets, 'zookeeper');
+      return {
+        name: 'expire-sessions',
+        inject: async () => {
+          const count = await expireSessions(zookeeper.address);
+          if (count < targets.nodes.length) throw new Error(`only ${count} nodes are registered`);
+        },
+        heal: () => Promise.resolve(),
+      };
+    },
+  },
+  ...LINKS.map((link) => partition(link)),
   {
     name: 'drop-clients',
     description: 'the connections of all clients end at once; they come back by themselves',
@@ -163,6 +187,29 @@ function pauseService(service: ServiceName): FaultKind {
       ...pausing(`pause-${service}`, serviceOf(targets, service)),
       name: `pause-${service}`,
     }),
+  };
+}
+
+function partition(link: Link): FaultKind {
+  const isTier = link === 'comet' || link === 'logic';
+  return {
+    name: `partition-${link}`,
+    description: isTier
+      ? `the other tiers cannot reach one ${link}, each in turn; clients and callers can`
+      : `one node cannot reach ${SERVICES[link].title}, each in turn`,
+    holdMs: PARTITIONED_MS,
+    healMs: 2_000,
+    needs: 'nodes',
+    link,
+    make: ({ network }, turn) => {
+      const cuttable = network?.pick(link, turn);
+      if (!cuttable) throw new HalleyError('invalid_argument', `no node can be cut off from ${link}`);
+      return {
+        name: `partition-${link} ${cuttable.node}`,
+        inject: async () => cuttable.cut(),
+        heal: async () => cuttable.mend(),
+      };
+    },
   };
 }
 

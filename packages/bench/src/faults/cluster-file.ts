@@ -10,6 +10,8 @@ export interface ClusterFile {
   /** Those that run. */
   readonly processes: readonly ClusterNode[];
   readonly services: Readonly<Partial<Record<ServiceName, ClusterService>>>;
+  /** What makes a node of a tier belong to the cluster. */
+  readonly arguments: Readonly<Partial<Record<ClusterNode['tier'], readonly string[]>>>;
   /** The process that ends the cluster. */
   readonly pid?: number;
 }
@@ -54,6 +56,7 @@ export async function readClusterFile(path: string): Promise<ClusterFile> {
     path,
     processes,
     services: value.services ?? {},
+    arguments: value.arguments ?? {},
     ...(value.pid === undefined ? {} : { pid: value.pid }),
   };
 }

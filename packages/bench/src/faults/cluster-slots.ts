@@ -4,6 +4,7 @@ import type { ServiceName } from './catalogue.js';
 import type { ClusterFile } from './cluster-file.js';
 import type { ClusterTargets } from './fault.js';
 import type { FaultChoice } from './fault-list.js';
+import { Network } from './network.js';
 import { NodeSlot } from './node-slot.js';
 import { ServiceProcessSlot } from './service-process-slot.js';
 
@@ -23,10 +24,14 @@ export function clusterSlots(file: ClusterFile, options: ClusterSlotsOptions): C
     throw new HalleyError('invalid_argument', `${file.path} is of another version; start the cluster again`);
   const cluster = { ...file, pid };
   const { command, onServiceRestarted } = options;
+  // In an order that is the same however often they were started again.
+  const processes = file.processes.toSorted((a, b) => (a.ports['ops'] ?? 0) - (b.ports['ops'] ?? 0));
+  const nodes = processes.map(
+    (node) => new NodeSlot({ cluster, node, command, arguments: options.arguments?.[node.tier] ?? [] }),
+  );
   return {
-    nodes: file.processes.map(
-      (node) => new NodeSlot({ cluster, node, command, arguments: options.arguments?.[node.tier] ?? [] }),
-    ),
+    nodes,
+    openNetwork: (links) => Network.open(file, nodes, links),
     services: Object.entries(file.services).map(
       ([service, running]) =>
         new ServiceProcessSlot({

@@ -17,6 +17,7 @@ export const FAULT_GROUPS: Readonly<Record<string, readonly string[]>> = {
   tiers: ['kill-comet', 'kill-logic', 'kill-job', 'drop-clients'],
   pauses: named(({ name }) => name.startsWith('pause-')),
   services: named(({ name }) => name.startsWith('restart-') || name === 'redis-flush'),
+  partitions: named(({ link }) => link !== undefined),
   all: named(() => true),
 };
 

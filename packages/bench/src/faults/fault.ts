@@ -1,3 +1,5 @@
+import type { Link } from './network.js';
+
 /** Something that goes wrong, and how it is put right again. */
 export interface Fault {
   /** As `kill-comet comet-1`. */
@@ -13,6 +15,9 @@ export interface Fault {
 export interface FaultTargets {
   readonly nodes: readonly Slot[];
   readonly services: readonly ServiceSlot[];
+  /** Puts relays where they are asked for, for {@link FaultTargets.network}; absent where nodes cannot be started again. */
+  openNetwork?(links: readonly Link[]): Promise<OpenNetwork>;
+  readonly network?: OpenNetwork;
   /** Ends the connections of all clients at once. */
   dropClients(): void;
   /** Has one client reconnect over and over, until the answer is called. */
@@ -20,7 +25,15 @@ export interface FaultTargets {
 }
 
 /** What is there of the cluster itself. */
-export type ClusterTargets = Omit<FaultTargets, 'dropClients' | 'churnClient'>;
+export type ClusterTargets = Omit<FaultTargets, 'dropClients' | 'churnClient' | 'network'>;
+
+/** Connections that can be cut. */
+export interface OpenNetwork {
+  /** One that can be cut off from it, each in turn. */
+  pick(link: Link, turn: number): { readonly node: string; cut(): void; mend(): void } | undefined;
+  /** Takes the relays away. */
+  close(): Promise<void>;
+}
 
 /** A process of the cluster that can be broken. */
 export interface Slot {

@@ -23,8 +23,15 @@ export interface NodeSlotDeps {
 
 /** A comet, logic or job. It is started again as anybody adds a node: `halley TIER --join cluster.json --port-offset N`. */
 export class NodeSlot extends ProcessSlot {
+  /** Beyond those that it is always started again with; takes effect with the next start. */
+  readonly moreArguments: string[] = [];
+
   constructor(private readonly deps: NodeSlotDeps) {
     super(deps.node.name, deps.node.pid);
+  }
+
+  get node(): ClusterNode {
+    return this.deps.node;
   }
 
   protected override launch(): Promise<number> {
@@ -36,7 +43,8 @@ export class NodeSlot extends ProcessSlot {
     const env = Object.fromEntries(
       Object.entries(process.env).filter(([name]) => name !== 'NODE_OPTIONS' && !name.startsWith('HALLEY_')),
     );
-    const args = [...before, node.tier, '--join', cluster.path, ...more, '--port-offset', String(offset)];
+    const own = [...more, ...this.moreArguments, '--port-offset', String(offset)];
+    const args = [...before, node.tier, '--join', cluster.path, ...own];
     const logFile = path.join(path.dirname(cluster.path), 'logs', `${node.name}.log`);
     return Promise.resolve(startReplacement({ file, args, env, logFile, cluster }));
   }

@@ -37,9 +37,14 @@ Faults, each for a while (kill-comet:5 is 5 seconds), drawn from the seed in an 
   restart-kafka, -redis, -zookeeper, -mariadb   kill -9 it, start it again; Redis is empty   (3 s)
   pause-kafka, -redis, -zookeeper, -mariadb     SIGSTOP it                            (15 s)
   redis-flush                         FLUSHALL
+  expire-sessions                     the ZooKeeper sessions of all nodes end, while the nodes live
+  partition-comet, -logic             the other tiers cannot reach one, each in turn  (15 s)
+  partition-redis, -zookeeper, -mariadb   one node cannot reach it, each in turn      (15 s)
+                                      for partitions the nodes are started anew before and after, with relays between
   drop-clients                        all clients lose their connections at once
   churn-client                        one client reconnects over and over, to the next comet     (10 s)
-Groups: tiers (kill-comet, kill-logic, kill-job, drop-clients), pauses, services, all, none.
+Groups: tiers (kill-comet, kill-logic, kill-job, drop-clients), pauses, services, partitions, all,
+none.
 
 Examples:
   halley check                                    the cluster of this folder, ${DEFAULT_FAULTS}, one minute
