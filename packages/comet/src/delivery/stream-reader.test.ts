@@ -116,6 +116,15 @@ describe('the reader of streams', () => {
     for (const { pages } of all) expect(pages).toHaveLength(1);
   });
 
+  test('asks once for all who stand at the same place of one stream', async () => {
+    const members = Array.from({ length: 200 }, () => new FakePulled(reader, 'r/chat://1'));
+    const [other] = pulleds(1) as [FakePulled];
+    for (const pulled of [...members, other]) reader.want(pulled);
+    await idle();
+    expect(calls.map((reads) => reads.map(({ stream }) => stream))).toEqual([['r/chat://1', 'u/0']]);
+    for (const { pages } of [...members, other]) expect(pages).toEqual([EMPTY]);
+  });
+
   test('has one read of a stream under way, however often it is wanted', async () => {
     const [pulled] = pulleds(1) as [FakePulled];
     pulled.nexts.push('again', 'again');

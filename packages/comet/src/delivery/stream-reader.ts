@@ -141,10 +141,12 @@ export class StreamReader {
       pulled.pull = 'reading';
       return pulled.read();
     });
-    const pages = await this.#read(reads);
+    // Members of a room often stand at the same place.
+    const { distinct, places } = distinctOf(reads);
+    const pages = await this.#read(distinct);
     let putOff = 0;
     for (const [index, pulled] of batch.entries()) {
-      const page = pages?.[index];
+      const page = pages?.[places[index] as number];
       if (page && isPutOff(page)) putOff += 1;
       // It may be gone; another pull of it cannot have begun.
       if (pulled.pull !== 'reading') continue;
@@ -204,6 +206,20 @@ export class StreamReader {
     pulled.pull = 'resting';
     this.deps.deadlines.set(pulled, this.deps.clock.monotonicMs() + (ceilingMs / 2) * (1 + Math.random()));
   }
+}
+
+/** Equal reads once, and which of those each is. */
+function distinctOf(reads: readonly StreamRead[]): { distinct: StreamRead[]; places: number[] } {
+  const distinct: StreamRead[] = [];
+  const known = new Map<string, number>();
+  const places = reads.map((read) => {
+    const { stream, epoch, after, maxEntries, maxBytes } = read;
+    const name = `${stream} ${epoch} ${after} ${maxEntries} ${maxBytes}`;
+    const place = known.get(name) ?? distinct.push(read) - 1;
+    known.set(name, place);
+    return place;
+  });
+  return { distinct, places };
 }
 
 /** Logic answers so to what is too much for one answer: ask again. */
