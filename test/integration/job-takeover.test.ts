@@ -161,6 +161,9 @@ test('a job killed in mid batch is taken over by the other: every push arrives o
   const rooms = ['live://1', 'live://2'] as RoomId[];
   for (const [index, mid] of users.entries()) await atComet(mid, `k${mid}` as ConnectionKey, index + 1);
   for (const room of rooms) await routes.enterRoom(room, comet.ref);
+  const durable = 'chat://1' as RoomId;
+  await routes.enterRoom(durable, comet.ref);
+  comet.connect(streamOf.room(durable), 'member');
   const [first] = await Promise.all([startJob(`one-${run}`), startJob(`two-${run}`)]);
 
   const record = (stream: string, body: string, target: object): BusRecord => ({
@@ -176,7 +179,10 @@ test('a job killed in mid batch is taken over by the other: every push arrives o
     for (let index = 0; index < count; index += 1) {
       const records = [
         ...users.map((mid) => record(streamOf.user(mid), `m${index}`, { users: [mid] })),
-        ...rooms.map((room) => record(streamOf.room(room), `m${index}`, { rooms: [room] })),
+        ...rooms.map((room) =>
+          record(streamOf.room(room), `m${index}`, { rooms: [room], class: 'CLASS_EPHEMERAL' }),
+        ),
+        record(streamOf.room(durable), `m${index}`, { rooms: [durable] }),
       ];
       await bus.produce(Topic.Push, records);
       written += records.length;
@@ -184,14 +190,14 @@ test('a job killed in mid batch is taken over by the other: every push arrives o
   })();
   await until(() => comet.shown.length > 600, 30_000);
   await first.signal('SIGKILL');
-  expect(written).toBeLessThan(count * 5);
+  expect(written).toBeLessThan(count * 6);
   await writing;
-  await until(() => comet.shown.length >= count * 5, 60_000);
+  await until(() => comet.shown.length >= count * 6, 60_000);
   await until(async () => (await bus.lag(group, Topic.Push)) === 0, 30_000);
 
   const expected = Array.from({ length: count }, (_, index) => `m${index}`);
-  for (const mid of users)
-    expect(comet.shown.filter(({ keys }) => keys.includes(`k${mid}`)).map(({ id }) => id)).toEqual(expected);
+  for (const key of [...users.map((mid) => `k${mid}`), 'member'])
+    expect(comet.shown.filter(({ keys }) => keys.includes(key)).map(({ id }) => id)).toEqual(expected);
   for (const room of rooms)
     expect(comet.shown.filter((had) => had.rooms.includes(room)).map(({ id }) => id)).toEqual(expected);
 }, 150_000);
