@@ -111,6 +111,14 @@ const pushConfig = z.object({
   }),
 });
 
+const receiptsConfig = z.object({
+  rooms: z.array(z.string().min(1)).max(1_000).default([]).meta({
+    description:
+      'Patterns of rooms whose members with version 2 are told how far each other has read, as `chat://*`. `*` is any run of characters.',
+    range: '0–100 patterns',
+  }),
+});
+
 const nodesConfig = z.object({
   domain: z.string().default('conn.goim.io').meta({
     description: "Told to clients as `domain`, and as the node while there is none (goim's defaultDomain).",
@@ -178,6 +186,7 @@ export const logicConfig = z.object({
     }),
   }),
   push: pushConfig,
+  receipts: receiptsConfig,
   nodes: nodesConfig,
   cluster: clusterConfig,
   registry: registryConfig,

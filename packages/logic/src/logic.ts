@@ -156,6 +156,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
         verifier,
         marks,
         asks: clientAsks({
+          receiptRooms: config.receipts.rooms,
           ...history,
           acceptor,
           upstream,

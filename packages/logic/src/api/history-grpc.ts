@@ -1,6 +1,7 @@
 import { unary } from '@halley/cluster/grpc/handler';
 import type { HistoryServiceHandlers } from '@halley/cluster/grpc/gen/halley/push/v1/HistoryService';
 import type { ReadHistoryRequest__Output } from '@halley/cluster/grpc/gen/halley/push/v1/ReadHistoryRequest';
+import type { ArchivedEntry } from '@halley/store/archive/archive';
 
 import { invalid } from '../push/target.js';
 import type { HistoryAsk, HistoryReader } from '../streams/history.js';
@@ -43,9 +44,20 @@ export function historyGrpc({ history, epoch }: HistoryGrpcDeps): HistoryService
           accepted_at_ms: entry.acceptedAtMs,
           expire_at_ms: entry.expireAtMs,
           caller: entry.caller,
+          ...senderOf(entry),
         })),
       };
     }),
+  };
+}
+
+function senderOf({ sender }: ArchivedEntry) {
+  if (!sender) return {};
+  return {
+    from_mid: sender.mid,
+    from_key: sender.key,
+    client_id: sender.clientId,
+    to_mid: sender.toMid,
   };
 }
 

@@ -102,6 +102,12 @@ function jsonOf({ epoch, entries, more }: HistoryPage) {
       accepted_at_ms: entry.acceptedAtMs,
       expire_at_ms: entry.expireAtMs,
       caller: entry.caller,
+      ...(entry.sender && {
+        from_mid: entry.sender.mid,
+        from_key: entry.sender.key,
+        client_id: entry.sender.clientId,
+        to_mid: entry.sender.toMid,
+      }),
     })),
     more,
   };

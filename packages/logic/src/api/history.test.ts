@@ -1,7 +1,7 @@
 import { call } from '@halley/cluster/grpc/client';
 import type { ReadHistoryRequest } from '@halley/cluster/grpc/gen/halley/push/v1/ReadHistoryRequest';
 import { HalleyError } from '@halley/protocol/error';
-import type { ConnectionKey } from '@halley/protocol/ids';
+import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import { shardOf } from '@halley/store/shard';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
@@ -53,9 +53,23 @@ describe('over gRPC', () => {
       accepted_at_ms: '1030',
       expire_at_ms: '99',
       caller: 'shop',
+      from_mid: '0',
+      from_key: '',
+      client_id: '',
+      to_mid: '0',
     });
     const next = await grpc({ mid: '1', limit: 2, before: 20, epoch: reply.epoch });
     expect(next).toMatchObject({ entries: [{ position: '10' }], more: false });
+  });
+
+  test('what a client sent says who, over gRPC and HTTP', async () => {
+    await start();
+    const [mid, toMid] = ['9007199254740993', '1'] as UserId[];
+    const sender = { mid: mid!, key: 'web' as ConnectionKey, clientId: 'c1', toMid: toMid! };
+    await stores.append('u/1', [4], 4, { sender });
+    const told = { from_mid: mid, from_key: 'web', client_id: 'c1', to_mid: '1' };
+    expect((await grpc({ mid: '1' })).entries).toMatchObject([told]);
+    expect((await get('/v1/history/users/1')).body['entries']).toMatchObject([told]);
   });
 
   test('of a room, the oldest first, between times', async () => {

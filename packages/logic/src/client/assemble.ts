@@ -23,6 +23,8 @@ export interface ClientDeps {
   readonly routes: Pick<Routes, 'find'>;
   readonly history: Pick<HistoryReader, 'read'>;
   readonly marks: Pick<ReadMarks, 'advance'>;
+  /** Patterns of rooms whose members are told how far each other has read. */
+  readonly receiptRooms: readonly string[];
   readonly limits: Pick<PushLimits, 'maxBodyBytes' | 'durability'>;
   /** The bus's epoch now. */
   readonly epoch: () => string;

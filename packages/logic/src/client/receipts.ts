@@ -2,6 +2,7 @@ import { Receipts, type ReadPosition } from '@halley/protocol/client/bodies';
 import { HalleyError } from '@halley/protocol/error';
 import type { MessageId } from '@halley/protocol/ids';
 import { OperationV2 } from '@halley/protocol/operation';
+import { matchesRoom } from '@halley/protocol/room-pattern';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
 import { currentTrace } from '@halley/service/trace';
@@ -10,15 +11,17 @@ import { BEFORE_ALL } from '@halley/store/streams/streams';
 import { v7 as uuidv7 } from 'uuid';
 
 import type { PushAcceptor } from '../push/accept.js';
-import { invalid } from '../push/target.js';
+import { invalid, type Target } from '../push/target.js';
 import { ANONYMOUS, type Asker, CLIENT_CALLER } from './asker.js';
 import type { ReadMarks } from './read-marks.js';
-import { checkStream } from './stream.js';
+import { checkStream, roomOf } from './stream.js';
 
 export interface ReceiptTakerDeps {
   readonly marks: Pick<ReadMarks, 'advance'>;
   readonly routes: Pick<Routes, 'find'>;
   readonly acceptor: Pick<PushAcceptor, 'accept'>;
+  /** Patterns of rooms whose members are told how far each other has read. */
+  readonly receiptRooms: readonly string[];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -54,15 +57,30 @@ export class ReceiptTaker {
     });
   }
 
-  async #tell(moved: readonly ReadPosition[], { mid, key }: Asker): Promise<void> {
-    const { routes, acceptor, clock } = this.deps;
-    const devices = (await routes.find({ users: [mid] })).users.get(mid) ?? [];
+  async #tell(moved: readonly ReadPosition[], from: Asker): Promise<void> {
+    await this.#tellRooms(moved, from);
+    const { mid, key } = from;
+    const devices = (await this.deps.routes.find({ users: [mid] })).users.get(mid) ?? [];
     const others = devices.filter((device) => device.key !== key).map((device) => device.key);
-    if (others.length === 0) return;
-    const told = Receipts.encode({ positions: moved });
+    if (others.length > 0) await this.#push({ kind: 'keys', keys: others }, moved, from);
+  }
+
+  /** Members of a room learn whose it is, and nothing of what is unread. */
+  async #tellRooms(moved: readonly ReadPosition[], from: Asker): Promise<void> {
+    const { receiptRooms } = this.deps;
+    for (const position of moved) {
+      const room = roomOf(position.stream);
+      if (room === undefined || !receiptRooms.some((pattern) => matchesRoom(room, pattern))) continue;
+      await this.#push({ kind: 'room', room }, [{ ...position, mid: from.mid, unread: undefined }], from);
+    }
+  }
+
+  async #push(target: Target, positions: readonly ReadPosition[], { mid, key }: Asker): Promise<void> {
+    const { acceptor, clock } = this.deps;
+    const told = Receipts.encode({ positions });
     const push = {
       id: uuidv7() as MessageId,
-      target: { kind: 'keys', keys: others },
+      target,
       operation: OperationV2.Receipts,
       body: Buffer.from(told.buffer, told.byteOffset, told.byteLength),
       durable: false,

@@ -1,3 +1,4 @@
+import type { RoomId } from '@halley/protocol/ids';
 import { streamOf } from '@halley/store/shard';
 
 import { invalid, MAX_NAME_LENGTH } from '../push/target.js';
@@ -14,4 +15,9 @@ export function checkStream(stream: string, { mid }: Pick<Asker, 'mid'>, path = 
   if (stream.length > MAX_NAME_LENGTH + ROOM.length) {
     throw invalid(path, `${stream.length} characters, more than ${MAX_NAME_LENGTH + ROOM.length}`);
   }
+}
+
+/** The room that a stream is of; undefined for any other. */
+export function roomOf(stream: string): RoomId | undefined {
+  return stream.startsWith(ROOM) ? (stream.slice(ROOM.length) as RoomId) : undefined;
 }

@@ -103,7 +103,14 @@ describe('receipts', () => {
     positions: readonly Write<typeof Receipts.fields.positions>[] | readonly object[],
     from = ada,
   ) => {
-    const taker = new ReceiptTaker({ marks, routes, acceptor, clock, log: silentLogger() });
+    const taker = new ReceiptTaker({
+      marks,
+      routes,
+      acceptor,
+      receiptRooms: ['chat://*'],
+      clock,
+      log: silentLogger(),
+    });
     return taker.take(Receipts.decode(Receipts.encode({ positions: positions as never })), from);
   };
   const settled = () => new Promise((resolve) => setImmediate(resolve));
@@ -141,6 +148,16 @@ describe('receipts', () => {
     await take([{ stream: 'u/1', epoch: 'e', position: 7 }]);
     await settled();
     expect(accepted).toEqual([]);
+  });
+
+  test('of a room are told to its members where the operator lets them, without what is unread', async () => {
+    await take([{ stream: 'r/chat://1', epoch: 'e', position: 7 }]);
+    await take([{ stream: 'r/live://1', epoch: 'e', position: 7 }]);
+    await settled();
+    expect(accepted.map(({ push }) => push.target)).toEqual([{ kind: 'room', room: 'chat://1' }]);
+    expect(Receipts.decode(accepted[0]!.push.body).positions).toEqual([
+      { ...told({ stream: 'r/chat://1', epoch: 'e', position: 7 }), mid: '1', unread: undefined },
+    ]);
   });
 
   test('count when the other devices cannot be told', async () => {
