@@ -32,6 +32,17 @@ interface Reader {
 
 type Random = () => number;
 
+/** Chance that a seed decides (mulberry32): at least 0 and below 1. */
+export function seeded(seed: number): Random {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
 /** Frames in flight: entries of one stream that may be ahead of the acks. */
 const WINDOW = 8;
 
@@ -92,13 +103,22 @@ export class SimulatedCluster {
     else if (chance < 0.62) this.#beginAnew(stream);
     else if (chance < 0.65) stream.floor = Math.max(stream.floor, stream.positions.at(-3) ?? -1);
     else if (chance < 0.68 && this.faulty) this.server.connections.at(-1)?.cut();
-    this.#pump();
+    this.pump();
   }
 
-  /** Until everything that is kept was sent. */
-  finish(): void {
+  /** The network is kind from now on: connections that have lost something end. */
+  heal(): void {
     this.faulty = false;
-    this.#pump();
+    for (const connection of this.server.connections) connection.cut();
+  }
+
+  /** Sends what windows allow. */
+  pump(): void {
+    for (const reader of this.#readers) {
+      const frames: Uint8Array[] = [];
+      if (!reader.connection.ended) while (this.#next(reader, frames));
+      this.#send(reader.connection, frames);
+    }
   }
 
   #append(stream: SimulatedStream): void {
@@ -128,14 +148,6 @@ export class SimulatedCluster {
     const reader = { connection, stream, cursor: from, acked: from.position, gap: undefined };
     this.#readers.push(reader);
     return reader;
-  }
-
-  #pump(): void {
-    for (const reader of this.#readers) {
-      const frames: Uint8Array[] = [];
-      if (!reader.connection.ended) while (this.#next(reader, frames));
-      this.#send(reader.connection, frames);
-    }
   }
 
   /** Adds the next frame; false when there is none, or the window is full. */
