@@ -44,7 +44,7 @@ describe('a page', () => {
     expect(await positions({ stream: 'r/chat://1' })).toEqual([5]);
   });
 
-  test('has everything of an entry, who sent it, and in the inbox of the sender to whom', async () => {
+  test('has everything of an entry, who sent it and to whom, in both inboxes', async () => {
     await stores.append('u/1', [3], 3, { sender, expireAtMs: 9, body: Buffer.from('hi') });
     await stores.append('u/2', [3], 3, { sender });
     await stores.append('u/1', [4], 4);
@@ -65,7 +65,7 @@ describe('a page', () => {
     });
     expect(entries[1]).toMatchObject({ fromMid: '0', fromKey: '', clientId: '', toMid: '0' });
     const theirs = await read({ stream: 'u/2' }, { ...ada, mid: '2' as UserId });
-    expect(theirs.entries).toMatchObject([{ fromMid: '1', clientId: 'c1', toMid: '0' }]);
+    expect(theirs.entries).toMatchObject([{ fromMid: '1', clientId: 'c1', toMid: '2' }]);
   });
 
   test('leaves out what is for other devices, and goes on until it has something to tell', async () => {

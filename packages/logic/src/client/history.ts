@@ -4,8 +4,6 @@ import {
   type HistoryReply,
   type HistoryRequest,
 } from '@halley/protocol/client/bodies';
-import type { UserId } from '@halley/protocol/ids';
-import { streamOf } from '@halley/store/shard';
 import type { ArchivedEntry } from '@halley/store/archive/archive';
 
 import { readHistoryAsk } from '../api/history-ask.js';
@@ -57,7 +55,7 @@ export class ClientHistory {
       const shown = entries.filter(({ keys }) => keys.length === 0 || keys.includes(from.key));
       const last = entries.at(-1)?.position;
       if (shown.length > 0 || !more || last === undefined) {
-        return { epoch, entries: shown.map((entry) => entryOf(entry, ask.stream)), more };
+        return { epoch, entries: shown.map(entryOf), more };
       }
       bounds = {
         ...bounds,
@@ -73,7 +71,7 @@ function directionOf(order: number): HistoryAsk['direction'] {
   throw invalid('order', `${order} is no order`);
 }
 
-function entryOf(entry: ArchivedEntry, stream: string): Entry {
+function entryOf(entry: ArchivedEntry): Entry {
   const { position, id, operation, body, acceptedAtMs, expireAtMs, traceparent, sender } = entry;
   return {
     position,
@@ -86,11 +84,6 @@ function entryOf(entry: ArchivedEntry, stream: string): Entry {
     fromMid: sender?.mid ?? ANONYMOUS,
     fromKey: sender?.key ?? '',
     clientId: sender?.clientId ?? '',
-    toMid: toMidOf(sender, stream),
+    toMid: sender?.toMid ?? ANONYMOUS,
   };
-}
-
-/** Told in the inbox of its sender alone. */
-function toMidOf(sender: ArchivedEntry['sender'], stream: string): UserId {
-  return sender && stream === streamOf.user(sender.mid) ? sender.toMid : ANONYMOUS;
 }
