@@ -69,6 +69,11 @@ export function timedOut(outcome: ErrorOutcome = 'unknown'): ClientError {
   return new ClientError('timed_out', 'There was no answer in time.', { temporary: true, outcome });
 }
 
+/** Nothing is kept, resumed or acknowledged there. */
+export function versionUnsupported(): ClientError {
+  return new ClientError('version_unsupported', 'The server serves version 1 only.', { outcome: 'refused' });
+}
+
 /** The client was closed. */
 export function clientClosed(outcome: ErrorOutcome = 'none'): ClientError {
   return new ClientError('closed', 'The client is closed.', { outcome });

@@ -3,7 +3,7 @@ import type { AuthWishes } from '@halley/protocol/client/auth';
 import type { Frame } from '@halley/protocol/frame';
 import { OperationV2 } from '@halley/protocol/operation';
 
-import { ClientError } from './client-error.js';
+import { versionUnsupported, type ClientError } from './client-error.js';
 import type { Clock } from './clock.js';
 import { Addresses } from './connection/addresses.js';
 import { Calls } from './connection/calls.js';
@@ -125,8 +125,7 @@ export class Core {
   #opened(link: Link): void {
     const { auth } = link;
     if (!auth) {
-      const text = `${link.address} serves version 1 only: nothing is kept, resumed or acknowledged there.`;
-      this.events.tell('error', new ClientError('version_unsupported', text));
+      this.events.tell('error', versionUnsupported());
     } else if (!this.streams.opened(link, auth)) {
       return;
     } else if (auth.read) {

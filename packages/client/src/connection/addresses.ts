@@ -1,4 +1,4 @@
-import { ClientError } from '../client-error.js';
+import { ClientError, wrapped } from '../client-error.js';
 import type { Clock } from '../clock.js';
 
 /** Asks for addresses, best first. */
@@ -51,7 +51,7 @@ export class Addresses {
       this.#known = await this.#nodes();
     } catch (cause) {
       if (this.#known.length + this.#given.length === 0) {
-        throw new ClientError('no_address', 'The nodes could not be asked for.', { temporary: true, cause });
+        throw wrapped('no_address', cause, true);
       }
     }
     return this.#known;

@@ -2,13 +2,12 @@ import { writeAuth, type AuthWishes } from '@halley/protocol/client/auth';
 import { AuthReply, Close, ErrorBody } from '@halley/protocol/client/bodies';
 import { encodeMessageFrame } from '@halley/protocol/client/encode';
 import type { Fields, Message, WriteFields } from '@halley/protocol/client/message';
-import { unpackRaw } from '@halley/protocol/decoder';
-import { HalleyError } from '@halley/protocol/error';
+import { FrameDecoder } from '@halley/protocol/decoder';
 import { DEFAULT_MAX_CLIENT_BODY_BYTES, encodeFrame, VERSION_GOIM, type Frame } from '@halley/protocol/frame';
 import { FrameFlag, isFrameV2 } from '@halley/protocol/frame-v2';
 import { Operation, OperationV2 } from '@halley/protocol/operation';
 
-import { ClientError, connectionLost, errorOf } from '../client-error.js';
+import { ClientError, connectionLost, errorOf, timedOut, versionUnsupported } from '../client-error.js';
 import type { Clock } from '../clock.js';
 import type { OpenTransport, Transport } from '../transport/transport.js';
 import { closedWith, faultOf, type LinkEnd } from './end.js';
@@ -84,12 +83,9 @@ export class Link {
       },
       closed: (code, text) => this.end(closedWith(code, text)),
     });
-    const timedOut = new ClientError('handshake_timeout', `${address} did not answer in time.`, {
-      temporary: true,
-    });
     this.#state = {
       name: 'opening',
-      cancelTimeout: clock.after(handshakeTimeoutMs, () => this.end({ error: timedOut, reconnect: true })),
+      cancelTimeout: clock.after(handshakeTimeoutMs, () => this.end(silent('handshake_timeout'))),
     };
   }
 
@@ -155,7 +151,7 @@ export class Link {
       intervalMs: Math.min(heartbeatMs, this.auth?.heartbeatMs || heartbeatMs),
       timeoutMs,
       beat: () => this.#goim(Operation.Heartbeat, EMPTY),
-      dead: () => this.end(heartbeatLost(timeoutMs)),
+      dead: () => this.end(silent('heartbeat_timeout')),
     });
     this.#state = { name: 'open', heartbeat };
     this.openedAtMs = clock.now();
@@ -165,7 +161,7 @@ export class Link {
   #dispatch(heartbeat: Heartbeat, frame: Frame): void {
     heartbeat.heard();
     if (!this.version2) {
-      for (const push of unpackRaw(frame)) this.#events.frame(this, push);
+      for (const push of pushesIn(frame)) this.#events.frame(this, push);
     } else if (frame.op === OperationV2.Close) {
       this.#close(frame);
     } else if (frame.seq === 0 || frame.op !== OperationV2.Error) {
@@ -186,17 +182,13 @@ export class Link {
   }
 }
 
-function versionUnsupported(): ClientError {
-  return new ClientError('version_unsupported', new HalleyError('unsupported_operation').message, {
-    outcome: 'refused',
-  });
+/** In version 1 pushes come on WebSocket as frames in the body of another. */
+function pushesIn(frame: Frame): readonly Frame[] {
+  const { op, body } = frame;
+  return op === Operation.Raw ? new FrameDecoder({ maxBodyBytes: body.length }).push(body) : [frame];
 }
 
-function heartbeatLost(timeoutMs: number): LinkEnd {
-  return {
-    error: new ClientError('heartbeat_timeout', `The server said nothing for ${timeoutMs} ms.`, {
-      temporary: true,
-    }),
-    reconnect: true,
-  };
+/** The server does not answer. */
+function silent(code: string): LinkEnd {
+  return { error: new ClientError(code, timedOut().message, { temporary: true }), reconnect: true };
 }

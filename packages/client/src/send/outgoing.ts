@@ -35,16 +35,11 @@ export interface SendFields {
   readonly traceparent: string;
 }
 
-/** Where a message of the queue stands. */
-export type Progress =
-  /** Not on the wire: behind another one, or without a connection. */
-  | { readonly name: 'queued' }
-  /** On the wire, unanswered. */
-  | { readonly name: 'sent' }
-  /** The server wants it later. */
-  | { readonly name: 'resting' }
-  /** It has its answer. */
-  | { readonly name: 'done' };
+/**
+ * Where a message of the queue stands. `queued`: not on the wire, behind another one or without a connection. `sent`: on
+ * the wire, unanswered. `resting`: the server wants it later. `done`: it has its answer.
+ */
+export type Progress = 'queued' | 'sent' | 'resting' | 'done';
 
 /** One message of the queue. */
 export interface Item {
@@ -68,7 +63,7 @@ export function itemOf(fields: SendFields, kept?: string): Item {
     bytes: fields.body.length + fields.room.length + fields.clientId.length,
     kept,
     answer: deferred(),
-    progress: { name: 'queued' },
+    progress: 'queued',
     saved: kept === undefined,
     firstSentAtMs: undefined,
     attempts: 0,

@@ -62,7 +62,7 @@ export class SendQueue {
     // What can't be encoded is told here.
     encode(item.fields);
     if (this.#messages >= maxMessages || this.#bytes + item.bytes > maxBytes) {
-      throw new ClientError('queue_full', `The queue has ${this.#messages} messages, ${this.#bytes} bytes.`, {
+      throw new ClientError('queue_full', 'Too much waits to be sent.', {
         temporary: true,
         outcome: 'refused',
       });
@@ -84,7 +84,7 @@ export class SendQueue {
   stop(): void {
     for (const item of [...this.#targets.values()].flat()) {
       for (const cancel of item.cancelTimers) cancel();
-      item.progress = { name: 'done' };
+      item.progress = 'done';
       item.answer.reject(clientClosed(outcomeOf(item)));
     }
     this.#targets.clear();
@@ -114,12 +114,11 @@ export class SendQueue {
   #pump(target: string): void {
     const item = this.#targets.get(target)?.[0];
     const link = this.#link;
-    if (!item?.saved || item.progress.name !== 'queued' || !link?.open) return;
+    if (!item?.saved || item.progress !== 'queued' || !link?.open) return;
     const now = this.#deps.clock.now();
     if (now - (item.firstSentAtMs ?? now) > REPEAT_FOR_MS) return this.#fail(item, timedOut('unknown'));
-    const tooMany = encode(item.fields).length - link.maxBodyBytes;
-    if (tooMany > 0) return this.#fail(item, tooLarge(link.maxBodyBytes));
-    item.progress = { name: 'sent' };
+    if (encode(item.fields).length > link.maxBodyBytes) return this.#fail(item, tooLarge(link.maxBodyBytes));
+    item.progress = 'sent';
     item.firstSentAtMs ??= now;
     link.ask(OperationV2.Send, SendRequest, requestOf(item.fields), (answer) =>
       this.#answered(link, item, answer),
@@ -127,11 +126,11 @@ export class SendQueue {
   }
 
   #answered(link: Link, item: Item, answer: Answer): void {
-    if (item.progress.name === 'done') return;
+    if (item.progress === 'done') return;
     if (!(answer instanceof ClientError)) return this.#done(item, SendReply.decode(answer.body));
     if (!answer.temporary && answer.outcome !== 'unknown') return this.#fail(item, answer);
     if (!link.open || answer.code === 'timed_out') {
-      item.progress = { name: 'queued' };
+      item.progress = 'queued';
       // The server takes no notice of the request: another connection may.
       link.end({ error: answer, reconnect: true });
       return this.#pump(targetOf(item));
@@ -139,10 +138,10 @@ export class SendQueue {
     const { clock, backoff } = this.#deps;
     const delayMs = answer.retryAfterMs + fullJitterMs(backoff, item.attempts, clock.random());
     item.attempts += 1;
-    item.progress = { name: 'resting' };
+    item.progress = 'resting';
     item.cancelTimers.push(
       clock.after(delayMs, () => {
-        item.progress = { name: 'queued' };
+        item.progress = 'queued';
         this.#pump(targetOf(item));
       }),
     );
@@ -162,7 +161,7 @@ export class SendQueue {
 
   #remove(item: Item): void {
     for (const cancel of item.cancelTimers) cancel();
-    item.progress = { name: 'done' };
+    item.progress = 'done';
     this.#messages -= 1;
     this.#bytes -= item.bytes;
     const target = targetOf(item);

@@ -83,7 +83,7 @@ describe.each(STORES)('%s', (_name, make) => {
     const open = make();
     const store = open();
     await store.load();
-    await Promise.all(Array.from({ length: 50 }, (_, index) => store.set('a', String(index))));
+    await Promise.all(Array.from({ length: 50 }, async (_, index) => store.set('a', String(index))));
     expect(await open().load()).toEqual(new Map([['a', '49']]));
   });
 });
@@ -100,7 +100,7 @@ describe('the file', () => {
     const store = fileStore(file, { flush: true });
     await store.set('a', 'x'.repeat(100_000));
     const writes = Promise.all(
-      Array.from({ length: 20 }, (_, index) => store.set(`b${index}`, 'y'.repeat(10_000))),
+      Array.from({ length: 20 }, async (_, index) => store.set(`b${index}`, 'y'.repeat(10_000))),
     );
     for (let read = 0; read < 20; read += 1) {
       expect(JSON.parse(await readFile(file, 'utf8'))).toHaveProperty('a');

@@ -117,7 +117,7 @@ export class Follower {
   }
 
   #tooSlow(): void {
-    const text = `${this.#stream}: handlers are slow; messages that are not kept were dropped.`;
+    const text = `Messages of ${this.#stream} that are not kept were dropped.`;
     this.#deps.events.tell('error', new ClientError('handlers_slow', text, { temporary: true }));
   }
 }

@@ -1,4 +1,4 @@
-import { Ack, Deliver, GapReason, type Cursor } from '@halley/protocol/client/bodies';
+import { Deliver, GapReason, type Ack, type Cursor } from '@halley/protocol/client/bodies';
 import { OperationV2 } from '@halley/protocol/operation';
 import { describe, expect, test } from '@jest/globals';
 
@@ -268,12 +268,12 @@ describe('cursors', () => {
   });
 
   test('a store that fails is tried again; until then nothing is acknowledged', async () => {
-    const { load, set } = memoryStore();
+    const store = memoryStore();
     let broken = false;
     const rig = await connectedRig({
       store: {
-        load,
-        set: (key, value) => (broken ? Promise.reject(new Error('full')) : set(key, value)),
+        load: () => store.load(),
+        set: (key, value) => (broken ? Promise.reject(new Error('full')) : store.set(key, value)),
       },
     });
     broken = true;
