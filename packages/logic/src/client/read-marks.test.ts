@@ -86,24 +86,34 @@ describe('how far a user has read', () => {
   test('is news where it moved alone, and one answer for each stream', async () => {
     await stores.append(stream, [10, 11], 12);
     await read(10);
+    await stores.append('u/1', [3], 3);
     const { now, moved } = await marks.advance(mid, [
       { stream, epoch: EPOCH, position: 10 },
       { stream: 'r/chat://2', epoch: EPOCH, position: -1 },
+      { stream: 'u/1', epoch: EPOCH, position: 0 },
     ]);
     expect(now.map((one) => [one.stream, one.position])).toEqual([
       [stream, 10],
       ['r/chat://2', -1],
+      ['u/1', 0],
     ]);
-    expect(moved.map((one) => one.stream)).toEqual(['r/chat://2']);
+    expect(moved.map((one) => one.stream)).toEqual(['u/1']);
+    expect((await stores.reads.get(mid, ['r/chat://2'])).size).toBe(0);
     const twice = [11, 10].map((position) => ({ stream, epoch: EPOCH, position }));
     expect((await marks.advance(mid, twice)).now).toMatchObject([{ position: 11 }]);
   });
 
-  test('is nothing of anonymous users, and soon nothing while the store is away', async () => {
+  test('is nothing of anonymous users, and soon nothing while the store is away or very many ask', async () => {
     await stores.append(stream, [10], 12);
     await read(10);
     expect((await marks.of('0' as UserId, [stream])).size).toBe(0);
     expect((await marks.soon(mid, [stream])).size).toBe(1);
+    const many = await Promise.all(Array.from({ length: 40 }, () => marks.soon(mid, [stream])));
+    expect(many.filter(({ size }) => size === 1)).toHaveLength(32);
+    expect((await marks.soon(mid, [stream])).size).toBe(1);
+    stores.archive.healthy = () => false;
+    expect((await marks.soon(mid, [stream])).size).toBe(0);
+    stores.archive.healthy = () => true;
     stores.reads.get = () => Promise.reject(new HalleyError('store_unavailable'));
     expect((await marks.soon(mid, [stream])).size).toBe(0);
   });

@@ -12,7 +12,7 @@ import { ANONYMOUS } from './asker.js';
 export interface ReadMarksDeps {
   readonly reads: Reads;
   readonly streams: Pick<Streams, 'read' | 'state'>;
-  readonly archive: Pick<Archive, 'count' | 'watermark'>;
+  readonly archive: Pick<Archive, 'count' | 'watermark' | 'healthy'>;
   /** The bus's partition count. */
   readonly shards: number;
   /** The bus's epoch now. */
@@ -42,11 +42,15 @@ const MAX_HELD_BYTES = 1_048_576;
 /** Streams of which unread messages are counted when many are asked about. */
 const MAX_COUNTED = 32;
 const SOON_MS = 1_000;
+/** Many clients that connect at once leave the database to those that resume. */
+const MAX_LOOKING = 32;
 
 const NONE: ReadonlyMap<string, ReadPosition> = new Map();
 
 /** How far users have read, and how much is unread above it. Methods throw `store_unavailable`. */
 export class ReadMarks {
+  #looking = 0;
+
   constructor(private readonly deps: ReadMarksDeps) {}
 
   /** Of these streams, those of which the user has told it in this epoch. Only of some of many it is said what is unread. */
@@ -62,17 +66,23 @@ export class ReadMarks {
     return new Map(positions.map((position) => [position.stream, position]));
   }
 
-  /** The same for who does not wait for it: nothing is told that is not known soon. */
+  /** The same for who does not wait for it: nothing is told that is not known soon, or while very many ask. */
   async soon(mid: UserId, streams: readonly string[]): Promise<ReadonlyMap<string, ReadPosition>> {
     let found = NONE;
-    const known = this.of(mid, streams).then((positions) => {
-      found = positions;
-    });
+    if (this.#looking >= MAX_LOOKING || !this.deps.archive.healthy()) return found;
+    this.#looking += 1;
+    const known = this.of(mid, streams)
+      .then((positions) => {
+        found = positions;
+      })
+      .finally(() => {
+        this.#looking -= 1;
+      });
     await atMost(known, SOON_MS);
     return found;
   }
 
-  /** Moves what is above where the user was; positions of another epoch move nothing, none goes beyond the stream's end. */
+  /** Moves what is above where the user was; positions of another epoch, and −1, move nothing; none goes beyond the stream's end. */
   async advance(mid: UserId, asked: readonly ReadUpTo[]): Promise<Advanced> {
     const epoch = this.deps.epoch();
     const atMs = this.deps.clock.now();
@@ -80,7 +90,7 @@ export class ReadMarks {
     for (const { stream, position, epoch: of } of asked) {
       if (of !== epoch) continue;
       const to = Math.min(position, await this.#end(epoch, stream));
-      if (to > (marks.get(stream)?.position ?? -Infinity)) marks.set(stream, { epoch, position: to, atMs });
+      if (to > (marks.get(stream)?.position ?? BEFORE_ALL)) marks.set(stream, { epoch, position: to, atMs });
     }
     const streams = [...new Set(asked.map(({ stream }) => stream))];
     const held = await this.deps.reads.get(mid, streams);

@@ -23,7 +23,8 @@ let received: ClientMessage[];
 let failure: HalleyError | undefined;
 /** What was taken in, by stream and id. */
 let applied: Map<string, number>;
-let looks: (() => void)[] | undefined;
+/** What a look for an id waits for. */
+let looking: (() => Promise<void>) | undefined;
 let sender: ClientSender;
 
 beforeEach(() => {
@@ -31,7 +32,7 @@ beforeEach(() => {
   received = [];
   failure = undefined;
   applied = new Map();
-  looks = undefined;
+  looking = undefined;
   sender = new ClientSender({
     acceptor: {
       accept: async (push, origin) => {
@@ -48,7 +49,7 @@ beforeEach(() => {
     },
     streams: {
       appliedAt: async (stream, caller, id) => {
-        if (looks) await new Promise<void>((resolve) => looks?.push(resolve));
+        await looking?.();
         return caller === 'client' ? applied.get(`${stream} ${id}`) : undefined;
       },
     },
@@ -162,12 +163,18 @@ describe('a client id', () => {
     expect(accepted).toHaveLength(2);
   });
 
+  test('is sent again while nobody knows whether it was: job drops what is there', async () => {
+    looking = () => Promise.reject(new HalleyError('store_unavailable'));
+    expect(await send({ room: 'chat://1' })).toMatchObject({ acceptedAtMs: NOW });
+    expect(accepted).toHaveLength(1);
+  });
+
   test('messages of one connection keep their order, however long the look for their ids takes', async () => {
-    looks = [];
+    const looks: (() => void)[] = [];
+    looking = () => new Promise((resolve) => looks.push(resolve));
     const sent = [send({ room: 'chat://1', clientId: 'a' }), send({ room: 'chat://1', clientId: 'b' })];
     while (looks.length < 2) await Promise.resolve();
-    const [first, second] = looks.splice(0);
-    looks = undefined;
+    const [first, second] = looks;
     second?.();
     await new Promise((resolve) => setImmediate(resolve));
     expect(accepted).toEqual([]);
