@@ -81,15 +81,21 @@ export abstract class GoimClient {
   }
 
   /** Sends a request and answers the next frame, which a test expects to be its reply. */
-  async request(op: number, body: Uint8Array | string = '', seq = this.nextSeq()): Promise<Received> {
+  async request(
+    op: number,
+    body: Uint8Array | string = '',
+    seq = this.nextSeq(),
+    timeoutMs = DEFAULT_TIMEOUT_MS,
+  ): Promise<Received> {
     this.send({ op, seq, body: Buffer.from(body) });
-    return this.next();
+    return this.next(timeoutMs);
   }
 
   /** Authenticates; throws unless the reply is exactly goim's. */
-  async auth(token: unknown): Promise<void> {
+  async auth(token: unknown, timeoutMs = DEFAULT_TIMEOUT_MS): Promise<void> {
     const seq = this.nextSeq();
-    const reply = await this.request(Operation.Auth, typeof token === 'string' ? token : json(token), seq);
+    const body = typeof token === 'string' ? token : json(token);
+    const reply = await this.request(Operation.Auth, body, seq, timeoutMs);
     if (reply.op !== Operation.AuthReply || reply.seq !== seq || reply.body.length > 0 || reply.wrapped) {
       throw new Error(`the auth reply is ${JSON.stringify(reply)}`);
     }

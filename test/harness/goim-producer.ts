@@ -24,7 +24,7 @@ export class GoimProducer implements Pusher {
   }
 
   push(to: Destination, operation: number, body: string): Promise<Answer> {
-    if ('mid' in to) throw new Error("goim's topic knows keys and rooms, no users");
+    if ('mid' in to || 'mids' in to) throw new Error("goim's topic knows keys and rooms, no users");
     const message = { operation, msg: Buffer.from(body) };
     const [key, value] =
       'key' in to
