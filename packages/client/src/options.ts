@@ -45,7 +45,7 @@ export interface ClientOptions {
   readonly maxShownIds?: number;
   /** Messages of rooms that are not kept and may wait for handlers, a room; more are dropped. Default 1,000. */
   readonly maxWaiting?: number;
-  /** The largest body of a frame that is taken, inflated, in bytes. Default 8 MiB. */
+  /** The largest body of a frame that is taken, inflated, in bytes. Default 16 MiB. */
   readonly maxFrameBytes?: number;
 }
 
@@ -71,7 +71,7 @@ export function settingsOf(options: ClientOptions): Settings {
     keepQueue: false,
     maxShownIds: 1_024,
     maxWaiting: 1_000,
-    maxFrameBytes: 8_388_608,
+    maxFrameBytes: 16_777_216,
     ...options,
     addresses: typeof addresses === 'string' ? [addresses] : addresses,
     backoff: { baseMs: 1_000, maxMs: 60_000, factor: 1.8, ...options.backoff },

@@ -7,11 +7,13 @@ export interface StreamCursor {
   readonly position: number;
 }
 
-/** What is missing in a stream, as the application is told. */
+/**
+ * What is missing in a stream, as the application is told. `retention`: no longer kept. `epoch`: the stream was begun anew,
+ * positions before it mean nothing any more. `not resumed`: what came to everyone while there was no connection.
+ */
 export interface StreamGap {
   readonly stream: string;
-  /** `retention`: no longer kept. `epoch`: the stream was begun anew, positions before it mean nothing any more. */
-  readonly reason: 'retention' | 'epoch' | 'unknown';
+  readonly reason: 'retention' | 'epoch' | 'not resumed' | 'unknown';
   readonly epoch: string;
   /** Positions in (after, through] may have been there, and will not come. */
   readonly after: number;
@@ -42,6 +44,19 @@ export function continueFrom(cursor: StreamCursor, frame: Deliver): Continuation
   if (!gap || gap.through <= cursor.position) return bridged(cursor, after, undefined);
   if (Math.min(after, gap.after) > cursor.position) return hole(`the gap begins behind ${gap.after}`);
   return bridged({ epoch, position: gap.through }, after, told);
+}
+
+/** A stream that begins anew, at its end, with each connection: what is missing ahead of its first frame there. */
+export function beginFrom(cursor: StreamCursor, { stream, epoch, after }: Deliver): Continuation {
+  const from = { epoch, position: after };
+  if (epoch === cursor.epoch && after <= cursor.position)
+    return { name: 'goes on', gap: undefined, from: cursor };
+  const missed = epoch === cursor.epoch ? cursor.position : -1;
+  return {
+    name: 'goes on',
+    gap: { stream, epoch, reason: 'not resumed', after: missed, through: after },
+    from,
+  };
 }
 
 function bridged(from: StreamCursor, after: number, gap: StreamGap | undefined): Continuation {

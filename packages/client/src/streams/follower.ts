@@ -4,7 +4,7 @@ import { ClientError } from '../client-error.js';
 import type { Link } from '../connection/link.js';
 import type { Emitter } from '../events.js';
 import type { Acks } from './acks.js';
-import { continueFrom, type StreamCursor } from './continue.js';
+import { beginFrom, continueFrom, type StreamCursor } from './continue.js';
 import type { Cursors } from './cursors.js';
 import { messageOf } from './message.js';
 import { ShownIds } from './shown-ids.js';
@@ -24,6 +24,9 @@ export interface FollowerDeps {
   readonly maxWaiting: number;
 }
 
+/** The stream of everyone has no cursors at the server: it begins with each connection. */
+const EVERYONE = 'all';
+
 /** Shows one stream: its frames one after the other, whichever links they come over, each message once and in order. */
 export class Follower {
   readonly #stream: string;
@@ -33,6 +36,8 @@ export class Follower {
   /** Entries in `#frames` that no window bounds. */
   #waiting = 0;
   #running = false;
+  /** Over which the last frame came. */
+  #link: Link | undefined;
   #stopped = false;
   #forgotten = false;
 
@@ -82,7 +87,9 @@ export class Follower {
       epoch: frame.epoch,
       position: frame.gap?.after ?? frame.after,
     };
-    const next = continueFrom(cursor, frame);
+    const begins = this.#stream === EVERYONE && link !== this.#link && !frame.gap;
+    this.#link = link;
+    const next = begins ? beginFrom(cursor, frame) : continueFrom(cursor, frame);
     if (next.name === 'hole') return this.#resync(link, next.why);
     let at = next.from;
     if (next.gap) {

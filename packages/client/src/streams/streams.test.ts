@@ -175,6 +175,22 @@ describe('the rules for a client', () => {
   });
 });
 
+test('the stream of everyone begins with each connection; what was missed is told', async () => {
+  const rig = await connectedRig();
+  const all = { stream: 'all', epoch: 'e1' };
+  rig.server.last.deliver({ ...all, after: 10, entries: [entryAt(11)], through: 11 });
+  await settled();
+  rig.server.last.cut();
+  await rig.clock.advance(1_000);
+  rig.server.last.deliver({ ...all, after: 15, entries: [entryAt(16)], through: 16 });
+  await settled();
+  expect(positionsOf(rig, 'all')).toEqual([11, 16]);
+  expect(rig.gaps).toEqual([{ ...all, reason: 'not resumed', after: 11, through: 15 }]);
+  rig.server.last.deliver({ ...all, after: 17, entries: [entryAt(18)], through: 18 });
+  await settled();
+  expect(rig.errors.map(({ code }) => code)).toEqual(['out_of_step']);
+});
+
 describe('handlers', () => {
   test('are awaited before the cursor is saved and acknowledged, and before the next message', async () => {
     const store = memoryStore();
