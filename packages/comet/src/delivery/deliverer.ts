@@ -5,10 +5,11 @@ import { Repeats } from '@halley/service/repeats';
 
 import type { CometMetrics } from '../comet-metrics.js';
 import type { EarlyHints } from '../session/early-hints.js';
-import type { Follower } from '../session/follower.js';
+import type { Hint } from '../session/follower.js';
 import type { SessionTable } from '../session/session-table.js';
 import type { StreamIndex } from '../session/stream-index.js';
 import type { Fanout } from './fanout.js';
+import { HintWalk } from './hint-walk.js';
 import { HighWater } from './high-water.js';
 import { encodePushes, SharedPush } from './encoded.js';
 import type { Encoded } from './format.js';
@@ -77,7 +78,22 @@ export class Deliverer {
   readonly #highWater = new HighWater();
   readonly #sources = new Repeats(MAX_SOURCES);
 
-  constructor(private readonly deps: DelivererDeps) {}
+  readonly #walk: HintWalk<Hint, SharedPush>;
+
+  constructor(private readonly deps: DelivererDeps) {
+    this.#walk = new HintWalk({
+      onDecision: (decision) => deps.metrics.streams.hint(decision),
+      onFault: (error) => {
+        deps.metrics.dropped('fault', 1);
+        deps.log.error({ err: error }, 'a connection could not be told of its stream');
+      },
+    });
+  }
+
+  /** Tells streams nothing more. */
+  stop(): void {
+    this.#walk.stop();
+  }
 
   /**
    * Takes one delivery: dropped when it was had before or has expired. What is for streams always goes to them: each
@@ -140,19 +156,13 @@ export class Deliverer {
     const push = new SharedPush({ epoch, position, operation, body, expired, about: delivered });
     if (expired && !isLive(delivered)) metrics.dropped('expired', 1);
     for (const { stream, prev, keys } of delivered.streams) {
-      let follower: Follower | undefined = streams.first(stream);
+      const follower = streams.first(stream);
       if (!follower) {
         earlyHints.add(stream);
         metrics.dropped('not_here', 1);
         continue;
       }
-      const hint = { epoch, position, prev, keys };
-      while (follower) {
-        // Being sent it may close the connection, which leaves the chain then.
-        const next: Follower | undefined = follower.streamNext;
-        metrics.streams.hint(follower.hint(hint, push));
-        follower = next;
-      }
+      this.#walk.tell(follower, { epoch, position, prev, keys }, push);
     }
   }
 
