@@ -25,6 +25,7 @@ import { DeliveryService } from './grpc/delivery-stream.js';
 import { goimComet } from './grpc/goim-comet.js';
 import { LoadReporter } from './load-reporter.js';
 import { GrpcLogicLink } from './logic-link-grpc.js';
+import { moveTargets } from './move-targets.js';
 import { CometMetrics } from './comet-metrics.js';
 import { originCheck } from './transport/websocket.js';
 
@@ -168,7 +169,9 @@ class App implements CometApp {
       },
     });
     this.#link = link;
+    const peers = await registry.watch('comet');
     const comet = new Comet(cometOptions(config, tls), {
+      elsewhere: (kind) => moveTargets(peers.nodes(), self().node, kind),
       logic: link,
       metrics: this.#metrics,
       clock: systemClock,

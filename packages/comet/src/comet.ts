@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { TlsOptions } from 'node:tls';
 
+import type { AddressKind } from '@halley/cluster/registry/registry';
 import { CloseCode } from '@halley/protocol/close-code';
 import type { Clock } from '@halley/service/clock';
 import { type Service, ServiceGroup } from '@halley/service/lifecycle';
@@ -27,6 +28,7 @@ import { RoomEnds } from './session/room-ends.js';
 import { Session } from './session/session.js';
 import type { SessionDeps, SessionLimits } from './session/session-deps.js';
 import { SessionTable } from './session/session-table.js';
+import { moveAll } from './session/v2/move.js';
 import { StreamIndex } from './session/stream-index.js';
 import { Acceptor, type Client } from './transport/acceptor.js';
 import { TrustedProxies } from './transport/client-address.js';
@@ -65,8 +67,11 @@ export interface CometDeps {
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where clients of this kind of address can go when the node drains, best first. */
+  readonly elsewhere?: (kind: AddressKind) => readonly string[];
 }
 
+const STOPPING = 'The node is stopping.';
 /** How often outboxes that hold something are looked at. */
 const SWEEP_MS = 250;
 
@@ -221,20 +226,26 @@ export class Comet implements Service {
     this.renewal.renewAllSoon();
   }
 
-  /** Takes no new connections, and tells those there are to go elsewhere, spread evenly over a time. */
+  /**
+   * Takes no new connections, and tells those there are to go elsewhere, spread evenly over a time: those with version 2 are
+   * asked to, and served until then, the others are closed.
+   */
   async drain(spreadMs: number): Promise<void> {
     for (const listener of Object.values(this.#listeners)) listener.close();
-    const startedMs = this.deps.clock.monotonicMs();
-    const sessions = [...this.#sessions];
-    const total = sessions.length;
+    const { clock, elsewhere } = this.deps;
+    const startedMs = clock.monotonicMs();
+    const moved = moveAll([...this.#sessions], spreadMs, elsewhere);
+    this.metrics.version2.moved(moved.size);
+    const sessions = [...this.#sessions].filter((session) => !moved.has(session));
     const stepMs = 50;
-    for (let closed = 0; closed < total;) {
-      const passed = this.deps.clock.monotonicMs() - startedMs + stepMs;
-      const due = spreadMs <= 0 ? total : Math.min(total, Math.ceil((total * passed) / spreadMs));
-      for (; closed < due; closed += 1) sessions[closed]?.close(CloseCode.Draining, 'The node is stopping.');
-      if (closed < total) await new Promise((resolve) => setTimeout(resolve, stepMs));
+    for (let closed = 0; closed < sessions.length || [...moved].some(({ open }) => open);) {
+      const passed = clock.monotonicMs() - startedMs + stepMs;
+      const due = passed >= spreadMs ? sessions.length : Math.ceil((sessions.length * passed) / spreadMs);
+      for (; closed < due; closed += 1) sessions[closed]?.close(CloseCode.Draining, STOPPING);
+      if (passed >= spreadMs) break;
+      await new Promise((resolve) => setTimeout(resolve, stepMs));
     }
-    this.closeAll(CloseCode.Draining, 'The node is stopping.');
+    this.closeAll(CloseCode.Draining, STOPPING);
   }
 
   /** Tells every connection to go, at once. */
@@ -244,7 +255,7 @@ export class Comet implements Service {
 
   async stop(deadlineMs: number): Promise<void> {
     clearInterval(this.#sweeper);
-    this.closeAll(CloseCode.Draining, 'The node is stopping.');
+    this.closeAll(CloseCode.Draining, STOPPING);
     this.reader.stop();
     this.fanout.stop();
     await this.#services.stop(deadlineMs);

@@ -99,6 +99,12 @@ export class Version2Client {
     }
   }
 
+  /** Without a word: the kernel tells it at once. */
+  cutOff(): void {
+    if (!('socket' in this.wire)) throw new Error('over TCP only');
+    this.wire.socket.resetAndDestroy();
+  }
+
   /** Waits for the end: what 30 said, and the close code. */
   async end(): Promise<{ close: ReadFields<(typeof BODIES)[30]['fields']> | undefined; ended: Ended }> {
     const ended = await this.wire.end();
