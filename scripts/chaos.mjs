@@ -19,7 +19,7 @@ const HELP = `npm run chaos -- [options]
   --short         faults that last 60 s or 30 s last 10 s, and --minutes is 0.5 by default: to see that all works
   --rate N        pushes a second; default 100
   --users N       default 40
-  --port-offset N of the cluster's ports; default 30000
+  --port-offset N of the cluster's ports; default 20000
   --keep          leave the cluster's folder with its logs
 
 Rounds: ${Object.keys(FAULTS).join(', ')}.
@@ -33,13 +33,18 @@ const { values } = parseArgs({
     short: { type: 'boolean', default: false },
     rate: { type: 'string', default: '100' },
     users: { type: 'string', default: '40' },
-    'port-offset': { type: 'string', default: '30000' },
+    'port-offset': { type: 'string', default: '20000' },
     keep: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
 if (values.help) process.stdout.write(`${HELP}\n`);
-else process.exitCode = await chaos();
+else {
+  process.exitCode = await chaos().catch((error) => {
+    process.stderr.write(`chaos: ${error.message}\n`);
+    return 1;
+  });
+}
 
 async function chaos() {
   const seed = Number(values.seed ?? randomInt(2 ** 31));

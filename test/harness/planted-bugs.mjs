@@ -7,11 +7,20 @@ import { isMainThread } from 'node:worker_threads';
 
 /** By name: the tier that has the bug, the module of it, and which text becomes which. */
 export const BUGS = {
-  // Redis is empty, or behind: the job takes note of it, and reads on.
+  // Redis is empty, or behind: the job goes on with the batch that it has in hand, without what came before.
   'skip-the-rewind': {
     tier: 'job',
     module: '/packages/job/dist/consume/appender.js',
-    changes: [['this.lane.seek(offset);', '']],
+    changes: [
+      [
+        'await this.#restore();\n                return undefined;',
+        'await this.deps.streams.restore(batch.shard, epoch, batch.before);\n                return this.take(chunk);',
+      ],
+      [
+        "this.#readFrom(answer.applied, 'behind');\n                return undefined;",
+        'this.#before = answer.applied;\n                return this.take(chunk);',
+      ],
+    ],
   },
   // Whatever a page covers, comet takes the stream to be level with what it was told of.
   'ignore-through': {

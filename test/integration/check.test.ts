@@ -147,6 +147,7 @@ async function checkThrough(tampering: () => Tampering): Promise<CheckOutcome> {
       users: 4,
       rooms: 0,
       restlessPercent: 0,
+      clients: ['goim'],
       maxBodyBytes: 400,
       seed: SEED,
       patienceMs: 2_500,

@@ -7,7 +7,7 @@ import { decodeBody, encodeBody } from './body.js';
 import { drawCrowd } from './crowd.js';
 
 test('a crowd is the same for the same seed, but for what tells its run apart', () => {
-  const size = { users: 10, rooms: 3, restlessPercent: 50 };
+  const size = { users: 10, rooms: 3, restlessPercent: 50, clients: ['goim', 'sdk'] as const };
   const draw = (seed: number, run?: string) => drawCrowd(size, new Random(seed), run);
   expect(draw(1, 'a')).toEqual(draw(1, 'a'));
   expect(draw(1, 'a').devices).not.toEqual(draw(2, 'a').devices);
@@ -18,6 +18,7 @@ test('a crowd is the same for the same seed, but for what tells its run apart', 
   expect(new Set(devices.map(({ key }) => key)).size).toBe(13);
   expect(new Set(devices.map(({ mid }) => mid)).size).toBe(10);
   expect(devices.filter(({ habit }) => habit === 'stays').length).toBe(6);
+  expect(devices.filter(({ client }) => client === 'sdk').length).toBe(6);
   expect(new Set(devices.map(({ habit }) => habit))).toEqual(new Set(HABITS));
   for (const { mid } of devices) expect(mid > 2n ** 53n && mid < 2n ** 63n).toBe(true);
 });

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-import type { DeviceSpec } from '../device/device.js';
+import type { ClientKind, DeviceSpec } from '../device/device.js';
 import { type Habit, RESTLESS } from '../device/habit.js';
 import type { TrafficStream } from '../push/traffic.js';
 import type { Random } from '../random.js';
@@ -11,6 +11,8 @@ export interface CrowdSize {
   readonly rooms: number;
   /** Devices of a hundred that do not just stay and read. */
   readonly restlessPercent: number;
+  /** Which clients the devices are, in turn. */
+  readonly clients: readonly ClientKind[];
 }
 
 /** Who takes part in a check. */
@@ -30,7 +32,7 @@ const SHARE = { user: 70, room: 25, everyone: 5 };
 
 /** Draws users, their devices and their rooms. */
 export function drawCrowd(
-  { users, rooms, restlessPercent }: CrowdSize,
+  { users, rooms, restlessPercent, clients }: CrowdSize,
   random: Random,
   run = newRun(),
 ): Crowd {
@@ -79,7 +81,11 @@ export function drawCrowd(
     run,
     operation: 1_000_000 + (Number.parseInt(run, 36) % 1_000_000_000),
     streams,
-    devices: devices.map((device) => ({ ...device, habit: habits.get(device.name) ?? device.habit })),
+    devices: devices.map((device, index) => ({
+      ...device,
+      habit: habits.get(device.name) ?? device.habit,
+      client: clients[index % clients.length] ?? 'goim',
+    })),
   };
 }
 

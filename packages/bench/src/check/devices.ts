@@ -6,6 +6,7 @@ import { HalleyError } from '@halley/protocol/error';
 import type { Device } from '../device/device.js';
 import { GoimDevice } from '../device/goim-device.js';
 import { live } from '../device/habit.js';
+import { SdkDevice } from '../device/sdk-device.js';
 import { Random } from '../random.js';
 import type { Addresses } from './addresses.js';
 import type { Crowd } from './crowd.js';
@@ -29,15 +30,17 @@ export function openDevices({ crowd, addresses, seed, nowMs }: DevicesDeps): Dev
     // Where only one transport is served, all use that.
     const other = wanted.transport === 'tcp' ? 'websocket' : 'tcp';
     const transport = addresses[wanted.transport].length > 0 ? wanted.transport : other;
-    return new GoimDevice({
+    const deps = {
       spec: { ...wanted, transport },
       run,
       operation,
       comets: addresses[transport],
       random: new Random(seed + 1_000 + index),
       nowMs,
-      heartbeatMs: HEARTBEAT_MS,
-    });
+    };
+    return wanted.client === 'sdk'
+      ? new SdkDevice(deps)
+      : new GoimDevice({ ...deps, heartbeatMs: HEARTBEAT_MS });
   });
 }
 

@@ -114,8 +114,8 @@ class DeviceJudge {
 
   /** It was shown before: on this connection, or on an earlier one. */
   #again(shown: Shown, push: NumberedPush, isDurable: boolean, isSameConnection: boolean): void {
-    const isAllowed =
-      this.device.kind === 'goim' && (!isSameConnection || this.#mayStandTwice(push, shown.atMs, isDurable));
+    const isResent = this.device.kind === 'goim' && !isSameConnection;
+    const isAllowed = isResent || this.#mayStandTwice(push, shown.atMs, isDurable);
     if (isAllowed) this.#repeats += 1;
     else
       this.#report(

@@ -199,7 +199,11 @@ describe('a user', () => {
 
 describe.each(['room-0', 'everyone'])('%s', (stream) => {
   test('may miss some, which is counted, also how many it missed while it was connected', () => {
-    const pushes = pushed(stream, 4, { 3: { pushedAtMs: 5_890, answeredAtMs: 5_895 } });
+    // One on the connection that stays, one shortly before the other ended.
+    const pushes = pushed(stream, 4, {
+      1: { pushedAtMs: 6_100, answeredAtMs: 6_105 },
+      3: { pushedAtMs: 5_890, answeredAtMs: 5_895 },
+    });
     const verdict = verdictOf(pushes, { shown: shown(stream, [0, 2]) });
     expect(verdict).toMatchObject({ clean: true, counts: { dropped: 2, droppedWhileConnected: 1 } });
   });
@@ -270,7 +274,9 @@ describe('who was away by its own doing', () => {
     const change = { shown: shownLate, absences: [{ fromMs: 900, untilMs: 6_000 }] };
     const { counts, readers } = verdictOf(pushed('user-0', 1), change);
     expect(counts.longestSilenceMs).toBe(0);
-    expect(readers).toEqual([{ habit: 'stays', devices: 1, deliveries: 1, medianMs: 10, p99Ms: 10 }]);
+    expect(readers).toEqual([
+      { client: 'goim', habit: 'stays', devices: 1, deliveries: 1, medianMs: 10, p99Ms: 10 },
+    ]);
     const { counts: without } = verdictOf(pushed('user-0', 1), { shown: shownLate });
     expect(without.longestSilenceMs).toBe(5_005);
   });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { Device } from '../device/device.js';
+import type { ClientKind, Device } from '../device/device.js';
 import type { ClusterTargets, FaultTargets, OpenNetwork } from '../faults/fault.js';
 import type { FaultChoice } from '../faults/fault-list.js';
 import { runFaults } from '../faults/fault-runner.js';
@@ -30,6 +30,8 @@ export interface CheckOptions {
   readonly rooms: number;
   /** Devices of a hundred that come and go, reconnect, freeze or read slowly all the while. */
   readonly restlessPercent: number;
+  /** Which clients the devices are, in turn. */
+  readonly clients: readonly ClientKind[];
   /** Bodies are of all sizes up to about this. */
   readonly maxBodyBytes: number;
   readonly seed: number;
@@ -72,9 +74,9 @@ const QUIET_MS = 2_000;
 
 /** Pushes, breaks, records and judges. Throws `no_node` when the clients cannot connect to begin with. */
 export async function runCheck(options: CheckOptions): Promise<CheckOutcome> {
-  const { addresses, faults, durationMs, seed, users, rooms, restlessPercent, signal, onProgress } = options;
+  const { addresses, faults, durationMs, seed, signal, onProgress } = options;
   const schedule = drawSchedule(faults, durationMs, new Random(seed));
-  const crowd = drawCrowd({ users, rooms, restlessPercent }, new Random(seed + 1));
+  const crowd = drawCrowd(options, new Random(seed + 1));
   onProgress({ kind: 'planned', schedule, crowd });
   const startedAt = new Date().toISOString();
   const began = performance.now();

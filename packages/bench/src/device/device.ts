@@ -20,6 +20,11 @@ export interface Device {
   stop(): void;
 }
 
+/** goim's protocol (ver 1), or the SDK (ver 2). */
+export const CLIENT_KINDS = ['goim', 'sdk'] as const;
+
+export type ClientKind = (typeof CLIENT_KINDS)[number];
+
 /** What a device is made of. */
 export interface DeviceSpec {
   /** As `user-3/tcp`. */
@@ -32,4 +37,5 @@ export interface DeviceSpec {
   /** Names of the streams that it gets. */
   readonly streams: readonly string[];
   readonly habit: Habit;
+  readonly client: ClientKind;
 }

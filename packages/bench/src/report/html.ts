@@ -110,10 +110,10 @@ function silenceTable({ verdict }: CheckOutcome): string {
 
 function readerTable({ verdict }: CheckOutcome): string {
   const rows = verdict.readers.map(
-    ({ habit, devices, deliveries, medianMs, p99Ms }) =>
-      `<tr><td>${habit}</td><td class="n">${devices}</td><td class="n">${deliveries}</td><td class="n">${milliseconds(medianMs)}</td><td class="n">${milliseconds(p99Ms)}</td></tr>`,
+    ({ client, habit, devices, deliveries, medianMs, p99Ms }) =>
+      `<tr><td>${client}, ${habit}</td><td class="n">${devices}</td><td class="n">${deliveries}</td><td class="n">${milliseconds(medianMs)}</td><td class="n">${milliseconds(p99Ms)}</td></tr>`,
   );
-  return `<h2>How soon users had what was pushed to them</h2><p class="sub">From the call, or from when the device was back and read; pushes that were answered at the first call.</p><table><tr><th>devices that</th><th class="n">devices</th><th class="n">deliveries</th><th class="n">median</th><th class="n">p99</th></tr>${rows.join('')}</table>`;
+  return `<h2>How soon users had what was pushed to them</h2><p class="sub">From the call, or from when the device was back and read; pushes that were answered at the first call.</p><table><tr><th></th><th class="n">devices</th><th class="n">deliveries</th><th class="n">median</th><th class="n">p99</th></tr>${rows.join('')}</table>`;
 }
 
 function memoryTable({ memory }: CheckOutcome): string {

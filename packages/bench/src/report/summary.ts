@@ -50,8 +50,8 @@ export function milliseconds(ms: number): string {
 /** How soon what was pushed was shown, and what the comets took for it: a line for each habit, and one for the comets. */
 export function readerLines({ verdict, memory }: CheckOutcome): string[] {
   const readers = verdict.readers.map(
-    ({ habit, devices, medianMs, p99Ms }) =>
-      `who ${habit} (${devices}): median ${milliseconds(medianMs)}, p99 ${milliseconds(p99Ms)}`,
+    ({ client, habit, devices, medianMs, p99Ms }) =>
+      `${client}, ${habit} (${devices}): median ${milliseconds(medianMs)}, p99 ${milliseconds(p99Ms)}`,
   );
   const comets = memory.map(
     ({ node, firstMb, highestMb }) => `${node} ${firstMb.toFixed(0)} to ${highestMb.toFixed(0)} MB`,

@@ -3,10 +3,11 @@ import { stat, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
 import type { CheckOptions, CheckOutcome, Progress } from '@halley/bench/check/run';
+import type { ClientKind } from '@halley/bench/device/device';
 import { HalleyError } from '@halley/protocol/error';
 import { type Command, Option } from 'commander';
 
-import { wholeNumber } from '../arguments.js';
+import { listOf, oneOf, wholeNumber } from '../arguments.js';
 import { colours, note, print } from '../terminal.js';
 
 interface CheckCommandOptions {
@@ -18,6 +19,7 @@ interface CheckCommandOptions {
   readonly rooms: number;
   readonly restless: number;
   readonly maxBody: number;
+  readonly clients?: ClientKind[];
   readonly seed?: number;
   readonly settle: number;
   readonly apiKey?: string;
@@ -81,6 +83,11 @@ export function registerCheck(program: Command): void {
       wholeNumber(0, 100),
       30,
     )
+    .option(
+      '--clients <list>',
+      'what the clients are, in turn: goim (version 1), sdk (version 2); default both',
+      listOf(oneOf('goim', 'sdk')),
+    )
     .option('--max-body <bytes>', 'bodies are of all sizes up to this', wholeNumber(1, 1_000_000), 400)
     .option('--seed <n>', 'draws users, faults and pushes; default a fresh one', wholeNumber(0, 2 ** 31 - 1))
     .option(
@@ -120,6 +127,7 @@ async function check(options: CheckCommandOptions): Promise<number> {
     rooms: options.rooms,
     restlessPercent: options.restless,
     maxBodyBytes: options.maxBody,
+    clients: options.clients ?? ['goim', 'sdk'],
     seed,
     patienceMs: options.settle * 1_000,
     ...(options.apiKey === undefined ? {} : { apiKey: options.apiKey }),
