@@ -257,6 +257,7 @@ export class Comet implements Service {
     clearInterval(this.#sweeper);
     this.closeAll(CloseCode.Draining, STOPPING);
     this.reader.stop();
+    this.deliverer.stop();
     this.fanout.stop();
     await this.#services.stop(deadlineMs);
   }
