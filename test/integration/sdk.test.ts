@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { createClient, fileStore, type Client, type NodeClientOptions } from '@halley/client/node';
@@ -21,7 +23,7 @@ let devices: Device[] = [];
 
 function start(): Promise<HalleyProcess> {
   const args = ['--port-offset', String(offset), '--data-dir', path.join(dir, 'data')];
-  return HalleyProcess.start(['start', ...args, '--push.durableRooms', 'kept://*'], { cwd: dir });
+  return HalleyProcess.start(['start', ...args, '--push.durableRooms', 'kept://*,chat://*'], { cwd: dir });
 }
 
 /** A client, and what it was shown. */
@@ -219,3 +221,58 @@ test('a server that is killed and started again loses nothing: sends and cursors
   }
   expect([...first.told, ...second.told]).toEqual([]);
 }, 90_000);
+
+test('the one file for browsers works', async () => {
+  const { bundle } = (await import(new URL('../../packages/client/bundle.mjs', import.meta.url).href)) as {
+    bundle(): Promise<string>;
+  };
+  const text = Buffer.from(await bundle()).toString('base64');
+  const browser = (await import(
+    `data:text/javascript;base64,${text}`
+  )) as typeof import('@halley/client/browser');
+  Object.assign(globalThis, { WebSocket });
+  const mid = newMid();
+  const client = browser.createClient({ ...ws(), token: token(mid, `w${mid}`) } as never);
+  const shown: string[] = [];
+  client.on('message', ({ body }) => void shown.push(new TextDecoder().decode(body)));
+  try {
+    await client.connect();
+    await client.send({ toMid: mid, operation: 1_000, body: 'é'.repeat(1_000) });
+    await until(
+      () => shown.length > 0,
+      () => 'nothing was shown',
+    );
+    expect(shown).toEqual(['é'.repeat(1_000)]);
+  } finally {
+    client.close();
+  }
+});
+
+test('the example for Node joins, sends, shows, and goes on where it was', async () => {
+  const example = fileURLToPath(new URL('../../packages/client/examples/node.mjs', import.meta.url));
+  const mid = String(newMid());
+  const env = { ...process.env, NODE_OPTIONS: '', CURSORS: path.join(dir, 'example.json') };
+  const run = async (text: string, shows: RegExp): Promise<string> => {
+    const child = spawn(process.execPath, [example, `tcp://127.0.0.1:${PORTS.tcp + offset}`, mid, text], {
+      env,
+    });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    try {
+      await until(
+        () => shows.test(output),
+        () => output,
+      );
+    } finally {
+      child.kill('SIGINT');
+      await ended;
+    }
+    return output;
+  };
+  expect(await run('one', /lobby.*: one/)).toContain('joined chat://lobby');
+  const second = await run('two', /lobby.*: two/);
+  expect(second).toContain(`from ${mid}: two`);
+  expect(second).not.toContain(': one');
+}, 60_000);

@@ -31,7 +31,7 @@ export class Addresses {
     const when = (address: string): number => this.#failed.get(address) ?? 0;
     const [best] = all.sort((a, b) => when(a) - when(b));
     if (best === undefined) {
-      throw new ClientError('no_address', 'There is no address to connect to.', { temporary: true });
+      throw new ClientError('no_address', 'There is no address.', { temporary: true });
     }
     return best;
   }

@@ -22,7 +22,7 @@ function nameOf(code: number): string | undefined {
 export function closedWith(code: number | undefined, text: string): LinkEnd {
   if (code === undefined || code < 3000) return { error: connectionLost(text || code), reconnect: true };
   const reconnect = shouldReconnect(code);
-  const said = text || `The server closed the connection with ${code}.`;
+  const said = text || `Closed with ${code}.`;
   return {
     error: new ClientError(nameOf(code) ?? 'closed_by_server', said, {
       temporary: reconnect,

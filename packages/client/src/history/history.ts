@@ -37,10 +37,7 @@ export async function* history(
     const asked = { ...bounds, stream, order, limit: pageSize, after, before, epoch };
     const page = await calls.ask(OperationV2.History, HistoryRequest, asked, HistoryReply);
     if (epoch !== '' && page.epoch !== epoch) {
-      throw new ClientError(
-        'epoch_changed',
-        `${stream} was begun anew: its positions mean nothing any more.`,
-      );
+      throw new ClientError('epoch_changed', `${stream} was begun anew.`);
     }
     ({ epoch } = page);
     for (const entry of page.entries) yield messageOf(entry, { stream, epoch });

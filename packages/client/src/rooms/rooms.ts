@@ -71,7 +71,7 @@ export class Rooms {
   /** Nothing of it is shown any more, and its cursor is forgotten; done when the server knows. */
   leave(name: string): Promise<void> {
     const room = this.#rooms.get(name);
-    this.#drop(name, new ClientError('left', `The room ${name} was left.`, { room: name }));
+    this.#drop(name, new ClientError('left', `${name} was left.`, { room: name }));
     void this.deps.cursors.forget(streamOfRoom(name));
     const { promise, resolve } = deferred<void>();
     const link = this.#link;

@@ -44,7 +44,7 @@ export class Streams {
     const stale = this.inbox;
     if (inbox && stale && stale.stream !== inbox.stream) {
       void this.#deps.cursors.forget(stale.stream);
-      const error = new ClientError('other_user', `The store had a cursor of ${stale.stream}.`, {
+      const error = new ClientError('other_user', `The cursor is of ${stale.stream}.`, {
         temporary: true,
       });
       link.end({ error, reconnect: true });

@@ -243,23 +243,25 @@ export const PresenceChanges = new Message('PresenceChanges', { users: many(1, P
 export type PresenceChanges = Read<typeof PresenceChanges>;
 
 /** What each operation of version 2 carries. Those of goim carry what they always did, but 8. */
-export const BODIES = {
-  [Operation.AuthReply]: AuthReply,
-  [OperationV2.Send]: SendRequest,
-  [OperationV2.SendReply]: SendReply,
-  [OperationV2.Deliver]: Deliver,
-  [OperationV2.Ack]: Ack,
-  [OperationV2.Rooms]: RoomsRequest,
-  [OperationV2.RoomsReply]: RoomsReply,
-  [OperationV2.History]: HistoryRequest,
-  [OperationV2.HistoryReply]: HistoryReply,
-  [OperationV2.Move]: Move,
-  [OperationV2.Close]: Close,
-  [OperationV2.Receipts]: Receipts,
-  [OperationV2.Ephemeral]: Ephemeral,
-  [OperationV2.Presence]: PresenceRequest,
-  [OperationV2.PresenceChanges]: PresenceChanges,
-  [OperationV2.Token]: TokenRequest,
-  [OperationV2.TokenReply]: TokenReply,
-  [OperationV2.Error]: ErrorBody,
-} as const;
+// In a function without effects, so that bundles that don't use the table leave it out.
+export const BODIES = /* @__PURE__ */ (() =>
+  ({
+    [Operation.AuthReply]: AuthReply,
+    [OperationV2.Send]: SendRequest,
+    [OperationV2.SendReply]: SendReply,
+    [OperationV2.Deliver]: Deliver,
+    [OperationV2.Ack]: Ack,
+    [OperationV2.Rooms]: RoomsRequest,
+    [OperationV2.RoomsReply]: RoomsReply,
+    [OperationV2.History]: HistoryRequest,
+    [OperationV2.HistoryReply]: HistoryReply,
+    [OperationV2.Move]: Move,
+    [OperationV2.Close]: Close,
+    [OperationV2.Receipts]: Receipts,
+    [OperationV2.Ephemeral]: Ephemeral,
+    [OperationV2.Presence]: PresenceRequest,
+    [OperationV2.PresenceChanges]: PresenceChanges,
+    [OperationV2.Token]: TokenRequest,
+    [OperationV2.TokenReply]: TokenReply,
+    [OperationV2.Error]: ErrorBody,
+  }) as const)();
