@@ -11,9 +11,23 @@ import { protos } from '@halley/cluster/grpc/protos';
 import { GrpcServer } from '@halley/cluster/grpc/server';
 import { EmbeddedHub, EmbeddedRegistry } from '@halley/cluster/registry/embedded';
 import type { NodeRecord, Registration } from '@halley/cluster/registry/registry';
+import {
+  GapReason,
+  HistoryReply,
+  HistoryRequest,
+  Move,
+  PresenceChanges,
+  PresenceRequest,
+  RoomsReply,
+  RoomsRequest,
+  SendRequest,
+  Start,
+  TokenReply,
+  TokenRequest,
+} from '@halley/protocol/client/bodies';
 import { CloseCode } from '@halley/protocol/close-code';
 import { encodeFrame, encodeFrames, pushFrame } from '@halley/protocol/frame';
-import type { NodeId } from '@halley/protocol/ids';
+import type { NodeId, UserId } from '@halley/protocol/ids';
 import { loadConfig } from '@halley/service/config';
 import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
@@ -25,6 +39,7 @@ import { FakeLogic } from './testing/fake-logic.js';
 import { until } from './testing/harness.js';
 import { logicHandlers } from './testing/logic-server.js';
 import { frame, TcpClient, WsClient } from './testing/test-client.js';
+import { Version2Client } from './testing/version2-client.js';
 
 const log = silentLogger();
 const metrics = new Metrics({ process: false });
@@ -180,6 +195,59 @@ describe('a comet between registry, logic and job', () => {
     for (let i = 0; i < 3; i += 1) streams.append('u/1');
     const second = await tcp({ mid: 1, key: 'k', accepts: [5] });
     expect(await second.texts(2)).toEqual(['5:4', '5:5']);
+  });
+
+  test('version 2 is spoken with logic over gRPC, and a client is told where to go when the node stops', async () => {
+    await start({ drain: { spreadMs: 300 } });
+    await registry.register({
+      ...app.node,
+      id: 'other' as NodeId,
+      addresses: { tcp: 'other:3101' },
+      publicAddresses: [],
+    });
+    logic.durableRooms.add('d');
+    logic.presences.set('9007199254740993', { online: true, platforms: ['web'], lastSeenMs: 4 });
+    logic.tokens.set('new', { anyRoom: false, roomGrants: ['x'] });
+    logic.answers.set(26, () => HistoryReply.encode({ epoch: 'e1', more: true }));
+    const read = { stream: 'u/1', epoch: 'e1', position: -1, unread: 3, mid: '0' as UserId, atMs: 7 };
+    logic.answer = { publishAny: false, publishGrants: ['x'], sendToUsers: false, read };
+    logic.streams.append('u/1', { sender: { mid: '7', key: 's', clientId: 'c', toMid: '1' } as never });
+    const wire = keep(await TcpClient.connect(portOf('tcp')));
+    const client = await new Version2Client(wire).open(
+      { mid: 1, key: 'k', accepts: [5] },
+      { cursor: { epoch: 'e1', position: -1 }, start: Start.Newest },
+    );
+    expect(logic.connects[0]?.version2).toEqual({
+      cursor: { epoch: 'e1', position: -1 },
+      start: Start.Newest,
+    });
+    expect(client.auth).toMatchObject({ inbox: { stream: 'u/1', epoch: 'e1', position: -1 }, read });
+    expect((await client.delivered()).entries[0]).toMatchObject({
+      id: 'm0',
+      fromMid: '7',
+      fromKey: 's',
+      clientId: 'c',
+      toMid: '1',
+    });
+    const rooms = { join: [{ room: 'd', epoch: 'e0', position: 5 }, { room: 'x' }] };
+    const { answers } = await client.ask(24, RoomsRequest, rooms, 25, RoomsReply);
+    expect(answers).toMatchObject([
+      { room: 'd', durable: true, epoch: 'e0', position: 5 },
+      { room: 'x', durable: false },
+    ]);
+    expect((await client.delivered()).gap).toMatchObject({ reason: GapReason.Epoch });
+    const history = await client.ask(26, HistoryRequest, { stream: 'u/1' }, 27, HistoryReply);
+    expect(history).toEqual({ epoch: 'e1', entries: [], more: true });
+    expect(await client.refusal(client.request(18, SendRequest, { room: 'd' }))).toBe('send_not_granted');
+    const watch = { watch: ['9007199254740993' as UserId] };
+    const { users } = await client.ask(33, PresenceRequest, watch, 34, PresenceChanges);
+    expect(users).toEqual([{ mid: '9007199254740993', online: true, platforms: ['web'], lastSeenMs: 4 }]);
+    const renewed = await client.ask(37, TokenRequest, { token: 'new' }, 38, TokenReply);
+    expect(renewed).toEqual({ tokenExpiresAtMs: 0, leftRooms: ['d'] });
+    const stopped = app.stop(2_000);
+    expect(await client.reply(29, Move)).toMatchObject({ nodes: ['other:3101'], delayMs: 0 });
+    await stopped;
+    expect((await client.end()).close?.code).toBe(CloseCode.Draining);
   });
 
   test('the load is registered soon after the first connection', async () => {

@@ -1,36 +1,37 @@
 import type { SessionServiceHandlers } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
 import type { StreamCursor__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamCursor';
 import { unary } from '@halley/cluster/grpc/handler';
-import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 
 import type { StreamCursor } from '../logic-link.js';
 import type { FakeLogic } from './fake-logic.js';
+import { grantsMessage, readMessage, startAskOf, version2Handlers } from './version2-server.js';
 
 /** The tests' logic, as a gRPC service. */
 export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
   return {
+    ...version2Handlers(logic),
     Connect: unary(async (request) => {
-      const { mid, key, owner, roomId, accepts, heartbeatMs, tokenExpiresAtMs, roomGrants, anyRoom, start } =
-        await logic.connect({
-          counter: Number(request.counter),
-          token: request.token,
-          cookie: request.cookie,
-          clientIp: request.client_ip,
-          transport: request.transport === 'tcp' ? 'tcp' : 'websocket',
-          withoutCursor: request.without_cursor,
-        });
+      const connected = await logic.connect({
+        counter: Number(request.counter),
+        token: request.token,
+        cookie: request.cookie,
+        clientIp: request.client_ip,
+        transport: request.transport === 'tcp' ? 'tcp' : 'websocket',
+        withoutCursor: request.without_cursor,
+        ...(request.version2 ? { version2: startAskOf(request.version2) } : {}),
+      });
+      const { mid, key, owner, roomId, accepts, heartbeatMs, start, read } = connected;
       return {
+        ...grantsMessage(connected),
         mid,
         key,
         owner,
         room_id: roomId,
         accepts: [...accepts],
         heartbeat_ms: heartbeatMs,
-        token_expires_at_ms: tokenExpiresAtMs,
-        room_grants: [...roomGrants],
-        any_room: anyRoom,
         ...(start ? { stream: start, keeps_cursor: start.kept, at_end: start.atEnd } : {}),
+        ...readMessage(read),
       };
     }),
     Disconnect: unary(async ({ mid, key, owner, cursor }) => {
@@ -38,22 +39,7 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
       await logic.disconnect(route, cursor ? cursorOf(cursor) : undefined);
       return { has: true };
     }),
-    EnterRoom: unary(async ({ room_id }) => {
-      await logic.enterRoom(room_id as RoomId);
-      return {};
-    }),
-    VerifyToken: unary(async () => {
-      throw new HalleyError('unsupported_operation');
-    }),
-    OpenRooms: unary(async () => {
-      throw new HalleyError('unsupported_operation');
-    }),
-    Ask: unary(async () => {
-      throw new HalleyError('unsupported_operation');
-    }),
-    Presence: unary(async () => {
-      throw new HalleyError('unsupported_operation');
-    }),
+    EnterRoom: unary(async ({ room_id }) => logic.enterRoom(room_id as RoomId)),
     LeaveRoom: unary(async ({ room_id }) => {
       await logic.leaveRoom(room_id as RoomId);
       return {};
