@@ -110,7 +110,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
   });
   const kicker = new Kicker({ comets: cometClients, metrics, log });
   const store = { streams, archive, shards: bus.partitions(Topic.Push), epoch: () => bus.epoch };
-  const cursors = new Cursors({ ...store, acknowledgedTtlMs: config.archive.resumeMaxAgeMs });
+  const cursors = new Cursors({ ...store, clock, acknowledgedTtlMs: config.archive.resumeMaxAgeMs });
   const reader = new StreamReader(store);
   const history = { history: new HistoryReader(store), epoch: store.epoch };
   const connector = new Connector({ verifier, routes, kicker, cursors, metrics });

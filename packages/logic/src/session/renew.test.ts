@@ -43,6 +43,7 @@ beforeEach(async () => {
     shards: SHARDS,
     epoch: () => EPOCH,
     acknowledgedTtlMs: 7_000_000,
+    clock: systemClock,
   });
 });
 afterEach(() => stores.stop());

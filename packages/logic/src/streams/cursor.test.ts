@@ -1,5 +1,6 @@
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, UserId } from '@halley/protocol/ids';
+import { systemClock } from '@halley/service/clock';
 import { shardOf } from '@halley/store/shard';
 import { BEFORE_ALL, type CursorWrite } from '@halley/store/streams/streams';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -33,6 +34,7 @@ beforeEach(async () => {
     shards: SHARDS,
     epoch: () => epoch,
     acknowledgedTtlMs: RESUME_MS,
+    clock: systemClock,
   });
 });
 afterEach(() => stores.stop());
@@ -102,6 +104,43 @@ describe('a device begins', () => {
     await stores.archiveTo(shardOf(stream, SHARDS), 1);
     stores.streams.state = async () => undefined;
     expect(await cursors.open(device('1', { keyGiven: false }))).toMatchObject({ position: 1 });
+  });
+});
+
+describe('while cursors of the last ten minutes may be lost, a device begins', () => {
+  const minutesAgo = (minutes: number): number => Date.now() - minutes * 60_000;
+  const shard = shardOf(stream, SHARDS);
+
+  /** What a store knows that was emptied while everything up to 20 was archived, and that was filled up to 30 since. */
+  async function emptied(acceptedAtMs: (position: number) => number): Promise<void> {
+    await stores.append(stream, [10, 15, 20], 20, { acceptedAtMs });
+    await stores.storeTo(shard, 20);
+    await stores.streams.restore(shard, 'none', BEFORE_ALL);
+    await stores.streams.restore(shard, EPOCH, 20);
+    await stores.append(stream, [30], 30);
+  }
+
+  test('in front of the messages of these minutes', async () => {
+    await emptied((position) => minutesAgo(position === 10 ? 11 : 5));
+    expect(await cursors.open(device('1'))).toMatchObject({ position: 14, atEnd: false });
+  });
+
+  test('where the store was filled from when nothing else came within them', async () => {
+    await emptied(() => minutesAgo(11));
+    expect(await cursors.open(device('1'))).toMatchObject({ position: 20, atEnd: false });
+  });
+
+  test('at its cursor when that was saved since', async () => {
+    await emptied(() => minutesAgo(5));
+    await at(30, '1');
+    expect(await cursors.open(device('2'))).toMatchObject({ position: 30, atEnd: false });
+  });
+
+  test('at the end when its key was generated, or the loss is longer ago', async () => {
+    await emptied(() => minutesAgo(5));
+    expect(await cursors.open(device('1', { keyGiven: false }))).toMatchObject({ position: 30, atEnd: true });
+    stores.streams.restoredAtMs = async () => minutesAgo(11);
+    expect(await cursors.open(device('2'))).toMatchObject({ position: 30, atEnd: true });
   });
 });
 

@@ -1,6 +1,7 @@
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import type { Archive } from '@halley/store/archive/archive';
+import type { Clock } from '@halley/service/clock';
 import { shardOf, streamOf } from '@halley/store/shard';
 import {
   BEFORE_ALL,
@@ -14,14 +15,15 @@ import {
 export const CURSOR_TTL_MS = 10 * 60_000;
 
 export interface CursorsDeps {
-  readonly streams: Pick<Streams, 'cursors' | 'saveCursors' | 'state' | 'newest'>;
-  readonly archive: Pick<Archive, 'watermark' | 'read'>;
+  readonly streams: Pick<Streams, 'cursors' | 'saveCursors' | 'state' | 'newest' | 'restoredAtMs'>;
+  readonly archive: Pick<Archive, 'watermark' | 'read' | 'history'>;
   /** The bus's partition count. */
   readonly shards: number;
   /** The bus's epoch now. */
   readonly epoch: () => string;
   /** How long messages can be resumed from: so long what a device acknowledged is kept. */
   readonly acknowledgedTtlMs: number;
+  readonly clock: Clock;
 }
 
 /** Where a device with version 2 wants to go on. */
@@ -63,7 +65,8 @@ export class Cursors {
 
   /**
    * Where a device begins, its route written. One with version 2 begins where it wishes. Any other begins behind its cursor
-   * when its key was here within the last ten minutes, else at the end. Whatever is appended from now on finds the route.
+   * when its key was here within the last ten minutes, else at the end; while nobody knows whether it was here, because the
+   * cursors were lost, it begins with the messages of these ten minutes. Whatever is appended from now on finds the route.
    * Throws `store_unavailable`.
    */
   async open(device: Device): Promise<StreamStart> {
@@ -115,7 +118,28 @@ export class Cursors {
 
   async #resumed(stream: string, { key, keyGiven }: Device): Promise<Begin> {
     const known = keyGiven ? (await this.deps.streams.cursors(stream)).get(key) : undefined;
-    return known ? { ...known, atEnd: false } : { ...(await this.end(stream)), atEnd: true };
+    if (known) return { ...known, atEnd: false };
+    const end = await this.end(stream);
+    const lost = keyGiven && end.position !== BEFORE_ALL && (await this.#cursorsLost(stream, end.epoch));
+    return lost ? this.#recent(stream, end) : { ...end, atEnd: true };
+  }
+
+  /** Whether a cursor that still counts may be lost: the shard was emptied within their lifetime. */
+  async #cursorsLost(stream: string, epoch: string): Promise<boolean> {
+    const { streams, shards, clock } = this.deps;
+    const restoredAtMs = await streams.restoredAtMs(shardOf(stream, shards), epoch);
+    return restoredAtMs === undefined || restoredAtMs > clock.now() - CURSOR_TTL_MS;
+  }
+
+  /** In front of what was accepted within the lifetime of a cursor. */
+  async #recent(stream: string, { epoch, position }: Cursor): Promise<Begin> {
+    const { streams, archive, shards, clock } = this.deps;
+    // Read ahead of the archive: what is archived meanwhile is found there.
+    const held = await streams.state(shardOf(stream, shards), epoch);
+    const fromMs = clock.now() - CURSOR_TTL_MS;
+    const query = { stream, direction: 'forward', fromMs, maxEntries: 1, maxBytes: 1 } as const;
+    const [oldest] = (await archive.history(epoch, query)).entries;
+    return { epoch, position: oldest ? oldest.position - 1 : (held?.trimmed ?? position), atEnd: false };
   }
 
   /** One of another epoch, given or saved, is answered as it is: the first read declares what that means. */

@@ -2,6 +2,7 @@ import type { RoomStart__Output } from '@halley/cluster/grpc/gen/halley/delivery
 import type { NodeId, RoomId } from '@halley/protocol/ids';
 import { HalleyError } from '@halley/protocol/error';
 import { EmbeddedRoutes } from '@halley/store/routes/embedded';
+import { systemClock } from '@halley/service/clock';
 import { shardOf, streamOf } from '@halley/store/shard';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
@@ -27,6 +28,7 @@ const roomsWith = (durableAll: boolean): RoomStreams => {
     shards: SHARDS,
     epoch: () => EPOCH,
     acknowledgedTtlMs: 1,
+    clock: systemClock,
   });
   const durability = new Durability({ durableRooms: ['chat://*'], durableAll });
   return new RoomStreams({ shards: SHARDS, routes, cursors, durability });

@@ -44,6 +44,11 @@ export class ShardFixture {
     return this.harness.streams;
   }
 
+  /** Unix milliseconds, as the store has them. */
+  now(): number {
+    return this.harness.now();
+  }
+
   /** Begins the shard anew, at `position`. */
   async begin(position: Position = BEFORE_ALL): Promise<this> {
     this.#before = position;

@@ -187,6 +187,17 @@ export function readContract(fixture: (shard?: number) => ShardFixture): void {
       expect(await shard.offer(60, 70, [])).toEqual({ outcome: 'behind', applied: 50 });
     });
 
+    test('tells since when cursors may be lost: never, of a shard that began at the beginning', async () => {
+      const [shard, fresh, unknown] = [fixture(), await fixture().begin(), fixture()];
+      const before = shard.now();
+      await shard.begin(50);
+      const restoredAtMs = await shard.streams.restoredAtMs(shard.shard, shard.epoch);
+      expect(restoredAtMs).toBeGreaterThanOrEqual(before);
+      expect(restoredAtMs).toBeLessThanOrEqual(shard.now());
+      expect(await shard.streams.restoredAtMs(shard.shard, unknown.epoch)).toBeUndefined();
+      expect([0, undefined]).toContain(await fresh.streams.restoredAtMs(fresh.shard, fresh.epoch));
+    });
+
     test('in another epoch forgets entries and newest positions', async () => {
       const old = await fixture().begin();
       const streams = Array.from({ length: 5 }, () => old.stream());

@@ -9,6 +9,8 @@ export interface ShardRecord {
   readonly applied: Position;
   readonly trimmed: Position;
   readonly restored: Position;
+  /** Unix milliseconds; 0 when it was restored at the beginning. */
+  readonly restoredAtMs?: number;
   /** Grows with each restore. */
   readonly life: number;
 }

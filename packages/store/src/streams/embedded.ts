@@ -11,17 +11,18 @@ import { saveCursor, storedCursors } from './embedded-cursors.js';
 import { scanShard, pageOf } from './embedded-read.js';
 import { sweep, type SweepPlace } from './embedded-sweep.js';
 import { openTables, type StreamTables } from './embedded-tables.js';
-import type {
-  AppendAnswer,
-  AppendBatch,
-  Cursor,
-  CursorWrite,
-  HeldPage,
-  Position,
-  ReadQuery,
-  ShardEntry,
-  ShardState,
-  Streams,
+import {
+  BEFORE_ALL,
+  type AppendAnswer,
+  type AppendBatch,
+  type Cursor,
+  type CursorWrite,
+  type HeldPage,
+  type Position,
+  type ReadQuery,
+  type ShardEntry,
+  type ShardState,
+  type Streams,
 } from './streams.js';
 
 const DEFAULT_INLINE_BYTES = 256;
@@ -101,6 +102,7 @@ export class EmbeddedStreams implements Streams {
         applied: position,
         trimmed: position,
         restored: position,
+        restoredAtMs: position === BEFORE_ALL ? 0 : this.#clock.now(),
         life,
       });
       return { applied: position, trimmed: position };
@@ -110,6 +112,11 @@ export class EmbeddedStreams implements Streams {
   async state(shard: number, epoch: string): Promise<ShardState | undefined> {
     const state = this.#snapshot().shards.get([shard]);
     return state?.epoch === epoch ? { applied: state.applied, trimmed: state.trimmed } : undefined;
+  }
+
+  async restoredAtMs(shard: number, epoch: string): Promise<number | undefined> {
+    const state = this.#snapshot().shards.get([shard]);
+    return state?.epoch === epoch ? (state.restoredAtMs ?? 0) : undefined;
   }
 
   async read(epoch: string, queries: readonly ReadQuery[]): Promise<readonly (HeldPage | undefined)[]> {

@@ -127,6 +127,13 @@ export class RedisStreams implements Streams {
     return of === epoch ? { applied: Number(applied), trimmed: Number(trimmed) } : undefined;
   }
 
+  async restoredAtMs(shard: number, epoch: string): Promise<number | undefined> {
+    const [of, at] = await this.#connection.guard(() =>
+      this.#connection.redis.hmget(this.#stateKey(shard), 'epoch', 'restoredAt'),
+    );
+    return of === epoch ? Number(at ?? 0) : undefined;
+  }
+
   async read(epoch: string, queries: readonly ReadQuery[]): Promise<readonly (HeldPage | undefined)[]> {
     const pages: (HeldPage | undefined)[] = queries.map(() => undefined);
     await this.#eachShard(

@@ -178,6 +178,11 @@ export interface Streams extends Service {
   restore(shard: number, epoch: string, position: Position): Promise<ShardState>;
   /** How a shard stands; undefined when it is empty or of another epoch. */
   state(shard: number, epoch: string): Promise<ShardState | undefined>;
+  /**
+   * When a shard was restored behind the beginning, Unix milliseconds: cursors saved before that may be lost. 0 when it never
+   * was; undefined when it is empty or of another epoch.
+   */
+  restoredAtMs(shard: number, epoch: string): Promise<number | undefined>;
   /** Pages of several streams, each read atomically; undefined where the shard is empty or of another epoch. */
   read(epoch: string, queries: readonly ReadQuery[]): Promise<readonly (HeldPage | undefined)[]>;
   /**

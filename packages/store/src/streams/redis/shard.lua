@@ -1,6 +1,6 @@
 -- Goes before every script of the streams. KEYS[1] is the state of the shard, `…{p}:s:state`; all other keys of the script
 -- begin with the same `…{p}:s:`, and so are in the same slot:
---   state        hash    epoch, applied, trimmed, restored (where), life (another each time the shard is restored)
+--   state        hash    epoch, applied, trimmed, restored (where), restoredAt (Unix ms; 0 at the beginning), life (another each time the shard is restored)
 --   e:{stream}   zset    position -> position:prev:own part of the entry
 --   n:{stream}   string  newest position:life, for 24 h
 --   i            zset    position -> position:(length:stream)…, the streams that have an entry there
