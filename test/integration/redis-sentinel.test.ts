@@ -16,6 +16,8 @@ import { newKey, newMid } from '../harness/unique.js';
 import { eventually } from '../harness/within.js';
 
 const MASTER = 'halley-test';
+const PASSWORD = 'halley-secret';
+const DATABASE = 2;
 const SENTINELS = 3;
 const QUORUM = 2;
 /** What comes within this is on the master alone when it is killed. */
@@ -40,7 +42,11 @@ async function withRedis<Value>(
   { port }: RunningService,
   ask: (redis: Redis) => Promise<Value>,
 ): Promise<Value> {
-  const redis = new Redis(port, '127.0.0.1', { maxRetriesPerRequest: 0, retryStrategy: () => null });
+  const redis = new Redis(port, '127.0.0.1', {
+    password: PASSWORD,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+  });
   redis.on('error', () => undefined);
   try {
     return await ask(redis);
@@ -75,8 +81,10 @@ async function areReady(): Promise<boolean> {
 beforeAll(async () => {
   dir = await mkdtemp(path.join(os.tmpdir(), 'halley-sentinel-'));
   const kafka = started(startKafka({ dir: path.join(dir, 'kafka') }));
-  master = await started(startRedis({ dir: path.join(dir, 'redis-1') }));
-  replica = await started(startRedis({ dir: path.join(dir, 'redis-2'), replicaOf: master.port }));
+  master = await started(startRedis({ dir: path.join(dir, 'redis-1'), password: PASSWORD }));
+  replica = await started(
+    startRedis({ dir: path.join(dir, 'redis-2'), replicaOf: master.port, password: PASSWORD }),
+  );
   expect(
     await eventually(
       () => replicationOf(master),
@@ -93,6 +101,7 @@ beforeAll(async () => {
           name: MASTER,
           masterPort: master.port,
           quorum: QUORUM,
+          password: PASSWORD,
         }),
       ),
     ),
@@ -103,6 +112,9 @@ beforeAll(async () => {
     redis: [
       `--routes.sentinels=${sentinels.map(({ address }) => address).join(',')}`,
       `--routes.sentinelName=${MASTER}`,
+      `--routes.sentinelPassword=${PASSWORD}`,
+      // Where nobody listens: the sentinels know where.
+      `--routes.url=redis://:${PASSWORD}@127.0.0.1:1/${DATABASE}`,
     ],
     nodes: { comet: 2, logic: 2, job: 1 },
   });
@@ -161,6 +173,10 @@ test('the master is killed while pushes flow: what its replica lacked is taken i
   expect(rejoined).toContain(`master_port:${replica.port}`);
   await moreTaken(100);
   expect(await traffic.judge()).toEqual(NO_TROUBLE);
+
+  expect(await withRedis(replica, (redis) => redis.info('keyspace'))).toMatch(
+    new RegExp(`^db${DATABASE}:keys=`, 'm'),
+  );
 
   // Who comes now gets in.
   const client = await connectTo(tiers, 'comet-1', 'tcp');

@@ -11,6 +11,8 @@ export interface RedisOptions extends StartOptions {
   readonly cluster?: boolean;
   /** The port of the Redis whose replica it is; a master when not given. */
   readonly replicaOf?: number;
+  /** What clients and replicas have to say; nothing when not given. */
+  readonly password?: string;
 }
 
 /** Starts Redis without persistence: a restart empties it. About 12 MB of memory. */
@@ -22,17 +24,19 @@ export async function startRedis(options: RedisOptions = {}): Promise<RunningSer
       : [];
     const replica =
       options.replicaOf === undefined ? [] : ['--replicaof', '127.0.0.1', String(options.replicaOf)];
+    const { password } = options;
+    const login = password === undefined ? [] : ['--requirepass', password, '--masterauth', password];
     return {
       name: 'Redis',
       file: redisServer(root),
       args: `--port ${port} --bind 127.0.0.1 --appendonly no --save`
         .split(' ')
-        .concat('', '--dir', dir, cluster, replica, '--repl-diskless-sync-delay', '0'),
+        .concat('', '--dir', dir, cluster, replica, login, '--repl-diskless-sync-delay', '0'),
       cwd: dir,
       env: redisEnvironment(root),
       logFile: options.logFile ?? path.join(dir, 'redis.log'),
       ports: [port],
-      ready: () => probe(port, 'PING\r\n', (answer) => answer.includes('+PONG')),
+      ready: () => probe(port, 'PING\r\n', (answer) => /\+PONG|-NOAUTH/.test(answer.toString())),
     };
   });
 }
@@ -43,25 +47,35 @@ export interface SentinelOptions extends StartOptions {
   readonly masterPort: number;
   /** How many of them have to agree that it is gone. */
   readonly quorum: number;
+  /** The master's, and its own. */
+  readonly password?: string;
 }
 
 /** Starts a sentinel that takes a master for gone after a second. It finds replicas and the other sentinels by the master. */
 export async function startSentinel(options: SentinelOptions): Promise<RunningService> {
   const root = await fetchDebs(DEBS.redis, options.progress);
-  const { name, masterPort, quorum } = options;
+  const { name, masterPort, quorum, password } = options;
   return startOnPort('sentinel', options, async (dir, port) => {
     const file = path.join(dir, 'sentinel.conf');
+    const login =
+      password === undefined
+        ? []
+        : [
+            `sentinel auth-pass ${name} ${password}`,
+            `requirepass ${password}`,
+            `sentinel sentinel-pass ${password}`,
+          ];
+    const lines = [
+      `port ${port}`,
+      'bind 127.0.0.1',
+      `dir ${dir}`,
+      `sentinel monitor ${name} 127.0.0.1 ${masterPort} ${quorum}`,
+      `sentinel down-after-milliseconds ${name} 1000`,
+      `sentinel failover-timeout ${name} 6000`,
+      ...login,
+    ];
     // It writes down there what it learns.
-    await writeFile(
-      file,
-      `port ${port}
-bind 127.0.0.1
-dir ${dir}
-sentinel monitor ${name} 127.0.0.1 ${masterPort} ${quorum}
-sentinel down-after-milliseconds ${name} 1000
-sentinel failover-timeout ${name} 6000
-`,
-    );
+    await writeFile(file, `${lines.join('\n')}\n`);
     return {
       name: 'Sentinel',
       file: redisServer(root),
@@ -70,7 +84,7 @@ sentinel failover-timeout ${name} 6000
       env: redisEnvironment(root),
       logFile: options.logFile ?? path.join(dir, 'sentinel.log'),
       ports: [port],
-      ready: () => probe(port, 'PING\r\n', (answer) => answer.includes('+PONG')),
+      ready: () => probe(port, 'PING\r\n', (answer) => /\+PONG|-NOAUTH/.test(answer.toString())),
     };
   });
 }

@@ -1,6 +1,6 @@
 import { HalleyError } from '@halley/protocol/error';
 import type { Logger } from '@halley/service/log';
-import { Cluster, Redis } from 'ioredis';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
 
 import type { Scripts } from './scripts.js';
 
@@ -9,6 +9,8 @@ export interface RedisLocation {
   readonly url: string;
   readonly sentinels: readonly string[];
   readonly sentinelName: string;
+  /** Empty when they ask for none. */
+  readonly sentinelPassword: string;
   readonly cluster: readonly string[];
   readonly commandTimeoutMs: number;
 }
@@ -151,17 +153,39 @@ function connect(location: RedisLocation): Redis | Cluster {
       lazyConnect: true,
       enableOfflineQueue: false,
       clusterRetryStrategy: options.retryStrategy,
-      redisOptions: { commandTimeout: options.commandTimeout, maxRetriesPerRequest: 0 },
+      redisOptions: {
+        ...loginOf(location.url),
+        commandTimeout: options.commandTimeout,
+        maxRetriesPerRequest: 0,
+      },
     });
   }
   if (location.sentinels.length > 0) {
+    const { sentinels, sentinelName, sentinelPassword, url } = location;
     return new Redis({
       ...options,
-      sentinels: location.sentinels.map(hostAndPort),
-      name: location.sentinelName,
+      ...loginOf(url),
+      db: databaseOf(url),
+      sentinels: sentinels.map(hostAndPort),
+      name: sentinelName,
+      ...(sentinelPassword !== '' && { sentinelPassword }),
     });
   }
   return new Redis(location.url, options);
+}
+
+/** What the url says beside where Redis is. */
+function loginOf(url: string): Pick<RedisOptions, 'username' | 'password' | 'tls'> {
+  const { protocol, username, password } = new URL(url);
+  return {
+    ...(username !== '' && { username: decodeURIComponent(username) }),
+    ...(password !== '' && { password: decodeURIComponent(password) }),
+    ...(protocol === 'rediss:' && { tls: {} }),
+  };
+}
+
+function databaseOf(url: string): number {
+  return Number(new URL(url).pathname.slice(1)) || 0;
 }
 
 function hostAndPort(address: string): { host: string; port: number } {

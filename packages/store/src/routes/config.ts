@@ -10,18 +10,22 @@ export const routesConfig = z.strictObject({
     description: 'Redis, as redis:// or rediss:// (TLS) with user, password and database.',
     secret: true,
   }),
-  sentinels: z
-    .array(z.string())
-    .default([])
-    .meta({ description: 'Sentinels as host:port; when set, their master is used in place of the url.' }),
+  sentinels: z.array(z.string()).default([]).meta({
+    description:
+      'Sentinels as host:port; when set, their master is used in place of the host of the url, with the user, password, database and TLS of the url.',
+  }),
   sentinelName: z
     .string()
     .default('mymaster')
     .meta({ description: 'The name by which the sentinels know the master.' }),
-  cluster: z
-    .array(z.string())
-    .default([])
-    .meta({ description: 'Nodes of a Redis Cluster as host:port; when set, used in place of the url.' }),
+  sentinelPassword: z
+    .string()
+    .default('')
+    .meta({ description: 'Password of the sentinels; empty when they ask for none.', secret: true }),
+  cluster: z.array(z.string()).default([]).meta({
+    description:
+      'Nodes of a Redis Cluster as host:port; when set, used in place of the host of the url, with its user, password and TLS.',
+  }),
   keyPrefix: z
     .string()
     .default('')
