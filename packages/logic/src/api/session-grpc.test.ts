@@ -2,6 +2,7 @@ import { Metadata } from '@grpc/grpc-js';
 import { call } from '@halley/cluster/grpc/client';
 import type { ConnectionKey } from '@halley/protocol/ids';
 import { shardOf } from '@halley/store/shard';
+import { BEFORE_ALL } from '@halley/store/streams/streams';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import { FakeBus } from '../testing/fake-bus.js';
@@ -53,7 +54,9 @@ describe('SessionService', () => {
     await start();
     const { sessions, stores } = logic;
     const shard = shardOf('u/1', bus.partitions());
-    await stores.streams.restore(shard, bus.epoch, 40);
+    await stores.streams.restore(shard, bus.epoch, BEFORE_ALL);
+    const until40 = { shard, epoch: bus.epoch, before: BEFORE_ALL, through: 40, pushes: [] };
+    await stores.streams.append(until40);
     const cursorAt = (position: number) => ({ stream: 'u/1', epoch: bus.epoch, position });
     const first = await connect('{"mid":1,"key":"k"}');
     const told = { stream: 'u/1', epoch: bus.epoch, position: '40' };
