@@ -1,5 +1,6 @@
 import {
   Ephemeral,
+  ErrorBody,
   PresenceChanges,
   Receipts,
   type Presence,
@@ -112,6 +113,13 @@ test('a handler that is taken off hears nothing more', async () => {
   rig.server.last.send(OperationV2.Ephemeral, Ephemeral, { room: 'a' });
   await settled();
   expect(calls).toBe(1);
+});
+
+test('an error that answers nothing is told', async () => {
+  const rig = await connectedRig();
+  rig.server.last.send(OperationV2.Error, ErrorBody, { code: 'overloaded', temporary: true });
+  await settled();
+  expect(rig.errors.map(({ code, temporary }) => [code, temporary])).toEqual([['overloaded', true]]);
 });
 
 test('operations of a later version are stepped over', async () => {

@@ -1,9 +1,9 @@
-import { Ephemeral, Receipts, Start } from '@halley/protocol/client/bodies';
+import { Ephemeral, ErrorBody, Receipts, Start } from '@halley/protocol/client/bodies';
 import type { AuthWishes } from '@halley/protocol/client/auth';
 import type { Frame } from '@halley/protocol/frame';
 import { OperationV2 } from '@halley/protocol/operation';
 
-import { versionUnsupported, type ClientError } from './client-error.js';
+import { errorOf, versionUnsupported, type ClientError } from './client-error.js';
 import type { Clock } from './clock.js';
 import { Addresses } from './connection/addresses.js';
 import { Calls } from './connection/calls.js';
@@ -149,6 +149,8 @@ export class Core {
         return this.events.tell('receipts', Receipts.decode(body).positions);
       case OperationV2.PresenceChanges:
         return this.watched.changed(body);
+      case OperationV2.Error:
+        return this.events.tell('error', errorOf(ErrorBody.decode(body)));
       default:
       // What else comes unasked is of a later version.
     }

@@ -60,7 +60,9 @@ export class Addresses {
 
 /** The address of a node that a Move names, `host` or `host:port`: all else is as in `address`. */
 export function addressOf(node: string, address: string): string {
-  return address.replace(/^(\w+:\/\/)[^/]*?(:\d+)?(\/.*)?$/, (_, scheme: string, port = '', path = '') =>
-    /:\d+$/.test(node) ? `${scheme}${node}${String(path)}` : `${scheme}${node}${String(port)}${String(path)}`,
+  return address.replace(
+    /^(\w+:\/\/)[^/]*?(:\d+)?(\/.*)?$/,
+    (_, scheme: string, port: string = '', path: string = '') =>
+      scheme + node + (/:\d+$/.test(node) ? '' : port) + path,
   );
 }

@@ -113,6 +113,14 @@ describe('connecting', () => {
     expect(asked).toBe(2);
   });
 
+  test.each(['nodes', 'token'])('%s that never answer are not waited for', async (name) => {
+    const never = { [name]: () => new Promise<never>(() => undefined) };
+    const rig = makeRig({ ...never, handshakeTimeoutMs: 2_000 });
+    rig.client.connect().catch(() => undefined);
+    await rig.clock.advance(2_000);
+    expect(rig.client.state).toMatchObject({ name: 'waiting', reason: { code: 'timed_out' } });
+  });
+
   test('without any address it waits and asks again', async () => {
     const rig = makeRig({ addresses: [] });
     rig.client.connect().catch(() => undefined);
@@ -283,6 +291,30 @@ describe('moving', () => {
     await moving(rig, ['b:2']);
     await rig.clock.advance(5_000);
     expect(rig.server.connections.map(({ ended }) => ended)).toEqual([true, false]);
+    expect(rig.client.state.name).toBe('connected');
+  });
+
+  test('close ends the old connection too', async () => {
+    const rig = await connectedRig();
+    await moving(rig, ['b:2']);
+    rig.client.close();
+    await settled();
+    expect(rig.server.connections.map(({ ended }) => ended)).toEqual([true, true]);
+  });
+
+  test('a connection that ends while another one is about to be made leaves one attempt', async () => {
+    let asked = 0;
+    let answer: (token: string) => void = () => undefined;
+    const rig = makeRig({
+      token: () => ((asked += 1) === 1 ? 't' : new Promise<string>((resolve) => (answer = resolve))),
+    });
+    await rig.client.connect();
+    await moving(rig, ['b:2']);
+    rig.server.last.cut();
+    await rig.clock.advance(500);
+    answer('t');
+    await rig.clock.advance(1_000);
+    expect(rig.server.connections.filter(({ ended }) => !ended)).toHaveLength(1);
     expect(rig.client.state.name).toBe('connected');
   });
 

@@ -4,7 +4,7 @@ import { CloseCode } from '@halley/protocol/close-code';
 import type { Frame } from '@halley/protocol/frame';
 import { OperationV2 } from '@halley/protocol/operation';
 
-import { type ClientError, clientClosed, connectionLost, wrapped } from '../client-error.js';
+import { type ClientError, clientClosed, connectionLost, timedOut, wrapped } from '../client-error.js';
 import { addressOf, type Addresses } from './addresses.js';
 import { fullJitterMs, type Backoff } from './backoff.js';
 import type { LinkEnd } from './end.js';
@@ -40,6 +40,8 @@ export class Connector {
   #current: Link | undefined;
   /** The link on the way. */
   #candidate: Link | undefined;
+  /** The link that a move has left, and that may still answer. */
+  #left: Link | undefined;
   /** Where a Move sends us. */
   #movingTo: readonly string[] | undefined;
   #attempt = 0;
@@ -79,8 +81,7 @@ export class Connector {
     this.#cancelTimer();
     this.#set(reason ? { name: 'closed', reason } : { name: 'closed' });
     const end = { error: reason ?? clientClosed(), reconnect: false };
-    this.#candidate?.end(end);
-    this.#current?.end(end);
+    for (const link of [this.#candidate, this.#current, this.#left]) link?.end(end);
   }
 
   async #connect(): Promise<void> {
@@ -88,14 +89,17 @@ export class Connector {
     this.#turn += 1;
     const turn = this.#turn;
     if (!this.#current) this.#set({ name: 'connecting', attempt: this.#attempt + 1 });
+    const { addresses, link, token: source, wishes } = this.#deps;
+    // Whoever is asked for an address or a token may never answer.
+    this.#cancelTimer = link.clock.after(link.handshakeTimeoutMs, () => this.#again(timedOut(), 0));
     try {
-      const { addresses, link, token: source, wishes } = this.#deps;
       const [node, ...others] = this.#movingTo ?? [];
       if (this.#movingTo) this.#movingTo = others;
       const address =
         node === undefined ? await addresses.next() : addressOf(node, this.#current?.address ?? node);
       const token = withKey(await readToken(source), this.#key);
       if (turn !== this.#turn) return;
+      this.#cancelTimer();
       this.#candidate = new Link(
         link,
         address,
@@ -118,12 +122,13 @@ export class Connector {
     this.#movingTo = undefined;
     this.#key = link.auth?.key ?? this.#key;
     const { address } = link;
+    const { clock } = this.#deps.link;
     this.#deps.opened(link);
     if (!link.open) return;
     this.#set({ name: 'connected', address, version: link.version2 ? 2 : 1, key: this.#key });
     // Under the same key the server ends the old one by itself.
-    if (old)
-      this.#deps.link.clock.after(OLD_LINK_MS, () => old.end({ error: connectionLost(), reconnect: true }));
+    this.#left = old;
+    if (old) clock.after(OLD_LINK_MS, () => old.end({ error: connectionLost(), reconnect: true }));
   }
 
   #frame(link: Link, frame: Frame): void {
@@ -169,6 +174,7 @@ export class Connector {
     const { clock } = link;
     const delayMs = afterMs + fullJitterMs(backoff, this.#attempt, clock.random());
     this.#attempt += 1;
+    this.#turn += 1;
     this.#cancelTimer();
     this.#cancelTimer = clock.after(delayMs, () => void this.#connect());
     if (!this.#current) this.#set({ name: 'waiting', untilMs: clock.now() + delayMs, reason });

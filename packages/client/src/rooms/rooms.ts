@@ -127,7 +127,7 @@ export class Rooms {
   #answered(link: Link, asked: readonly Room[], answer: Answer): void {
     if (answer instanceof ClientError) {
       if (answer.code === 'timed_out') link.end({ error: answer, reconnect: true });
-      else for (const { name } of asked) this.#failed(link, name, answer);
+      else if (link.open) for (const { name } of asked) this.#failed(link, name, answer);
       return;
     }
     for (const one of RoomsReply.decode(answer.body).answers) {

@@ -5,9 +5,9 @@ import type { SendFields } from './outgoing.js';
 
 const PREFIX = 'send:';
 
-/** The key of the `number`th message: keys sort as their numbers do. */
+/** The key of a message: keys sort as their numbers do, which grow over all starts. */
 export function keyOf(number: number): string {
-  return `${PREFIX}${String(number).padStart(12, '0')}`;
+  return `${PREFIX}${String(number).padStart(16, '0')}`;
 }
 
 /** The message as a store keeps it: the body of its request, as text. */
@@ -18,15 +18,14 @@ export function keep(fields: SendFields): string {
 /** What a store had kept of an earlier start, in order. */
 export function keptIn(
   values: ReadonlyMap<string, string>,
-): readonly { readonly key: string; readonly number: number; readonly fields: SendFields }[] {
+): readonly { readonly key: string; readonly fields: SendFields }[] {
   return [...values]
     .filter(([key]) => key.startsWith(PREFIX))
     .map(([key, value]) => ({
       key,
-      number: Number(key.slice(PREFIX.length)),
       fields: SendRequest.decode(Uint8Array.from(atob(value), (char) => char.charCodeAt(0))),
     }))
-    .sort((a, b) => a.number - b.number);
+    .sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
 /** The body of the request. Throws where `toMid` is no integer. */

@@ -208,6 +208,23 @@ describe('a queue that is kept', () => {
     expect([...(await store.load()).keys()].filter((key) => key.startsWith('send:'))).toEqual([]);
   });
 
+  test('keeps what was given ahead of connecting behind what was left, and loses neither', async () => {
+    const store = memoryStore();
+    const first = makeRig({ store, keepQueue: true });
+    first.client.send(to8('a')).catch(() => undefined);
+    await first.client.connect().catch(() => undefined);
+    first.server.handlers.delete(OperationV2.Send);
+    first.client.send(to8('b')).catch(() => undefined);
+    await settled();
+    first.client.close();
+    await first.clock.advance(1_000);
+    const second = makeRig({ store, keepQueue: true, clock: first.clock });
+    const sent = second.client.send(to8('c'));
+    await second.client.connect();
+    await sent;
+    expect(bodies(second)).toEqual(['b', 'c']);
+  });
+
   test('has a message in the store before it is on the wire', async () => {
     let saved: () => void = () => undefined;
     const rig = await connectedRig({

@@ -34,21 +34,25 @@ export class SendQueue {
   readonly #targets = new Map<string, Item[]>();
   #messages = 0;
   #bytes = 0;
-  #number = 0;
+  /** Of the last one that was kept: numbers of a later start are above, whatever the store still has. */
+  #number: number;
   #link: Link | undefined;
 
   constructor(deps: SendQueueDeps) {
     this.#deps = deps;
+    this.#number = 1_000 * deps.clock.now();
   }
 
-  /** Takes what an earlier start had left in the store. */
+  /** Takes what an earlier start had left in the store: it goes ahead of what was given since. */
   loaded(values: ReadonlyMap<string, string>): void {
-    for (const { key, number, fields } of keptIn(values)) {
-      this.#number = Math.max(this.#number, number);
+    const given = [...this.#targets.values()].flat();
+    this.#targets.clear();
+    for (const { key, fields } of keptIn(values)) {
+      if (given.some(({ kept }) => kept === key)) continue;
       // It may have been on the wire.
-      const item = itemOf(fields, key);
-      this.#add(Object.assign(item, { saved: true, firstSentAtMs: this.#deps.clock.now() }));
+      this.#add(Object.assign(itemOf(fields, key), { saved: true, firstSentAtMs: this.#deps.clock.now() }));
     }
+    for (const item of given) this.#enqueue(item);
   }
 
   /**
@@ -101,12 +105,14 @@ export class SendQueue {
   }
 
   #add(item: Item): void {
-    const target = targetOf(item);
-    const queue = this.#targets.get(target) ?? [];
-    this.#targets.set(target, queue);
-    queue.push(item);
     this.#messages += 1;
     this.#bytes += item.bytes;
+    this.#enqueue(item);
+  }
+
+  #enqueue(item: Item): void {
+    const target = targetOf(item);
+    this.#targets.set(target, [...(this.#targets.get(target) ?? []), item]);
     this.#pump(target);
   }
 

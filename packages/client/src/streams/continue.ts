@@ -23,9 +23,11 @@ export interface StreamGap {
 /** How a frame goes on from a cursor. */
 export type Continuation =
   /** Something is missing ahead of the frame, and nothing says so: nothing of it may be taken. */
-  | { readonly name: 'hole'; readonly why: string }
+  | { readonly name: 'hole' }
   /** Tell `gap`, if there is one, then take the entries above `from`. */
   | { readonly name: 'goes on'; readonly gap: StreamGap | undefined; readonly from: StreamCursor };
+
+const HOLE: Continuation = { name: 'hole' };
 
 const REASONS: Readonly<Record<number, StreamGap['reason']>> = {
   [GapReason.Retention]: 'retention',
@@ -37,12 +39,12 @@ export function continueFrom(cursor: StreamCursor, frame: Deliver): Continuation
   const { stream, epoch, after, gap } = frame;
   const told = gap && { ...gap, stream, epoch, reason: REASONS[gap.reason] ?? 'unknown' };
   if (epoch !== cursor.epoch) {
-    if (gap?.reason !== GapReason.Epoch) return hole(`the epoch ${epoch} comes after ${cursor.epoch}`);
+    if (gap?.reason !== GapReason.Epoch) return HOLE;
     // Positions of the old epoch say nothing here.
     return bridged({ epoch, position: gap.through }, after, told);
   }
   if (!gap || gap.through <= cursor.position) return bridged(cursor, after, undefined);
-  if (Math.min(after, gap.after) > cursor.position) return hole(`the gap begins behind ${gap.after}`);
+  if (Math.min(after, gap.after) > cursor.position) return HOLE;
   return bridged({ epoch, position: gap.through }, after, told);
 }
 
@@ -60,10 +62,6 @@ export function beginFrom(cursor: StreamCursor, { stream, epoch, after }: Delive
 }
 
 function bridged(from: StreamCursor, after: number, gap: StreamGap | undefined): Continuation {
-  if (after > from.position) return hole(`the frame begins behind ${after}, the cursor is ${from.position}`);
+  if (after > from.position) return HOLE;
   return { name: 'goes on', gap, from };
-}
-
-function hole(why: string): Continuation {
-  return { name: 'hole', why };
 }

@@ -90,7 +90,7 @@ export class Follower {
     const begins = this.#stream === EVERYONE && link !== this.#link && !frame.gap;
     this.#link = link;
     const next = begins ? beginFrom(cursor, frame) : continueFrom(cursor, frame);
-    if (next.name === 'hole') return this.#resync(link, next.why);
+    if (next.name === 'hole') return this.#resync(link, cursor, frame);
     let at = next.from;
     if (next.gap) {
       await events.emit('gap', next.gap);
@@ -117,8 +117,9 @@ export class Follower {
   }
 
   /** Something is missing: a new connection goes on from the cursor. A link that has ended owes nothing more. */
-  #resync(link: Link, why: string): void {
-    const error = new ClientError('out_of_step', `${this.#stream}: ${why}.`, { temporary: true });
+  #resync(link: Link, cursor: StreamCursor, { epoch, after }: Deliver): void {
+    const why = `${this.#stream}: ${epoch} ${after} comes behind ${cursor.epoch} ${cursor.position}`;
+    const error = new ClientError('out_of_step', why, { temporary: true });
     if (link.open) this.#deps.events.tell('error', error);
     link.end({ error, reconnect: true });
   }
