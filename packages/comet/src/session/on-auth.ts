@@ -1,4 +1,4 @@
-import { readAuth } from '@halley/protocol/client/auth';
+import { type AuthRequest, readAuth } from '@halley/protocol/client/auth';
 import { CloseCode } from '@halley/protocol/close-code';
 import { type ErrorCode, HalleyError } from '@halley/protocol/error';
 import { type Frame, replyFrame } from '@halley/protocol/frame';
@@ -42,17 +42,18 @@ const ATTEMPT_MS = 2_500;
 export async function onAuth(session: Session, frame: Frame): Promise<void> {
   const { deps, transport } = session;
   session.state = { name: 'authenticating' };
-  const asked = deps.limits.version2 ? readAuth(frame.body) : undefined;
-  const v2 = asked?.version === 2 ? new Version2(session, asked) : undefined;
+  const asked = deps.limits.version2 ? askedVersion2(frame.body) : undefined;
+  // Of what was asked only this is kept: the token is not.
+  const v2 = asked && new Version2(session, { deflate: asked.deflate, checksum: asked.checksum });
   if (v2) session.speak(v2);
   const ask = {
     counter: deps.nextCounter(),
-    token: v2?.asked.token ?? frame.body,
+    token: asked?.token ?? frame.body,
     cookie: transport.cookie,
     clientIp: transport.clientIp,
     transport: transport.variant,
     withoutCursor: !v2 && !deps.limits.ver1Cursors,
-    ...(v2 ? { version2: { cursor: v2.asked.cursor, start: v2.asked.start } } : {}),
+    ...(asked ? { version2: { cursor: asked.cursor, start: asked.start } } : {}),
   };
   const connected = await untilDeadline(session, wanted, (deadlineMs) =>
     deps.logic.connect(ask, { deadlineMs }),
@@ -95,6 +96,12 @@ export async function onAuth(session: Session, frame: Frame): Promise<void> {
   else session.reply(replyFrame(frame, Operation.AuthReply));
   followInbox(session, connected);
   followEveryone(session, connected);
+}
+
+/** What the body of 7 asks for, where it is version 2. */
+function askedVersion2(body: Uint8Array): AuthRequest | undefined {
+  const asked = readAuth(body);
+  return asked.version === 2 ? asked : undefined;
 }
 
 /** op 7 of who is authenticated already: the same operation and seq come back, nothing changes. */

@@ -35,8 +35,8 @@ export function replyVersion2(
     windowBytes: limits.windowBytes,
     maxRooms: limits.maxRooms,
     maxWatched: limits.maxWatched,
-    deflate: v2.asked.deflate,
-    checksum: v2.asked.checksum,
+    deflate: v2.wishes.deflate,
+    checksum: v2.wishes.checksum,
     nowMs: clock.now(),
     room: v2.homeRoom?.id ?? '',
   });

@@ -26,14 +26,14 @@ export async function onRooms(
   const leave = new Set(request.leave as readonly RoomId[]);
   const joins = request.join.map(startOf);
   const { maxRooms } = session.deps.limits;
-  let rooms = v2.rooms.ids().filter((room) => !leave.has(room)).length;
+  const rooms = new Set(v2.rooms.ids().filter((room) => !leave.has(room)));
   const allowed = (join: RoomStart): void => {
     if (join.room === '') throw new HalleyError('invalid_argument', 'room: must not be empty.');
     if (!identity.mayEnter(join.room)) throw new HalleyError('room_not_granted');
-    if (v2.rooms.has(join.room) && !leave.has(join.room)) return;
-    if (rooms >= maxRooms)
+    if (rooms.has(join.room)) return;
+    if (rooms.size >= maxRooms)
       throw new HalleyError('limit_exceeded', `A connection may be in ${maxRooms} rooms.`);
-    rooms += 1;
+    rooms.add(join.room);
   };
   const prepared = await prepareRooms(session, identity, v2, joins, allowed);
   if (session.state.name !== 'online') return withdrawRooms(session, prepared);

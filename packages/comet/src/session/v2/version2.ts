@@ -1,4 +1,3 @@
-import type { AuthRequest } from '@halley/protocol/client/auth';
 import { Close, Move, type Presence, PresenceChanges } from '@halley/protocol/client/bodies';
 import { type CloseCode, shouldReconnect } from '@halley/protocol/close-code';
 import { type FrameV2, frameV2 } from '@halley/protocol/frame-v2';
@@ -13,6 +12,14 @@ import { JoinedRooms } from './joined-rooms.js';
 import { RateLimit } from './rate-limit.js';
 import { reply } from './reply.js';
 
+/** What a client asked for that lasts as long as its connection. */
+export interface Wishes {
+  /** It inflates compressed bodies. */
+  readonly deflate: boolean;
+  /** It wants checksums on what it is sent. */
+  readonly checksum: boolean;
+}
+
 /** What a connection has beyond version 1, from its auth on. */
 export class Version2 implements Watcher {
   readonly rooms: JoinedRooms;
@@ -22,7 +29,7 @@ export class Version2 implements Watcher {
 
   constructor(
     private readonly session: Session,
-    readonly asked: AuthRequest,
+    readonly wishes: Wishes,
   ) {
     const { clock, limits } = session.deps;
     this.rooms = new JoinedRooms(session);
@@ -35,9 +42,9 @@ export class Version2 implements Watcher {
 
   /** How frames leave to it. */
   get format(): number {
-    const { deflate, checksum } = this.asked;
-    const wishes = (deflate ? Format.Deflated : 0) | (checksum ? Format.Checksum : 0);
-    return formatOf(this.session.variant) | Format.Version2 | wishes;
+    const { deflate, checksum } = this.wishes;
+    const wished = (deflate ? Format.Deflated : 0) | (checksum ? Format.Checksum : 0);
+    return formatOf(this.session.variant) | Format.Version2 | wished;
   }
 
   /** The room of its token, while it is in it. */
