@@ -212,6 +212,7 @@ class DeviceJudge {
     this.#violations.push({
       kind,
       device: this.device.name,
+      who: `${this.device.kind}, ${this.device.habit}`,
       stream,
       number,
       what,

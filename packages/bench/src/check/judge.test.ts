@@ -91,6 +91,7 @@ describe('a user', () => {
       {
         kind: 'lost',
         device: 'user-0/tcp',
+        who: 'goim, stays',
         stream: 'user-0',
         number: 1,
         what: 'was never shown what was answered OK',

@@ -9,6 +9,8 @@ export type ViolationKind = (typeof VIOLATIONS)[number];
 export interface Violation {
   readonly kind: ViolationKind;
   readonly device: string;
+  /** What kind of client it is and what it does, as `goim, stays`. */
+  readonly who: string;
   /** Empty for a body that is no push of this check. */
   readonly stream: string;
   readonly number: number;

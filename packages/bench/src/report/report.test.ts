@@ -63,7 +63,7 @@ test('the verdict is said in a line, and each violation with all that is known o
       'dropped (ephemeral) 0, 0 of them to connected devices, longest silence 2.9 s',
   );
   expect(failed.verdict.examples.map(violationLine)).toEqual([
-    'lost: user-0 #0 at user-0/tcp was never shown what was answered OK ' +
+    'lost: user-0 #0 at user-0/tcp (goim, stays) was never shown what was answered OK ' +
       '(pushed at 0.0 s by grpc 127.0.0.1:3119; faults: kill-comet comet-1)',
   ]);
 });

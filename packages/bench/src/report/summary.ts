@@ -22,14 +22,14 @@ export function countsLine({ verdict: { counts } }: CheckOutcome): string {
 
 /** One violation in words, with all that helps to find its cause. */
 export function violationLine(violation: Violation): string {
-  const { kind, device, stream, number, what, pushedAtMs, via, shownAtMs, faults } = violation;
+  const { kind, device, who, stream, number, what, pushedAtMs, via, shownAtMs, faults } = violation;
   const which = stream === '' ? '' : ` ${stream} #${number}`;
   const facts = [
     ...(pushedAtMs === undefined ? [] : [`pushed at ${seconds(pushedAtMs)} by ${via}`]),
     ...(shownAtMs === undefined ? [] : [`shown at ${seconds(shownAtMs)}`]),
     faults.length > 0 ? `faults: ${faults.join(', ')}` : 'no fault about then',
   ];
-  return `${kind}:${which} at ${device} ${what} (${facts.join('; ')})`;
+  return `${kind}:${which} at ${device} (${who}) ${what} (${facts.join('; ')})`;
 }
 
 /** Whether nothing promised was broken, and everything came back. */
