@@ -5,7 +5,13 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
-import { createClient, fileStore, type Client, type NodeClientOptions } from '@halley/client/node';
+import {
+  createClient,
+  fileStore,
+  weightedNodes,
+  type Client,
+  type NodeClientOptions,
+} from '@halley/client/node';
 import WebSocket from 'ws';
 
 import { HalleyProcess } from '../harness/halley-process.js';
@@ -89,7 +95,12 @@ afterEach(() => {
 
 test('what is pushed to a user is shown on all devices, over TCP and WebSocket, in order', async () => {
   const mid = newMid();
-  const phone = new Device({ token: token(mid, `p${mid}`) });
+  // As an app does: logic says where to connect to.
+  const nodes = weightedNodes(`http://127.0.0.1:${PORTS.logicHttp + offset}`, {
+    scheme: 'tcp',
+    platform: 'ios',
+  });
+  const phone = new Device({ token: token(mid, `p${mid}`), addresses: [], nodes });
   const desk = new Device({ token: token(mid, `d${mid}`), ...ws(), checksum: true });
   await Promise.all([phone.client.connect(), desk.client.connect()]);
   const bodies = Array.from({ length: 100 }, (_, index) => `${index}`);

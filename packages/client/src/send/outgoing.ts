@@ -1,5 +1,6 @@
 import type { SendReply } from '@halley/protocol/client/bodies';
 
+import { ClientError, type ErrorOutcome } from '../client-error.js';
 import { deferred, type Deferred } from '../deferred.js';
 
 /** A message to send: to a room, to a user, or with neither to the business. */
@@ -69,6 +70,23 @@ export function itemOf(fields: SendFields, kept?: string): Item {
     attempts: 0,
     cancelTimers: [],
   };
+}
+
+/** The queue that it is in. */
+export function targetOf({ fields: { room, toMid } }: Item): string {
+  return room === '' ? toMid : `r/${room}`;
+}
+
+/** What is known of a message without an answer. */
+export function outcomeOf({ firstSentAtMs }: Item): ErrorOutcome {
+  return firstSentAtMs === undefined ? 'refused' : 'unknown';
+}
+
+/** The server would close the connection for it. */
+export function tooLarge(maxBytes: number): ClientError {
+  return new ClientError('frame_too_large', `The server takes at most ${maxBytes} bytes.`, {
+    outcome: 'refused',
+  });
 }
 
 export function fieldsOf(message: Outgoing): SendFields {

@@ -1,7 +1,7 @@
 import { SendReply, SendRequest } from '@halley/protocol/client/bodies';
 import { OperationV2 } from '@halley/protocol/operation';
 
-import { ClientError, clientClosed, timedOut, wrapped, type ErrorOutcome } from '../client-error.js';
+import { ClientError, clientClosed, timedOut, wrapped } from '../client-error.js';
 import type { Clock } from '../clock.js';
 import { fullJitterMs, type Backoff } from '../connection/backoff.js';
 import type { Link } from '../connection/link.js';
@@ -9,7 +9,16 @@ import type { Answer } from '../connection/requests.js';
 import type { Emitter } from '../events.js';
 import type { CursorStore } from '../stores/store.js';
 import { encode, keep, keptIn, keyOf, requestOf } from './kept.js';
-import { fieldsOf, itemOf, type Item, type Outgoing, type SendOptions } from './outgoing.js';
+import {
+  fieldsOf,
+  itemOf,
+  outcomeOf,
+  targetOf,
+  tooLarge,
+  type Item,
+  type Outgoing,
+  type SendOptions,
+} from './outgoing.js';
 
 /** A client id is its message's for 24 hours: after that a repetition could be a second message. */
 const REPEAT_FOR_MS = 23 * 3_600_000;
@@ -188,19 +197,4 @@ export class SendQueue {
       failed(thrown);
     }
   }
-}
-
-function targetOf({ fields: { room, toMid } }: Item): string {
-  return room === '' ? toMid : `r/${room}`;
-}
-
-/** What is known of a message without an answer. */
-function outcomeOf({ firstSentAtMs }: Item): ErrorOutcome {
-  return firstSentAtMs === undefined ? 'refused' : 'unknown';
-}
-
-function tooLarge(maxBytes: number): ClientError {
-  return new ClientError('frame_too_large', `The server takes at most ${maxBytes} bytes.`, {
-    outcome: 'refused',
-  });
 }
