@@ -19,11 +19,13 @@ const HELP = `npm run chaos -- [options]
   --short         faults that last 60 s or 30 s last 10 s, and --minutes is 0.5 by default: to see that all works
   --rate N        pushes a second; default 100
   --users N       default 40
+  --clients LIST  goim, sdk; default both in turn
+  --restless N    clients of a hundred that come and go, reconnect, freeze or read slowly; default 30
   --port-offset N of the cluster's ports; default 20000
   --keep          leave the cluster's folder with its logs
 
 Rounds: ${Object.keys(FAULTS).join(', ')}.
-Each line of the table is a round of \`halley check\` (docs/guarantees.md); the folder that is named at the end has its reports.`;
+Each line of the table is a round of \`halley check\` (docs/checking.md); the folder that is named at the end has its reports.`;
 
 const { values } = parseArgs({
   options: {
@@ -33,6 +35,8 @@ const { values } = parseArgs({
     short: { type: 'boolean', default: false },
     rate: { type: 'string', default: '100' },
     users: { type: 'string', default: '40' },
+    clients: { type: 'string', default: 'goim,sdk' },
+    restless: { type: 'string', default: '30' },
     'port-offset': { type: 'string', default: '20000' },
     keep: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -76,27 +80,24 @@ async function chaos() {
 /** One round: what \`halley check\` found, or that it did not come to an end. */
 async function check({ name, faults, seconds }, { seed, dir, data }) {
   const report = path.join(dir, `${name}.html`);
+  const options = {
+    against: path.join(data, 'cluster.json'),
+    faults,
+    report,
+    duration: seconds,
+    seed,
+    rate: values.rate,
+    users: values.users,
+    clients: values.clients,
+    restless: values.restless,
+  };
   const args = [
     'check',
-    '--against',
-    path.join(data, 'cluster.json'),
-    '--faults',
-    faults,
-    '--report',
-    report,
+    '--json',
+    ...Object.entries(options).flatMap(([key, value]) => [`--${key}`, String(value)]),
   ];
-  args.push(
-    '--duration',
-    String(seconds),
-    '--seed',
-    String(seed),
-    '--rate',
-    values.rate,
-    '--users',
-    values.users,
-  );
   process.stdout.write(`${name} (${faults}, ${seconds} s) … `);
-  const { stdout, stderr } = await run([...args, '--json']);
+  const { stdout, stderr } = await run(args);
   const result = parse(stdout);
   if (result) await writeFile(path.join(dir, `${name}.json`), stdout);
   const figures = figuresOf(name, result, stderr);
