@@ -144,7 +144,8 @@ export class Deliverer {
       }
       if (!push.control && !session.accepts.has(push.filterOp)) continue;
       encoded ??= encodePushes([push]);
-      session.push(encoded);
+      // With version 2 what is not kept may be dropped; a client of version 1 would not notice.
+      session.push(encoded, session.v2 !== undefined);
     }
   }
 
@@ -163,6 +164,8 @@ export class Deliverer {
         continue;
       }
       this.#walk.tell(follower, { epoch, position, prev, keys }, push);
+      // Who joins while others wait to be told is not told: it has to read.
+      if (this.#walk.waiting > 0) earlyHints.add(stream);
     }
   }
 

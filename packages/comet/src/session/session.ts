@@ -130,13 +130,17 @@ export class Session implements Receiver, Expiring, OutboxOwner {
     else this.#tooSlow(1);
   }
 
-  /** Sends a push of its own, with what else comes in this tick; one for which there is no room closes it. */
-  push(encoded: Encoded): void {
+  /**
+   * Sends a push of its own, with what else comes in this tick. One for which there is no room closes it, or is dropped where
+   * that is allowed.
+   */
+  push(encoded: Encoded, droppable = false): void {
     if (!this.open) return;
     const bytes = encoded.bytes(this.format);
     if (bytes.length === 0) return;
     const frames = encoded.frames(this.format);
     if (this.outbox.offerJoined(bytes)) this.deps.metrics.sent('user', frames);
+    else if (droppable) this.deps.metrics.dropped('user_slow', frames);
     else this.#tooSlow(frames);
   }
 

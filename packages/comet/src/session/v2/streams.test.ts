@@ -4,6 +4,7 @@ import { CloseCode } from '@halley/protocol/close-code';
 import type { ConnectionKey } from '@halley/protocol/ids';
 
 import type { Delivered } from '../../delivery/deliverer.js';
+import { outgoing } from '../../delivery/outgoing.js';
 import { CometHarness, until } from '../../testing/harness.js';
 import type { Version2Client } from '../../testing/version2-client.js';
 
@@ -269,6 +270,24 @@ describe('where a device with version 2 goes on', () => {
     const second = await harness.version2({ ...TOKEN, key: 'second' });
     expect(await second.entries(1)).toEqual(['0 5:0']);
   });
+});
+
+test('what is not kept is dropped for a client that does not read, and does not close it', async () => {
+  await start({ outbox: { maxBytes: 100_000, maxTotalBytes: 64_000_000 } });
+  const client = await harness.version2(TOKEN);
+  const { wire } = client;
+  if (!('socket' in wire)) throw new Error('over TCP');
+  wire.socket.pause();
+  const body = Buffer.alloc(64 * 1024);
+  const dropped = (): Promise<number> =>
+    harness.metric('halley_comet_messages_dropped_total', { reason: 'user_slow' });
+  while ((await dropped()) === 0) {
+    harness.comet.deliverer.toKeys(['k'], outgoing(5, body));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  wire.socket.resume();
+  expect((await client.delivered()).entries).toHaveLength(1);
+  expect(harness.comet.table.size).toBe(1);
 });
 
 test('slow and fast devices of one user are sent the same bytes where they stand at the same place', async () => {
