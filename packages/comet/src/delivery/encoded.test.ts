@@ -150,6 +150,18 @@ describe('a push to streams', () => {
       about: undefined,
     });
 
+  test('is deflated once for all its streams', () => {
+    const body = Buffer.alloc(5_000, 'abc');
+    const fields = { epoch: 'e', position: 9, operation: 5, body, expired: false, about: undefined };
+    const push = new SharedPush(fields);
+    for (const stream of ['u/1', 'u/2']) {
+      const encoded = push.delivered(stream, 8);
+      expect(encoded.bytes(Format.Version2 | Format.Deflated).length).toBeLessThan(500);
+      const [frame] = framesOf(encoded, Format.Version2 | Format.Deflated) as [Frame];
+      expect(Deliver.decode(frame.body)).toMatchObject({ stream, entries: [{ body }] });
+    }
+  });
+
   test('is one frame for all connections that stand at the same place', () => {
     const push = shared();
     expect(push.delivered('u/1', 3)).toBe(push.delivered('u/1', 3));

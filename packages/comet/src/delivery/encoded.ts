@@ -1,5 +1,6 @@
 import { Deliver, type Entry } from '@halley/protocol/client/bodies';
 import type { Write } from '@halley/protocol/client/message';
+import { DEFLATE_FROM_BYTES } from '@halley/protocol/client/compression';
 import { decodeMessage, unpackRaw } from '@halley/protocol/decoder';
 import { HalleyError } from '@halley/protocol/error';
 import { type FrameV2, frameV2 } from '@halley/protocol/frame-v2';
@@ -7,6 +8,7 @@ import { HEADER_BYTES, VERSION_GOIM, writeHeader } from '@halley/protocol/frame'
 import { Operation, OperationV2 } from '@halley/protocol/operation';
 import type { Position } from '@halley/store/streams/streams';
 
+import { DeflatedPart } from './deflated-part.js';
 import { type Encoded, Format, SharedFrames } from './format.js';
 import { type About, type Outgoing, outgoing, outgoingBytes } from './outgoing.js';
 import { binaryHeaderBytes, writeBinaryHeader } from './websocket-frame.js';
@@ -143,6 +145,7 @@ export class SharedPush {
   /** The stream that was encoded for last, and its frames by what they go on behind. */
   #stream: string | undefined;
   readonly #behind = new Map<Position, Encoded>();
+  #part: DeflatedPart | undefined;
 
   constructor(private readonly fields: SharedPushFields) {}
 
@@ -176,11 +179,19 @@ export class SharedPush {
     if (!encoded) {
       const { epoch, position, operation, about } = this.fields;
       const entries = [entryOf(operation, this.#body, about, position)];
-      encoded = new SharedFrames([deliverFrame({ stream, epoch, after, entries, through: position })], 1);
+      const frame = deliverFrame({ stream, epoch, after, entries, through: position });
+      encoded = new SharedFrames([frame], 1, this.#deflate);
       this.#behind.set(after, encoded);
     }
     return encoded;
   }
+
+  /** Each stream has frames of its own: what they share is compressed once. */
+  readonly #deflate = (frame: FrameV2): FrameV2 => {
+    if (this.bodyBytes < DEFLATE_FROM_BYTES) return frame;
+    this.#part ??= new DeflatedPart(this.#body);
+    return this.#part.within(frame);
+  };
 
   get #body(): Uint8Array {
     const { body } = this.fields;

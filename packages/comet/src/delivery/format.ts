@@ -42,6 +42,7 @@ export class SharedFrames implements Encoded {
   constructor(
     private readonly plain: readonly FrameV2[],
     private readonly messages: number,
+    private readonly deflate: (frame: FrameV2) => FrameV2 = deflateWhole,
   ) {}
 
   bytes(format: number): Uint8Array {
@@ -54,15 +55,19 @@ export class SharedFrames implements Encoded {
 
   #framesOf(format: number): readonly FrameV2[] {
     if (!(format & Format.Deflated)) return this.plain;
-    return (this.#deflated ??= this.plain.map((frame) => deflatedFrame(frame, deflateRaw)));
+    return (this.#deflated ??= this.plain.map(this.deflate));
   }
+}
+
+function deflateWhole(frame: FrameV2): FrameV2 {
+  return deflatedFrame(frame, deflateRaw);
 }
 
 /** One frame for one connection, as a reply is: bare, in a WebSocket message of its own there. */
 export function encodeReply(format: number, frame: Frame): Uint8Array {
   if (format & Format.Version2) {
     const long = { ...frame, ver: VERSION_2, flags: 0 };
-    return encodeV2(format, [format & Format.Deflated ? deflatedFrame(long, deflateRaw) : long]);
+    return encodeV2(format, [format & Format.Deflated ? deflateWhole(long) : long]);
   }
   if (!(format & Format.WebSocket)) return encodeFrame(frame);
   const bytes = frameBytes(frame);
