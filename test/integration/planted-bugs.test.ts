@@ -40,8 +40,7 @@ const EXPOSURES: readonly Exposure[] = [
   {
     bug: 'skip-the-rewind',
     tier: 'job',
-    // A goim client that is away while Redis is emptied is not known any more when it comes back.
-    clients: ['sdk'],
+    clients: ['goim', 'sdk'],
     faults: 'redis-flush',
     seconds: 14,
     perSecond: 200,

@@ -114,7 +114,8 @@ class DeviceJudge {
 
   /** It was shown before: on this connection, or on an earlier one. */
   #again(shown: Shown, push: NumberedPush, isDurable: boolean, isSameConnection: boolean): void {
-    const isResent = this.device.kind === 'goim' && !isSameConnection;
+    // What is not kept has no cursor that another connection could go on at.
+    const isResent = !isSameConnection && (this.device.kind === 'goim' || !isDurable);
     const isAllowed = isResent || this.#mayStandTwice(push, shown.atMs, isDurable);
     if (isAllowed) this.#repeats += 1;
     else

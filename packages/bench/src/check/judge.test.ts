@@ -290,3 +290,16 @@ describe('who was away by its own doing', () => {
     expect(violations.lost).toBe(1);
   });
 });
+
+describe('a client of the SDK that comes back', () => {
+  const twice = (stream: string) =>
+    verdictOf(pushed(stream, 1), { kind: 'sdk', shown: shown(stream, [0], [0]) });
+
+  test('must not be shown again what is kept', () => {
+    expect(twice('user-0').violations).toEqual({ ...NONE, 'shown twice': 1 });
+  });
+
+  test('may be shown again what is not, by a job that goes back', () => {
+    expect(twice('room-0')).toMatchObject({ clean: true, counts: { repeats: 1 } });
+  });
+});
