@@ -64,7 +64,10 @@ export class GoimClient {
     this.#wire.close(reason);
   }
 
-  /** Reads nothing any more, and so misses no answer to its heartbeats, which go on; until `thaw`. */
+  /**
+   * Neither reads nor sends a heartbeat any more, until `thaw`. A heartbeat says that what was sent by the one before it was
+   * read: who sends it and has not read skips messages when its connection ends.
+   */
   freeze(): void {
     this.#isFrozen = true;
     this.#wire.pause();
@@ -89,7 +92,8 @@ export class GoimClient {
   }
 
   #beat(): void {
-    if (this.#heartbeatUnanswered && !this.#isFrozen) return this.close('no answer to a heartbeat');
+    if (this.#isFrozen) return;
+    if (this.#heartbeatUnanswered) return this.close('no answer to a heartbeat');
     this.#heartbeatUnanswered = true;
     this.#send(Operation.Heartbeat, new Uint8Array(0));
   }
