@@ -7,7 +7,7 @@ import { version2Conformance } from './suite/version2/conformance.js';
 let started: StartedHalley | undefined;
 
 beforeAll(async () => {
-  started = await startHalley(['--push.durableRooms', 'kept://*']);
+  started = await startHalley(['--push.durableRooms', 'kept://*', '--session.windowEntries', '64']);
 }, 60_000);
 
 afterAll(async () => {

@@ -246,6 +246,16 @@ export class Version2Client {
     return texts;
   }
 
+  /** Entries of a stream that came and nobody has taken. */
+  entriesWaiting(stream: string): number {
+    const frames = this.#arrived
+      .filter(({ op }) => op === OperationV2.Deliver)
+      .map(({ body }) => Deliver.decode(body));
+    return frames
+      .filter((frame) => frame.stream === stream)
+      .reduce((sum, { entries }) => sum + entries.length, 0);
+  }
+
   /** Frames that came and nobody has taken. */
   get waiting(): readonly Arrived[] {
     return this.#arrived;

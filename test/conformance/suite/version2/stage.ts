@@ -20,7 +20,7 @@ import {
 import type { UserId } from '@halley/protocol/ids';
 import { OperationV2 } from '@halley/protocol/operation';
 
-import { json, type Transport } from '../../../harness/goim-client.js';
+import { type GoimClient, json, type Transport } from '../../../harness/goim-client.js';
 import { newKey, newMid, newRoom, type Room } from '../../../harness/unique.js';
 import { textOf, Version2Client } from '../../../harness/version2/client.js';
 import { eventually } from '../../../harness/within.js';
@@ -84,6 +84,11 @@ export class Version2Stage {
     wishes?: AuthWishes,
   ): Promise<Version2Client> {
     return (await this.connect(transport)).open(this.token(fields), wishes);
+  }
+
+  /** A connection of version 1. */
+  async openGoim(transport: Transport, fields: Readonly<Record<string, unknown>>): Promise<GoimClient> {
+    return this.goim.open(transport, this.token(fields));
   }
 
   /** A new user's connection that accepts the operation. */
