@@ -34,7 +34,7 @@ export const busConfig = z.strictObject({
   tlsCaFile: z.string().default('').meta({
     description: "PEM file of the authority that signed Kafka's certificates; empty for the system's.",
   }),
-  connectTimeoutMs: z.int().min(100).default(15_000).meta({
+  connectTimeoutMs: z.int().min(100).default(30_000).meta({
     description: 'How long a start waits for Kafka before it fails.',
     unit: 'ms',
     range: '5,000–60,000',
