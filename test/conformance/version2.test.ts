@@ -1,24 +1,40 @@
 import { afterAll, beforeAll } from '@jest/globals';
 
 import { startHalley, type StartedHalley } from '../harness/halley-process.js';
-import type { Target } from '../harness/target.js';
 import { version2Conformance } from './suite/version2/conformance.js';
 
-let started: StartedHalley | undefined;
+const SECRET = 'a secret of the tests, 32 bytes or more';
+
+/** A start of the product, with rooms that are kept and a window that is soon full; on it, with and without plain tokens. */
+const STARTS = {
+  plain: [],
+  jwt: ['--auth.mode', 'jwt', '--auth.jwt.secret', SECRET, '--auth.jwt.leewayMs', '0'],
+} as const;
+const started: Partial<Record<keyof typeof STARTS, StartedHalley>> = {};
 
 beforeAll(async () => {
-  started = await startHalley(['--push.durableRooms', 'kept://*', '--session.windowEntries', '64']);
-}, 60_000);
+  for (const [name, args] of Object.entries(STARTS))
+    started[name as keyof typeof STARTS] = await startHalley([
+      ...['--push.durableRooms', 'kept://*', '--session.windowEntries', '64'],
+      ...args,
+    ]);
+}, 120_000);
 
 afterAll(async () => {
-  await started?.stop();
+  await Promise.all(Object.values(started).map((halley) => halley.stop()));
 }, 20_000);
 
+function at(name: keyof typeof STARTS) {
+  const halley = started[name];
+  if (!halley) throw new Error('the product did not start');
+  return halley.target;
+}
+
+const traits = { jwtSecret: '', durableType: 'kept' };
+version2Conformance('version 2 at npm start', () => at('plain'), traits);
 version2Conformance(
-  'version 2 at npm start',
-  (): Target => {
-    if (!started) throw new Error('the product did not start');
-    return started.target;
-  },
-  { jwtSecret: '', durableType: 'kept' },
+  'version 2 at npm start, with JSON Web Tokens',
+  () => at('jwt'),
+  { ...traits, jwtSecret: SECRET },
+  (part) => part === 'grants' || part === 'tokens' || part === 'asking for it',
 );

@@ -3,13 +3,19 @@ import { describe } from '@jest/globals';
 import type { Target } from '../../../harness/target.js';
 import { Stage } from '../stage.js';
 import { askingSuite } from './asking.js';
+import { closingSuite } from './closing.js';
 import { deliveringSuite } from './delivering.js';
 import { durableRoomsSuite } from './durable-rooms.js';
 import { ephemeralSuite } from './ephemeral.js';
 import { framesSuite } from './frames.js';
+import { historySuite } from './history.js';
+import { malformedSuite } from './malformed.js';
+import { presenceSuite } from './presence.js';
+import { readPositionsSuite } from './read-positions.js';
 import { roomsSuite } from './rooms.js';
 import { sendingSuite } from './sending.js';
 import { type Traits, Version2Stage } from './stage.js';
+import { grantsSuite, tokensSuite } from './tokens.js';
 
 /** What any server must do, whatever its tokens are. */
 const SUITES = {
@@ -19,10 +25,16 @@ const SUITES = {
   rooms: roomsSuite,
   sending: sendingSuite,
   ephemeral: ephemeralSuite,
+  history: historySuite,
+  'read positions': readPositionsSuite,
+  presence: presenceSuite,
+  tokens: tokensSuite,
+  'operations and closing': closingSuite,
+  'malformed input': malformedSuite,
 } as const;
 
 /** What is only seen with JSON Web Tokens. */
-const JWT_SUITES = {} as const;
+const JWT_SUITES = { grants: grantsSuite } as const;
 
 /** What is only seen where rooms of a known type are durable. */
 const DURABLE_SUITES = { 'durable rooms': durableRoomsSuite } as const;
