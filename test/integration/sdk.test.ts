@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import type * as Browser from '@halley/client/browser';
 import {
   createClient,
   fileStore,
@@ -234,13 +235,11 @@ test('a server that is killed and started again loses nothing: sends and cursors
 }, 180_000);
 
 test('the one file for browsers works', async () => {
-  const { bundle } = (await import(new URL('../../packages/client/bundle.mjs', import.meta.url).href)) as {
-    bundle(): Promise<string>;
+  const made = (await import(new URL('../../packages/client/bundle.mjs', import.meta.url).href)) as {
+    readonly bundle: () => Promise<string>;
   };
-  const text = Buffer.from(await bundle()).toString('base64');
-  const browser = (await import(
-    `data:text/javascript;base64,${text}`
-  )) as typeof import('@halley/client/browser');
+  const text = Buffer.from(await made.bundle()).toString('base64');
+  const browser = (await import(`data:text/javascript;base64,${text}`)) as typeof Browser;
   Object.assign(globalThis, { WebSocket });
   const mid = newMid();
   const client = browser.createClient({ ...ws(), token: token(mid, `w${mid}`) } as never);
