@@ -3,14 +3,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 
 import type { Upstream__Output } from '@halley/cluster/grpc/gen/halley/push/v1/Upstream';
+import { Move } from '@halley/protocol/client/bodies';
 import { CloseCode } from '@halley/protocol/close-code';
 import { encodeFrames } from '@halley/protocol/frame';
-import { Operation } from '@halley/protocol/operation';
+import { Operation, OperationV2 } from '@halley/protocol/operation';
 
 import { logicClient, unary, upstreamClient } from '../harness/grpc.js';
 import { startHalley, type StartedHalley } from '../harness/halley-process.js';
 import type { Transport } from '../harness/goim-client.js';
 import { newKey, newMid, newOp } from '../harness/unique.js';
+import { Version2Client } from '../harness/version2/client.js';
 import { eventually } from '../harness/within.js';
 import { WsClient } from '../harness/ws-client.js';
 import { Stage, TRANSPORTS } from './suite/stage.js';
@@ -160,17 +162,29 @@ test('neither tokens nor bodies are logged, at any level', async () => {
   expect(halley().process.output).not.toContain(secret);
 });
 
-test('SIGTERM ends it within 10 s with status 0, and closes clients with a code', async () => {
+test('SIGTERM ends it within 10 s with status 0; clients are closed with a code, those of version 2 asked to go before', async () => {
   const own = await startHalley();
-  const other = new Promise<number | undefined>((resolve) => {
-    void WsClient.connect(own.target.ws).then(async (client) => {
-      await client.auth({});
-      own.process.signal('SIGTERM');
-      resolve((await client.end(10_000)).code);
-    });
+  const goim = await WsClient.connect(own.target.ws);
+  await goim.auth({});
+  const both = TRANSPORTS.map((transport) => Version2Client.connect(transport, own.target));
+  const clients = await Promise.all(both);
+  for (const client of clients) await client.open('{}');
+  own.process.signal('SIGTERM');
+  const ends = clients.map(async (client) => {
+    const { delayMs, closesInMs } = await client.told(OperationV2.Move, Move);
+    expect(delayMs).toBeLessThan(closesInMs);
+    // It is served until then.
+    expect(await client.heartbeat()).toBe(0);
+    const { code, last } = await client.end(10_000);
+    expect(last).toMatchObject({ code: CloseCode.Draining, reconnect: true });
+    expect(code).toBe(client.transport === 'ws' ? CloseCode.Draining : undefined);
+    expect(client.breaches).toEqual([]);
   });
-  expect(await other).toBe(CloseCode.Draining);
-  expect(await own.stop()).toEqual({ code: 0, signal: null });
+  expect((await goim.end(10_000)).code).toBe(CloseCode.Draining);
+  await Promise.all(ends);
+  // A second SIGTERM would end it at once.
+  expect(await own.process.exited).toEqual({ code: 0, signal: null });
+  await own.stop();
 }, 60_000);
 
 function halley(): StartedHalley {

@@ -20,6 +20,22 @@ const VARIABLES = {
   logicGrpc: 'HALLEY_CONFORMANCE_LOGIC_GRPC',
 } as const;
 
+/** What of a target is to be known for the suite of version 2; empty: it is not so, or not known. */
+export interface TargetTraits {
+  /** Its tokens are JSON Web Tokens with this HS256 secret; empty: goim's plain token. */
+  readonly jwtSecret: string;
+  /** Rooms of this type are durable. */
+  readonly durableType: string;
+}
+
+/** The traits that the environment names. */
+export function traitsFromEnv(env: NodeJS.ProcessEnv): TargetTraits {
+  return {
+    jwtSecret: env.HALLEY_CONFORMANCE_JWT_SECRET ?? '',
+    durableType: env.HALLEY_CONFORMANCE_DURABLE_TYPE ?? '',
+  };
+}
+
 /** The target that the environment names: all five variables, or none, which is undefined. */
 export function targetFromEnv(env: NodeJS.ProcessEnv): Target | undefined {
   const names = Object.values(VARIABLES);

@@ -9,7 +9,7 @@ import { Operation } from '@halley/protocol/operation';
 
 import { newKey, newMid, newOp, newRoom } from '../../../harness/unique.js';
 import { numbered, TRANSPORTS } from '../stage.js';
-import { idOf, inboxOf, jwt, type Version2Stage } from './stage.js';
+import { idOf, inboxOf, type Version2Stage } from './stage.js';
 
 const MAX_INT64 = 2n ** 63n - 1n;
 
@@ -52,13 +52,6 @@ export function askingSuite(stage: Version2Stage): void {
         expect(await client.next()).toEqual({ ver: 1, op: 8, seq: 3, body: Buffer.alloc(0), index: 0 });
         client.sendRaw(Operation.Heartbeat);
         expect((await client.end()).code).toBe(transport === 'ws' ? CloseCode.BadFrame : undefined);
-      });
-    } else {
-      test('as a claim of a JSON Web Token', async () => {
-        const mid = newMid();
-        const client = await stage.connect(transport);
-        const reply = await client.authenticate(Buffer.from(jwt({ mid, ver: 2 }, jwtSecret)));
-        expect(reply).toMatchObject({ mid: idOf(mid), deflate: false, checksum: false });
       });
     }
 

@@ -1,6 +1,11 @@
 import { describe } from '@jest/globals';
 
-import type { Target } from '../../../harness/target.js';
+import { writeAuth } from '@halley/protocol/client/auth';
+import { isFrameV2 } from '@halley/protocol/frame-v2';
+import { Operation } from '@halley/protocol/operation';
+
+import type { Target, TargetTraits } from '../../../harness/target.js';
+import { Version2Client } from '../../../harness/version2/client.js';
 import { Stage } from '../stage.js';
 import { askingSuite } from './asking.js';
 import { closingSuite } from './closing.js';
@@ -14,7 +19,7 @@ import { presenceSuite } from './presence.js';
 import { readPositionsSuite } from './read-positions.js';
 import { roomsSuite } from './rooms.js';
 import { sendingSuite } from './sending.js';
-import { type Traits, Version2Stage } from './stage.js';
+import { tokenOf, Version2Stage } from './stage.js';
 import { grantsSuite, tokensSuite } from './tokens.js';
 
 /** What any server must do, whatever its tokens are. */
@@ -33,6 +38,36 @@ const SUITES = {
   'malformed input': malformedSuite,
 } as const;
 
+/** What a target's traits keep from being tested, a line each, for whoever runs the suite. */
+export function version2Omissions({ jwtSecret, durableType }: TargetTraits): string[] {
+  const lines: string[] = [];
+  if (jwtSecret === '')
+    lines.push(
+      'grants and expiry of tokens are NOT tested: --jwt-secret of a server with JSON Web Tokens is missing',
+    );
+  if (durableType === '')
+    lines.push(
+      'durable rooms are NOT tested: --durable-type, a type of rooms that are durable there, is missing',
+    );
+  return lines;
+}
+
+/**
+ * Whether the server answers a wish for version 2 with it. Throws when it lets nobody in: what it speaks is not known.
+ */
+export async function speaksVersion2(target: Target, { jwtSecret }: TargetTraits): Promise<boolean> {
+  const client = await Version2Client.connect('tcp', target);
+  try {
+    client.sendGoim(Operation.Auth, writeAuth(tokenOf({}, jwtSecret)), 7);
+    const reply = await client.next();
+    return reply.op === Operation.AuthReply && isFrameV2(reply);
+  } catch (cause) {
+    throw new Error('the server did not answer an auth: does it want --jwt-secret?', { cause });
+  } finally {
+    client.close();
+  }
+}
+
 /** What is only seen with JSON Web Tokens. */
 const JWT_SUITES = { grants: grantsSuite } as const;
 
@@ -46,7 +81,7 @@ const DURABLE_SUITES = { 'durable rooms': durableRoomsSuite } as const;
 export function version2Conformance(
   name: string,
   target: () => Target,
-  traits: Traits,
+  traits: TargetTraits,
   parts: (part: string) => boolean = () => true,
 ): void {
   const suites: Readonly<Record<string, (stage: Version2Stage) => void>> = {

@@ -69,7 +69,7 @@ export function readPositionsSuite(stage: Version2Stage): void {
       const { client, mid, stream } = await stage.user(transport, op);
       await stage.goim.pushMids(op, [mid], 'a');
       const [a] = (await client.shown(stream, 1)) as [Shown];
-      await read(client, a, a.position);
+      expect(await read(client, a, a.position)).toMatchObject({ position: a.position, unread: 0 });
       // What is not to be had at once is left out.
       await stage.eventually(async () => {
         const next = await stage.open('tcp', { mid, key: newKey(), accepts: [op] });

@@ -21,6 +21,7 @@ import type { UserId } from '@halley/protocol/ids';
 import { OperationV2 } from '@halley/protocol/operation';
 
 import { type GoimClient, json, type Transport } from '../../../harness/goim-client.js';
+import type { TargetTraits } from '../../../harness/target.js';
 import { newKey, newMid, newRoom, type Room } from '../../../harness/unique.js';
 import { textOf, Version2Client } from '../../../harness/version2/client.js';
 import { eventually } from '../../../harness/within.js';
@@ -40,21 +41,13 @@ export const PRESENCE = [OperationV2.PresenceChanges, PresenceChanges] as const;
 export const TOKEN = [OperationV2.Token, TokenRequest] as const;
 export const RENEWED = [OperationV2.TokenReply, TokenReply] as const;
 
-/** What is to be known of a server ahead of its tests. */
-export interface Traits {
-  /** Its tokens are JSON Web Tokens with this HS256 secret. Empty: goim's plain token. */
-  readonly jwtSecret: string;
-  /** Rooms of this type are durable. Empty: none are known. */
-  readonly durableType: string;
-}
-
 /** Clients of version 2 beside the stage of version 1, which pushes; they are closed after each test, and judged. */
 export class Version2Stage {
   #clients: Version2Client[] = [];
 
   constructor(
     readonly goim: Stage,
-    readonly traits: Traits,
+    readonly traits: TargetTraits,
   ) {
     afterEach(() => {
       const clients = this.#clients;
@@ -66,9 +59,7 @@ export class Version2Stage {
 
   /** A token with these fields; a JSON Web Token grants everything unless its claims say otherwise. */
   token(fields: Readonly<Record<string, unknown>>): string {
-    const { jwtSecret } = this.traits;
-    if (jwtSecret === '') return json(fields);
-    return jwt({ rooms: ['*'], publish: ['*'], send_users: true, mid: 0, ...fields }, jwtSecret);
+    return tokenOf(fields, this.traits.jwtSecret);
   }
 
   async connect(transport: Transport): Promise<Version2Client> {
@@ -135,6 +126,12 @@ export function expectRefused({ code, text, temporary, outcome }: ErrorBody, wan
 /** What a user's client sends when nothing of it matters. */
 export function message(fields: { room: string } | { toMid: UserId }, body: string, operation = 1_000) {
   return { clientId: newKey(), operation, body: Buffer.from(body), ...fields };
+}
+
+/** A token with these fields: goim's plain one without a secret, else a JSON Web Token that grants everything it does not say. */
+export function tokenOf(fields: Readonly<Record<string, unknown>>, jwtSecret: string): string {
+  if (jwtSecret === '') return json(fields);
+  return jwt({ rooms: ['*'], publish: ['*'], send_users: true, mid: 0, ...fields }, jwtSecret);
 }
 
 /** A JSON Web Token (HS256). */

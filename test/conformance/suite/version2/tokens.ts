@@ -46,6 +46,13 @@ export function grantsSuite(stage: Version2Stage): void {
     stage.connect(transport).then((client) => client.open(jwt(claims, jwtSecret)));
   const soon = (seconds: number): number => Math.ceil(Date.now() / 1_000) + seconds;
 
+  test.each(TRANSPORTS)('over %s version 2 is asked for by a claim', async (transport) => {
+    const mid = newMid();
+    const client = await stage.connect(transport);
+    const reply = await client.authenticate(Buffer.from(jwt({ mid, ver: 2 }, jwtSecret)));
+    expect(reply).toMatchObject({ mid: idOf(mid), deflate: false, checksum: false });
+  });
+
   describe('rooms', () => {
     test('those that the token names by pattern are granted, each join is checked, also of its own room', async () => {
       const [home, other] = [newRoom('home'), newRoom('other')];
