@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 
 import type { PresenceRequest } from '@halley/protocol/client/bodies';
 import type { Write } from '@halley/protocol/client/message';
@@ -28,24 +28,23 @@ async function changes(client: Version2Client): Promise<[string, boolean][]> {
 
 /** ver2.md: presence. */
 export function presenceSuite(stage: Version2Stage): void {
-  describe.each(TRANSPORTS)('over %s', (transport) => {
-    test('how users are is told at once, and what changes a little later', async () => {
-      const [here, away, goim] = [newMid(), newMid(), newMid()];
-      await stage.open('ws', { mid: here, key: newKey() });
-      await stage.openGoim('tcp', { mid: goim, key: newKey() });
-      const { client } = await stage.user(transport, newOp());
-      const mids = [here, away, goim].map(idOf);
-      expect(await watch(client, { watch: mids })).toEqual([
+  test('how users are is told at once, and what changes a little later', async () => {
+    const [here, away, goim] = [newMid(), newMid(), newMid()];
+    await stage.open('ws', { mid: here, key: newKey() });
+    await stage.openGoim('tcp', { mid: goim, key: newKey() });
+    const watchers = await Promise.all(TRANSPORTS.map((transport) => stage.user(transport, newOp())));
+    for (const { client } of watchers) {
+      expect(await watch(client, { watch: [here, away, goim].map(idOf) })).toEqual([
         [idOf(here), true],
         [idOf(away), false],
         [idOf(goim), true],
       ]);
-      const came = await stage.open('tcp', { mid: away, key: newKey() });
-      expect(await changes(client)).toEqual([[idOf(away), true]]);
-      came.close();
-      expect(await changes(client)).toEqual([[idOf(away), false]]);
-    }, 40_000);
-  });
+    }
+    const came = await stage.open('tcp', { mid: away, key: newKey() });
+    for (const { client } of watchers) expect(await changes(client)).toEqual([[idOf(away), true]]);
+    came.close();
+    for (const { client } of watchers) expect(await changes(client)).toEqual([[idOf(away), false]]);
+  }, 40_000);
 
   test('with two devices a user is there until the last has gone', async () => {
     const mid = newMid();
