@@ -42,7 +42,7 @@ const ATTEMPT_MS = 2_500;
 export async function onAuth(session: Session, frame: Frame): Promise<void> {
   const { deps, transport } = session;
   session.state = { name: 'authenticating' };
-  const asked = deps.limits.version2 ? askedVersion2(frame.body) : undefined;
+  const asked = deps.limits.version2 ? askedVersion2(session, frame.body) : undefined;
   // Of what was asked only this is kept: the token is not.
   const v2 = asked && new Version2(session, { deflate: asked.deflate, checksum: asked.checksum });
   if (v2) session.speak(v2);
@@ -98,10 +98,15 @@ export async function onAuth(session: Session, frame: Frame): Promise<void> {
   followEveryone(session, connected);
 }
 
-/** What the body of 7 asks for, where it is version 2. */
-function askedVersion2(body: Uint8Array): AuthRequest | undefined {
-  const asked = readAuth(body);
-  return asked.version === 2 ? asked : undefined;
+/** What the body of 7 asks for, where it is version 2. Throws `bad_token`, which the client is told in words of version 2. */
+function askedVersion2(session: Session, body: Uint8Array): AuthRequest | undefined {
+  try {
+    const asked = readAuth(body);
+    return asked.version === 2 ? asked : undefined;
+  } catch (error) {
+    session.speak(new Version2(session, { deflate: false, checksum: false }));
+    throw error;
+  }
 }
 
 /** op 7 of who is authenticated already: the same operation and seq come back, nothing changes. */

@@ -74,16 +74,19 @@ export function askingSuite(stage: Version2Stage): void {
         `{"ver":2,"token":${JSON.stringify(stage.token({ mid: 1 }))},${wish}}`,
         3,
       );
-      const { code } = await client.end();
+      const { code, last } = await client.end();
+      expect(last).toMatchObject({ code: CloseCode.BadToken, reconnect: false });
       expect(code).toBe(transport === 'ws' ? CloseCode.BadToken : undefined);
-      expect(client.waiting.filter(({ op }) => op === Operation.AuthReply)).toEqual([]);
+      expect(client.waiting).toHaveLength(1);
     });
 
     test('a token that is none closes with 3500', async () => {
       const client = await stage.connect(transport);
       client.sendGoim(Operation.Auth, '{"ver":2,"token":"none"}', 3);
-      const { code } = await client.end();
+      const { code, last } = await client.end();
+      expect(last).toMatchObject({ code: CloseCode.BadToken, reconnect: false });
       expect(code).toBe(transport === 'ws' ? CloseCode.BadToken : undefined);
+      expect(client.waiting).toHaveLength(1);
     });
 
     test('the answer says who one is, where the inbox goes on, and the limits', async () => {

@@ -53,16 +53,15 @@ export function version2Omissions({ jwtSecret, durableType }: TargetTraits): str
 }
 
 /**
- * Whether the server answers a wish for version 2 with it. Throws when it lets nobody in: what it speaks is not known.
+ * Whether the server answers a wish for version 2 with it. Throws when it lets nobody in: what it speaks is not known then.
  */
 export async function speaksVersion2(target: Target, { jwtSecret }: TargetTraits): Promise<boolean> {
   const client = await Version2Client.connect('tcp', target);
   try {
     client.sendGoim(Operation.Auth, writeAuth(tokenOf({}, jwtSecret)), 7);
-    const reply = await client.next();
-    return reply.op === Operation.AuthReply && isFrameV2(reply);
-  } catch (cause) {
-    throw new Error('the server did not answer an auth: does it want --jwt-secret?', { cause });
+    const reply = await client.next().catch(() => undefined);
+    if (reply?.op === Operation.AuthReply) return isFrameV2(reply);
+    throw new Error(`${target.tcp} lets nobody in: does it want a token of --jwt-secret?`);
   } finally {
     client.close();
   }

@@ -11,6 +11,7 @@ import { deflateRaw } from '@halley/service/raw-deflate';
 import { outgoing } from '../../delivery/outgoing.js';
 import { CometHarness } from '../../testing/harness.js';
 import { frame, type TcpClient } from '../../testing/test-client.js';
+import { Version2Client } from '../../testing/version2-client.js';
 
 const TOKEN = { mid: 1, key: 'k', accepts: [5] };
 
@@ -171,11 +172,16 @@ describe('what closes a connection with version 2', () => {
     expect((await client.end()).close?.code).toBe(CloseCode.BadFrame);
   });
 
-  test('a wish of a wrong type: 3500', async () => {
-    const wire = await harness.ws();
-    wire.send(frame(7, '{"ver":2,"mid":1,"deflate":"yes"}'));
-    expect((await wire.end()).code).toBe(CloseCode.BadToken);
-  });
+  test.each(['tcp', 'ws'] as const)(
+    'a wish of a wrong type, over %s: 3500, which 30 says',
+    async (transport) => {
+      const client = new Version2Client(await harness[transport]());
+      client.wire.send(frame(7, '{"ver":2,"mid":1,"deflate":"yes"}'));
+      const { close, ended } = await client.end();
+      expect(close).toMatchObject({ code: CloseCode.BadToken, reconnect: false });
+      expect(ended.code).toBe(transport === 'ws' ? CloseCode.BadToken : 0);
+    },
+  );
 });
 
 test('a deflated request is read, and what is for the business is handed over inflated', async () => {
