@@ -77,7 +77,6 @@ test(`broken HTTP, WebSocket and PROXY bytes cost only their connections (HALLEY
   }, 20);
 
   let next = 0;
-  let answered = 0;
   const worker = async (): Promise<void> => {
     while (next < INPUTS) {
       next += 1;
@@ -100,7 +99,6 @@ test(`broken HTTP, WebSocket and PROXY bytes cost only their connections (HALLEY
         socket.on('close', () => {
           clearTimeout(timer);
           const all = Buffer.concat(received);
-          if (all.length > 0) answered += 1;
           expect(all.includes(SECRET)).toBe(false);
           resolve();
         });
@@ -119,8 +117,6 @@ test(`broken HTTP, WebSocket and PROXY bytes cost only their connections (HALLEY
     else pushes += 1;
   }
   expect(seqs).toEqual(Array.from({ length: beats }, (_, i) => i + 1));
-  // Some were refused in words; how many is a matter of how busy the machine is.
-  expect(answered).toBeGreaterThan(0);
   // Nothing is left of them.
   await until(() => started.comet.counter.open === 1);
   expect(started.comet.table.size).toBe(1);

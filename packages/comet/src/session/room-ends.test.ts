@@ -3,12 +3,17 @@ import { HalleyError } from '@halley/protocol/error';
 import type { RoomId } from '@halley/protocol/ids';
 
 import type { RoomOpened, RoomStart } from '../logic-link.js';
+import { until } from '../testing/harness.js';
 import { RoomEnds } from './room-ends.js';
 
 const room = (index: number): RoomId => `chat://${index}` as RoomId;
 const opened = ({ room: id }: RoomStart): RoomOpened => ({
   start: { stream: `r/${id}`, epoch: 'e', position: 7, atEnd: true, kept: false },
 });
+
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
 
 let calls: (readonly RoomStart[])[];
 let gates: (() => void)[];
@@ -42,7 +47,9 @@ describe('the ends of rooms', () => {
   test('of a storm are asked for in few calls, a few at a time', async () => {
     gated = true;
     const all = Promise.all(Array.from({ length: 2_000 }, (_, index) => ends.of(room(index))));
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => calls.length >= 4);
+    // Would there be another call, it would be made by now.
+    await turns();
     expect(calls).toHaveLength(4);
     gated = false;
     for (const open of gates) open();
@@ -53,10 +60,9 @@ describe('the ends of rooms', () => {
   test('are those after the join: one that comes while a call is under way is not given its answer', async () => {
     gated = true;
     const first = ends.of(room(1));
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await until(() => calls.length === 1);
     const second = ends.of(room(1));
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    expect(calls).toHaveLength(2);
+    await until(() => calls.length === 2);
     for (const open of gates) open();
     await Promise.all([first, second]);
   });
