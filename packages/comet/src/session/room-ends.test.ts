@@ -64,7 +64,7 @@ describe('the ends of rooms', () => {
     const second = ends.of(room(1));
     await until(() => calls.length === 2);
     for (const open of gates) open();
-    await Promise.all([first, second]);
+    expect((await Promise.all([first, second])).map(({ position }) => position)).toEqual([7, 7]);
   });
 
   test('that cannot be had fail for those who asked, and are asked for again', async () => {
