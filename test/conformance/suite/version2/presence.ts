@@ -64,14 +64,19 @@ export function presenceSuite(stage: Version2Stage): void {
   }, 40_000);
 
   test('who is taken out is told of no more; with replace only those named are watched', async () => {
-    const [a, b, c] = await Promise.all([0, 1, 2].map(() => stage.user('tcp', newOp())));
-    if (!a || !b || !c) throw new Error('no users');
+    const users = await Promise.all([0, 1, 2, 3].map(() => stage.user('tcp', newOp())));
+    const mids = users.map(({ mid }) => idOf(mid));
+    const [a, b, c, d] = mids;
+    if (!a || !b || !c || !d) throw new Error('no users');
     const { client } = await stage.user('ws', newOp());
-    await watch(client, { watch: [idOf(a.mid), idOf(b.mid)] });
-    expect(await watch(client, { unwatch: [idOf(a.mid)] })).toEqual([]);
-    expect(await watch(client, { watch: [idOf(c.mid)], replace: true })).toEqual([[idOf(c.mid), true]]);
-    for (const { client: gone } of [a, b, c]) gone.close();
-    expect(await changes(client)).toEqual([[idOf(c.mid), false]]);
+    await watch(client, { watch: [a, b] });
+    expect(await watch(client, { unwatch: [a] })).toEqual([]);
+    for (const { client: gone } of users.slice(0, 2)) gone.close();
+    expect(await changes(client)).toEqual([[b, false]]);
+    await watch(client, { watch: [c] });
+    expect(await watch(client, { watch: [d], replace: true })).toEqual([[d, true]]);
+    for (const { client: gone } of users.slice(2)) gone.close();
+    expect(await changes(client)).toEqual([[d, false]]);
   }, 40_000);
 
   test('max_watched at most', async () => {
