@@ -19,11 +19,6 @@ conformance('goim at comet 2 and logic 1 of a cluster', () => cluster.target('co
 
 const traits = { jwtSecret: '', durableType: 'kept' };
 version2Conformance(
-  'version 2 at comet 1 and logic 1 of a cluster',
-  () => cluster.target('comet-1', 'logic-1'),
-  traits,
-);
-version2Conformance(
   'version 2 at comet 2 and logic 1 of a cluster',
   () => cluster.target('comet-2', 'logic-1'),
   traits,

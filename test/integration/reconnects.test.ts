@@ -15,7 +15,7 @@ import { eventually } from '../harness/within.js';
 
 /** Connections that come and go in masses: nothing of them stays behind, and everybody is reached at the end. */
 const RECONNECTS = Number(process.env['HALLEY_TEST_RECONNECTS'] ?? 1_000);
-const CLIENTS = Number(process.env['HALLEY_TEST_DROPPED_CLIENTS'] ?? 2_500);
+const CLIENTS = Number(process.env['HALLEY_TEST_DROPPED_CLIENTS'] ?? 1_500);
 /** Of one key, so many are under way at once. */
 const AT_ONCE = 8;
 /** Clients that come for the first time: so many at once. */

@@ -19,7 +19,7 @@ import { eventually } from '../harness/within.js';
 import { WsClient } from '../harness/ws-client.js';
 
 /** The embedded server is killed again and again in the middle of writing, in one folder. */
-const KILLS = Number(process.env['HALLEY_TEST_START_KILLS'] ?? 20);
+const KILLS = Number(process.env['HALLEY_TEST_START_KILLS'] ?? 12);
 const SEED = Number(process.env['HALLEY_TEST_SEED'] ?? randomInt(2 ** 31));
 const USERS = 4;
 const CAUGHT_UP_MS = 20_000;
