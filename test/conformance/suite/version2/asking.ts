@@ -155,7 +155,8 @@ export function askingSuite(stage: Version2Stage): void {
       patient.sendBytes(
         encodeFrames([auth, { ver: 1, op: Operation.Heartbeat, seq: 8, body: Buffer.alloc(0) }]),
       );
-      expect([(await patient.next()).op, (await patient.next()).op]).toEqual([8, 3]);
+      expect((await patient.next()).op).toBe(Operation.AuthReply);
+      expect((await patient.replyFrame(8)).op).toBe(Operation.HeartbeatReply);
       const hasty = await stage.connect(transport);
       const long = encodeFrameV2(frameV2(Operation.Heartbeat, 8, Buffer.alloc(0)));
       hasty.sendBytes(Buffer.concat([encodeFrame(auth), long]));

@@ -15,7 +15,7 @@ import {
 import { Operation, OperationV2 } from '@halley/protocol/operation';
 
 import { newOp, newRoom } from '../../../harness/unique.js';
-import type { Version2Client } from '../../../harness/version2/client.js';
+import type { Arrived, Version2Client } from '../../../harness/version2/client.js';
 import { header, TRANSPORTS } from '../stage.js';
 import { message, SENT, textOf, type Version2Stage } from './stage.js';
 
@@ -63,7 +63,8 @@ export function framesSuite(stage: Version2Stage): void {
       const seqs = Array.from({ length: 40 }, (_, index) => index + 1);
       client.sendBytes(encodeFramesV2(seqs.map((seq) => frameV2(Operation.Heartbeat, seq, Buffer.alloc(0)))));
       const replies: number[] = [];
-      for (const _ of seqs) replies.push((await client.next()).seq);
+      const isReply = ({ seq }: Arrived): boolean => seq !== 0;
+      for (const _ of seqs) replies.push((await client.take(isReply, 'a reply')).seq);
       expect(replies).toEqual(seqs);
     });
 
