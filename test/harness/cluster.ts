@@ -32,7 +32,7 @@ export class TestCluster {
       const said: string[] = [];
       const cluster = new LocalCluster({
         dir,
-        portOffset: await freePortOffset(),
+        portOffset: await freePortOffset(Math.max(comets, logics, jobs)),
         nodes: { comet: comets, logic: logics, job: jobs },
         ...(shape.arguments ? { arguments: shape.arguments } : {}),
         say: (line) => said.push(line),
@@ -43,10 +43,9 @@ export class TestCluster {
         return test;
       } catch (error) {
         await test.stop();
-        // The offset is free for one of each tier; the next ones' ports may be taken.
-        if (attempt === 3 || !/ is taken /.test(String(error))) {
-          throw new Error([...said, String(error)].join('\n'), { cause: error });
-        }
+        const why = [...said, String(error)].join('\n');
+        // The services of the cluster itself, started in between, may have one of the ports.
+        if (attempt === 3 || !/ is taken /.test(why)) throw new Error(why, { cause: error });
       }
     }
   }

@@ -16,12 +16,12 @@ export const PORTS = {
 } as const;
 
 /**
- * An offset at which all ports of all tiers are free, below those that the kernel hands out by itself; for `nodes` of each,
- * also at the next ones.
+ * An offset at which all ports of all tiers are free, below those that services take (from 15,000); for `nodes` of each, also
+ * at the next ones.
  */
 export async function freePortOffset(nodes = 1): Promise<number> {
   for (let tries = 0; tries < 100; tries += 1) {
-    const offset = 100 * randomInt(20, 280);
+    const offset = 100 * randomInt(20, 110);
     const ports = Array.from({ length: nodes }, (_, at) =>
       Object.values(PORTS).map((port) => port + offset + 100 * at),
     );
