@@ -80,7 +80,9 @@ export class Receiver {
         const which = `${name} ${pushes.name}/${number}`;
         if (pushes.answers[number]?.outcome === 'refused') others.push(`got ${which}, which was refused`);
         if (had.has(number)) repeated.push(which);
-        else if (number < highest) disordered.push(`${which} after ${highest}`);
+        // One whose outcome was not learnt, and that was not repeated before the next, has no order.
+        else if (number < highest && pushes.answers[number]?.outcome !== 'unknown')
+          disordered.push(`${which} after ${highest}`);
         had.add(number);
         highest = Math.max(highest, number);
       }
