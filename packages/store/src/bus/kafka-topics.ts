@@ -19,7 +19,10 @@ export function halleyTopics(partitions: number): TopicSpec[] {
   return Object.values(Topic).map((name) => ({ name, partitions, frozen: name === Topic.Push }));
 }
 
-/** Makes the missing topics, and returns what Kafka says of all of them. Throws `bad_config` on another partition count. */
+/**
+ * Makes the missing topics, and returns what Kafka says of all of them. Throws `bad_config` on another partition count, and
+ * when Kafka refuses to make one; what Kafka's client throws when it is not reached in time.
+ */
 export async function openTopics(
   admin: Admin,
   config: BusConfig,
@@ -71,7 +74,9 @@ async function createTopic(
       ],
     });
   } catch (error) {
-    const reason = hasErrors(error) ? error.errors.join('; ') : String(error);
+    // Kafka was not reached, or took too long: the start is tried again.
+    if (!hasErrors(error)) throw error;
+    const reason = error.errors.join('; ');
     throw new HalleyError('bad_config', `The topic ${spec.name} could not be created: ${reason}`, {
       cause: error,
     });
