@@ -1,5 +1,7 @@
+import { plainFrame } from '@halley/protocol/client/compression';
 import type { Frame } from '@halley/protocol/frame';
 import { Operation } from '@halley/protocol/operation';
+import { inflateRaw } from '@halley/service/raw-deflate';
 
 import { onAuth, onAuthAgain } from './on-auth.js';
 import { onChangeRoom } from './on-change-room.js';
@@ -35,29 +37,31 @@ export function dispatch(session: Session, frame: Frame): Promise<void> | undefi
     case 'closed':
       return undefined;
   }
-  if (v2) return dispatchVersion2(session, state.identity, v2, frame);
-  switch (frame.op) {
+  const { identity } = state;
+  const plain = v2 ? plainFrame(frame, inflateRaw, session.deps.maxBodyBytes) : frame;
+  switch (plain.op) {
     case Operation.Heartbeat:
       metrics.received('heartbeat');
-      onHeartbeat(session, state.identity, frame);
+      onHeartbeat(session, identity, plain);
       return undefined;
     case Operation.Auth:
       metrics.received('auth');
-      onAuthAgain(session, frame);
+      onAuthAgain(session, plain);
       return undefined;
-    case Operation.ChangeRoom:
-      metrics.received('change_room');
-      return onChangeRoom(session, state.identity, frame);
     case Operation.Subscribe:
       metrics.received('subscribe');
-      onSubscribe(session, frame);
+      onSubscribe(session, plain);
       return undefined;
     case Operation.Unsubscribe:
       metrics.received('subscribe');
-      onUnsubscribe(session, frame);
+      onUnsubscribe(session, plain);
       return undefined;
-    default:
-      metrics.received('business');
-      return onUpstream(session, state.identity, session.room?.id ?? '', frame);
   }
+  if (v2) return dispatchVersion2(session, identity, v2, plain);
+  if (plain.op === Operation.ChangeRoom) {
+    metrics.received('change_room');
+    return onChangeRoom(session, identity, plain);
+  }
+  metrics.received('business');
+  return onUpstream(session, identity, session.room?.id ?? '', plain);
 }

@@ -14,6 +14,7 @@ import {
   RecordsTooLarge,
   Topic,
 } from '@halley/store/bus/bus';
+import { recordSize } from '@halley/store/bus/record-size';
 import type { Routes } from '@halley/store/routes/routes';
 import { shardOf, streamOf } from '@halley/store/shard';
 
@@ -41,9 +42,6 @@ export interface GoimIngressDeps {
   /** The bus takes no record above this; a message that would become one is put aside. */
   readonly maxRecordBytes: number;
 }
-
-/** What Kafka puts around a record's key, value and headers when it is alone in its batch, at most. */
-const RECORD_OVERHEAD_BYTES = 128;
 
 /** A record for halley-push, and the message that it comes from. */
 interface Entry {
@@ -76,7 +74,7 @@ export class GoimIngress {
     const entries: Entry[] = [];
     for (const { read, message } of messages) {
       const records = this.#records(batch, read, message, owners);
-      if (records.some((record) => bytesOf(record) > this.deps.maxRecordBytes)) {
+      if (records.some((record) => recordSize(record) > this.deps.maxRecordBytes)) {
         if (!(await this.#putAside(batch, read, signal))) return false;
       } else entries.push(...records.map((record) => ({ read, record })));
     }
@@ -205,19 +203,12 @@ export class GoimIngress {
   }
 }
 
-/** What a record takes of the bus' bound, or a little more. */
-function bytesOf({ key, value, headers }: BusRecord): number {
-  let bytes = RECORD_OVERHEAD_BYTES + Buffer.byteLength(key) + value.byteLength;
-  for (const text of Object.entries(headers ?? {}).flat()) bytes += Buffer.byteLength(text) + 5;
-  return bytes;
-}
-
 /** In runs of about `maxBytes`: a body that goes to many partitions at once must not overflow the queue to the bus. */
 function* chunksOf(entries: readonly Entry[], maxBytes: number): Generator<readonly Entry[]> {
   let chunk: Entry[] = [];
   let bytes = 0;
   for (const entry of entries) {
-    const more = bytesOf(entry.record);
+    const more = recordSize(entry.record);
     if (chunk.length > 0 && bytes + more > maxBytes) {
       yield chunk;
       chunk = [];

@@ -3,6 +3,7 @@ import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
 import { RecordsTooLarge, Topic, type Bus } from '@halley/store/bus/bus';
+import { recordSize } from '@halley/store/bus/record-size';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
 
@@ -10,7 +11,7 @@ import type { LogicMetrics } from '../metrics.js';
 import type { Admission } from './admission.js';
 import { Lanes, type Lane } from './lane.js';
 import { joinErrors, outcomeOf } from './outcome.js';
-import { packWithin, recordBytes, tooLarge, type PackedRecord } from './record.js';
+import { packWithin, tooLarge, type PackedRecord } from './record.js';
 import type { PushMessage } from './target.js';
 
 export interface PushAcceptorDeps {
@@ -133,7 +134,7 @@ export class PushAcceptor {
       return undefined;
     } catch (error) {
       // The brokers may allow less than the configuration says.
-      if (RecordsTooLarge.in(error)?.records === 1) return tooLarge(recordBytes(record), 'the bus takes');
+      if (RecordsTooLarge.in(error)?.records === 1) return tooLarge(recordSize(record), 'the bus takes');
       return HalleyError.from(error);
     }
   }

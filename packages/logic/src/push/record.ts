@@ -4,6 +4,7 @@ import type { Sender as SenderMessage } from '@halley/cluster/grpc/gen/halley/de
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import type { BusRecord } from '@halley/store/bus/bus';
+import { recordSize } from '@halley/store/bus/record-size';
 import { shardOf, streamOf } from '@halley/store/shard';
 import type { Sender } from '@halley/store/streams/streams';
 
@@ -17,9 +18,6 @@ const MAX_PUSHES_PER_RECORD = 1_024;
 const MAX_PACKED_BYTES = 512 * 1_024;
 /** What a push takes in a record beside body, id and names, roughly. */
 const PUSH_OVERHEAD_BYTES = 200;
-
-/** What a record takes of the bus's bound beside key and value, or a little more. */
-const RECORD_OVERHEAD_BYTES = 128;
 
 /** Who anonymous connections and unknown keys belong to. */
 const NOBODY = '0' as UserId;
@@ -59,7 +57,7 @@ export function packWithin(
   const records = packRecords(pushes, context);
   const refused = new Map<number, HalleyError>();
   for (const { record, pushes: carried } of records) {
-    const bytes = recordBytes(record);
+    const bytes = recordSize(record);
     if (bytes <= maxRecordBytes) continue;
     for (const index of carried)
       refused.set(index, tooLarge(bytes, `bus.maxRecordBytes (${maxRecordBytes})`));
@@ -74,11 +72,6 @@ export function packWithin(
     records: repacked.map((one) => ({ ...one, pushes: one.pushes.map((at) => kept[at]!) })),
     refused,
   };
-}
-
-/** What a record takes of what the bus allows, or a little more. */
-export function recordBytes({ key, value }: BusRecord): number {
-  return RECORD_OVERHEAD_BYTES + Buffer.byteLength(key) + value.byteLength;
 }
 
 /** Of a push that no bus takes, however often it is repeated. `limit` says which bound it is over. */

@@ -4,9 +4,6 @@ import type { Frame } from '@halley/protocol/frame';
 import { isProtocolOperation, Operation, OperationV2 } from '@halley/protocol/operation';
 import { inflateRaw } from '@halley/service/raw-deflate';
 
-import { onAuthAgain } from '../on-auth.js';
-import { onHeartbeat } from '../on-heartbeat.js';
-import { onSubscribe, onUnsubscribe } from '../on-subscribe.js';
 import { onUpstream } from '../on-upstream.js';
 import type { Session } from '../session.js';
 import type { Identity } from '../session-state.js';
@@ -19,34 +16,18 @@ import { replyError } from './reply.js';
 import type { Version2 } from './version2.js';
 
 /**
- * Hands a frame of an online connection with version 2 to its handler; a promise means that what follows must wait for it.
+ * Hands a frame of an online connection with version 2, as it was before compression, to its handler, unless it is one that
+ * both versions have; a promise means that what follows must wait for it.
  * Throws `bad_frame` for a body that is not its operation's, which closes; whatever else is wrong is answered.
  */
 export function dispatchVersion2(
   session: Session,
   identity: Identity,
   v2: Version2,
-  received: Frame,
+  frame: Frame,
 ): Promise<void> | undefined {
-  const { metrics, maxBodyBytes } = session.deps;
-  const frame = plainFrame(received, inflateRaw, maxBodyBytes);
+  const { metrics } = session.deps;
   switch (frame.op) {
-    case Operation.Heartbeat:
-      metrics.received('heartbeat');
-      onHeartbeat(session, identity, frame);
-      return undefined;
-    case Operation.Auth:
-      metrics.received('auth');
-      onAuthAgain(session, frame);
-      return undefined;
-    case Operation.Subscribe:
-      metrics.received('subscribe');
-      onSubscribe(session, frame);
-      return undefined;
-    case Operation.Unsubscribe:
-      metrics.received('subscribe');
-      onUnsubscribe(session, frame);
-      return undefined;
     case OperationV2.Ack:
       metrics.received('ack');
       onAck(session, frame);
