@@ -27,6 +27,12 @@ const request = (fields: Partial<PushRequest__Output>): PushRequest__Output => (
   id: '',
   class: 'DELIVERY_CLASS_UNSPECIFIED',
   expire_at_ms: '0',
+  deliver_at_ms: '0',
+  delay_ms: '0',
+  collapse_key: '',
+  retention_ms: '0',
+  priority: 'PRIORITY_UNSPECIFIED',
+  group: null,
   ...fields,
 });
 const users = (...mids: string[]) => ({ target: 'users' as const, users: { mids } });

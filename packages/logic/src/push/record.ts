@@ -186,6 +186,8 @@ function common(push: PushMessage, context: RecordContext): Push {
     expire_at_ms: push.expireAtMs,
     traceparent: context.traceparent,
     caller: context.caller,
+    ...(push.collapseKey !== undefined && { collapse_key: push.collapseKey }),
+    ...(push.retentionMs !== undefined && { retention_ms: push.retentionMs }),
     ...(push.sender && { sender: senderOf(push.sender) }),
     ...(push.control && { control: true }),
   };

@@ -15,6 +15,13 @@ export type Target =
   /** `speed`: messages a second over the whole cluster; 0 is as fast as it goes. */
   | { readonly kind: 'everyone'; readonly speed: number };
 
+/** Pushes that are delivered as one: so long after the first of them, or when there are so many. */
+export interface PushGroup {
+  readonly key: string;
+  readonly windowMs: number;
+  readonly maxCount: number;
+}
+
 /** A push that was found valid. */
 export interface PushMessage {
   readonly id: MessageId;
@@ -24,6 +31,16 @@ export interface PushMessage {
   readonly durable: boolean;
   /** Unix milliseconds; 0 is never. */
   readonly expireAtMs: number;
+  /** Of a stream's entries with the same one only the newest is shown to who catches up. */
+  readonly collapseKey?: string;
+  /** For how long after its acceptance it is kept at most; absent is as long as its stream. */
+  readonly retentionMs?: number;
+  /** It waits while there is a backlog of other pushes. */
+  readonly bulk?: boolean;
+  /** When to deliver it, Unix milliseconds; absent is at once. */
+  readonly deliverAtMs?: number;
+  /** It is delivered with others of the group, as one. */
+  readonly group?: PushGroup;
   /** The client that sent it; absent when the business did. */
   readonly sender?: Sender;
   /** A frame of version 2 of this operation that the cluster made, for connections with version 2 alone. */
