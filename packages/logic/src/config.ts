@@ -83,6 +83,15 @@ const pushConfig = z.object({
     description: 'Users or keys of one push.',
     range: '1,000–10,000',
   }),
+  maxDelayMs: z
+    .int()
+    .min(1_000)
+    .default(365 * 86_400_000)
+    .meta({
+      description: 'How far ahead a push may be delivered, and the longest window of a group.',
+      unit: 'ms',
+      range: 'an hour–a year',
+    }),
   maxInFlight: z.int().min(1).default(20_000).meta({
     description: 'Pushes that may be on their way into the bus at once; more are refused as overloaded.',
     range: '1,000–100,000',

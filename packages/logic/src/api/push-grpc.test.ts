@@ -44,7 +44,7 @@ describe('PushService', () => {
 
   test('Push answers the id, given or fresh', async () => {
     await start();
-    expect(await push(toUser('1', { id: 'mine' }))).toEqual({ id: 'mine' });
+    expect(await push(toUser('1', { id: 'mine' }))).toMatchObject({ id: 'mine' });
     expect((await push(toUser('1'))).id).toHaveLength(36);
     expect(bus.pushes()[0]).toMatchObject({
       id: 'mine',

@@ -14,12 +14,12 @@ import { PushAcceptor, type PushOrigin } from './accept.js';
 import { Admission } from './admission.js';
 import { Durability } from './durability.js';
 import { joinErrors, resultOf } from './outcome.js';
-import { readPush } from './target.js';
+import { readPush } from './read-push.js';
 
 const NOW = 1_900_000_000_000;
 const MAX_RECORD_BYTES = 1_048_576;
 const durability = new Durability({ durableRooms: ['chat://*'], durableAll: true });
-const limits = { maxBodyBytes: 100, maxTargets: 10, durability };
+const limits = { maxBodyBytes: 100, maxTargets: 10, maxDelayMs: 86_400_000, durability };
 const request = (fields: Partial<PushRequest__Output>): PushRequest__Output => ({
   target: null,
   operation: 1000,

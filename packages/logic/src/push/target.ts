@@ -1,9 +1,7 @@
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, MessageId, RoomId, UserId } from '@halley/protocol/ids';
-import type { PushRequest__Output } from '@halley/cluster/grpc/gen/halley/push/v1/PushRequest';
 import type { Target__Output } from '@halley/cluster/grpc/gen/halley/push/v1/Target';
 import type { Sender } from '@halley/store/streams/streams';
-import { v7 as uuidv7 } from 'uuid';
 
 import type { Durability } from './durability.js';
 
@@ -52,53 +50,14 @@ export interface PushLimits {
   readonly maxBodyBytes: number;
   /** Users or keys of one push. */
   readonly maxTargets: number;
+  /** How far ahead it may be delivered. */
+  readonly maxDelayMs: number;
   /** What can be kept, and what is by default. */
   readonly durability: Durability;
 }
 
-/** Characters of a message id. */
-export const MAX_ID_LENGTH = 128;
 /** Characters of a room or key: no client can have a longer one, since it came in a frame. */
 export const MAX_NAME_LENGTH = 4_096;
-
-/**
- * Checks a push of the API. Throws `invalid_argument` or `body_too_large` with the path of the field that is wrong, put
- * behind `prefix` (as `requests[2].`): `requests[2].target.users.mids[3]: …`.
- */
-export function readPush(
-  request: PushRequest__Output | null | undefined,
-  limits: PushLimits,
-  nowMs: number,
-  prefix = '',
-): PushMessage {
-  if (!request) throw invalid(prefix.replace(/\.$/, ''), 'is missing');
-  const target = readTarget(request.target, limits, `${prefix}target`);
-  if (request.operation === 0 && (target.kind === 'room' || target.kind === 'everyone')) {
-    throw invalid(`${prefix}operation`, 'must not be 0 for a room or everyone');
-  }
-  if (request.body.length > limits.maxBodyBytes) {
-    throw new HalleyError(
-      'body_too_large',
-      `${prefix}body: ${request.body.length} bytes, more than ${limits.maxBodyBytes}`,
-    );
-  }
-  if (request.id.length > MAX_ID_LENGTH) {
-    throw invalid(`${prefix}id`, `${request.id.length} characters, more than ${MAX_ID_LENGTH}`);
-  }
-  const expireAtMs = Number(request.expire_at_ms);
-  if (expireAtMs < 0) throw invalid(`${prefix}expire_at_ms`, 'must not be negative');
-  if (expireAtMs > 0 && expireAtMs <= nowMs) {
-    throw invalid(`${prefix}expire_at_ms`, 'has passed: Unix milliseconds in the future, or 0 for never');
-  }
-  return {
-    id: (request.id || uuidv7()) as MessageId,
-    target,
-    operation: request.operation,
-    body: request.body,
-    durable: isDurable(request.class, target, limits.durability, `${prefix}class`),
-    expireAtMs,
-  };
-}
 
 /** Whether a key or a user id list is as it must be; also used for presence and disconnect. Throws `invalid_argument`. */
 export function readUsers(mids: readonly string[], max: number, path: string): UserId[] {
@@ -126,7 +85,12 @@ export function invalid(path: string, what: string): HalleyError {
   return new HalleyError('invalid_argument', `${path}: ${what}`);
 }
 
-function readTarget(target: Target__Output | null, limits: PushLimits, path: string): Target {
+/** Whom a push of the API is for. Throws `invalid_argument`. */
+export function readTarget(
+  target: Target__Output | null,
+  limits: Pick<PushLimits, 'maxTargets'>,
+  path: string,
+): Target {
   switch (target?.target) {
     case 'users': {
       const users = readUsers(target.users?.mids ?? [], limits.maxTargets, `${path}.users.mids`);
@@ -151,27 +115,6 @@ function readTarget(target: Target__Output | null, limits: PushLimits, path: str
     }
     case undefined:
       throw invalid(path, 'exactly one of users, keys, room and everyone is to be set');
-  }
-}
-
-function isDurable(
-  value: PushRequest__Output['class'],
-  target: Target,
-  durability: Durability,
-  path: string,
-): boolean {
-  switch (value) {
-    case 'DELIVERY_CLASS_UNSPECIFIED':
-      return durability.isDefault(target);
-    case 'DELIVERY_CLASS_DURABLE': {
-      const refusal = durability.refusal(target);
-      if (refusal !== undefined) throw invalid(path, refusal);
-      return true;
-    }
-    case 'DELIVERY_CLASS_EPHEMERAL':
-      return false;
-    default:
-      throw invalid(path, `${String(value)} is no delivery class`);
   }
 }
 

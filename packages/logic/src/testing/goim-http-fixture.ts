@@ -61,6 +61,7 @@ export class GoimHttpFixture {
       limits: {
         maxBodyBytes: MEBIBYTE,
         maxTargets: 1_000,
+        maxDelayMs: 86_400_000,
         durability: new Durability({ durableRooms: ['chat://*'], durableAll: false }),
       },
       acceptor: new PushAcceptor({
