@@ -27,6 +27,7 @@ import { LoadReporter } from './load-reporter.js';
 import { GrpcLogicLink } from './logic-link-grpc.js';
 import { moveTargets } from './move-targets.js';
 import { CometMetrics } from './comet-metrics.js';
+import type { Pages } from './transport/http/pages.js';
 import { originCheck } from './transport/websocket.js';
 
 /** What is shared with others in the process: it is used and not stopped. What is absent is made from the configuration. */
@@ -34,6 +35,8 @@ export interface CometPorts {
   readonly registry?: Registry;
   readonly log?: Logger;
   readonly metrics?: Metrics;
+  /** Pages for browsers on the HTTP ports; without them every path but the clients' own is not found. */
+  readonly pages?: Pages;
 }
 
 /** A comet as a service. */
@@ -171,6 +174,7 @@ class App implements CometApp {
     this.#link = link;
     const peers = await registry.watch('comet');
     const comet = new Comet(cometOptions(config, tls), {
+      ...(this.ports.pages ? { pages: this.ports.pages } : {}),
       elsewhere: (kind) => moveTargets(peers.nodes(), self().node, kind),
       logic: link,
       metrics: this.#metrics,

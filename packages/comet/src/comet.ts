@@ -32,6 +32,7 @@ import { moveAll } from './session/v2/move.js';
 import { StreamIndex } from './session/stream-index.js';
 import { Acceptor, type Client } from './transport/acceptor.js';
 import { TrustedProxies } from './transport/client-address.js';
+import { type Pages, servePage } from './transport/http/pages.js';
 import { ConnectionCounter, type ConnectionLimits } from './transport/limits.js';
 import { Listener } from './transport/listener.js';
 import { tcpServer, TcpTransport } from './transport/tcp.js';
@@ -69,6 +70,8 @@ export interface CometDeps {
   readonly log: Logger;
   /** Where clients of this kind of address can go when the node drains, best first. */
   readonly elsewhere?: (kind: AddressKind) => readonly string[];
+  /** Served on the HTTP ports, beside the clients' connections. */
+  readonly pages?: Pages;
 }
 
 const STOPPING = 'The node is stopping.';
@@ -279,6 +282,7 @@ export class Comet implements Service {
       clientOf,
       forwardedFor: (peer, header) => this.#proxies.forwardedFor(peer, header),
       onRefused: (reason) => this.metrics.refused(reason),
+      onRequest: (request, response) => servePage(this.deps.pages, request, response),
       onConnection: (ws, socket, { cookie }, client) => {
         const transport = new WebSocketTransport(
           ws,

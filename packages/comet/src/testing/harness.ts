@@ -4,11 +4,14 @@ import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
 
 import { Comet, type CometOptions } from '../comet.js';
+import type { Pages } from '../transport/http/pages.js';
 import { FakeLogic } from './fake-logic.js';
 import { TcpClient, WsClient } from './test-client.js';
 import { Version2Client } from './version2-client.js';
 
-type Overrides = Partial<Omit<CometOptions, 'session'> & { session: Partial<CometOptions['session']> }>;
+type Overrides = Partial<
+  Omit<CometOptions, 'session'> & { session: Partial<CometOptions['session']>; pages: Pages }
+>;
 
 /** A comet on free ports with a logic in the process. */
 export class CometHarness {
@@ -20,7 +23,7 @@ export class CometHarness {
     readonly metrics: Metrics,
   ) {}
 
-  static async start({ session, ...overrides }: Overrides = {}): Promise<CometHarness> {
+  static async start({ session, pages, ...overrides }: Overrides = {}): Promise<CometHarness> {
     const logic = new FakeLogic();
     const metrics = new Metrics({ process: false });
     const options: CometOptions = {
@@ -54,7 +57,13 @@ export class CometHarness {
       renewal: { intervalMs: 1_000, roundMs: 8_000, figuresMs: 10_000 },
       ...overrides,
     };
-    const comet = new Comet(options, { logic, metrics, clock: systemClock, log: silentLogger() });
+    const comet = new Comet(options, {
+      logic,
+      metrics,
+      clock: systemClock,
+      log: silentLogger(),
+      ...(pages ? { pages } : {}),
+    });
     await comet.start();
     return new CometHarness(comet, logic, metrics);
   }

@@ -1,5 +1,12 @@
 import { isUtf8 } from 'node:buffer';
-import { createServer, type IncomingMessage, type Server, type ServerOptions, STATUS_CODES } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -177,6 +184,8 @@ export interface WebSocketServerDeps {
   forwardedFor(peer: string, header: string | undefined): string;
   onConnection(ws: ClientWebSocket, socket: Duplex, request: UpgradeRequest, client: Client): void;
   onRefused(reason: string): void;
+  /** A request that is no upgrade. */
+  onRequest(request: IncomingMessage, response: ServerResponse): void;
 }
 
 /** What is kept of the request of an upgrade. */
@@ -184,7 +193,7 @@ export interface UpgradeRequest {
   readonly cookie: string;
 }
 
-/** An HTTP (or HTTPS) server that serves WebSocket upgrades at /sub and nothing else. */
+/** An HTTP (or HTTPS) server that serves WebSocket upgrades at /sub itself. */
 export function webSocketServer(
   options: WebSocketServerOptions,
   deps: WebSocketServerDeps,
@@ -215,9 +224,7 @@ export function webSocketServer(
     closeTimeout: options.closeTimeoutMs,
   };
   const upgrader = new WebSocketServer(upgraderOptions);
-  server.on('request', (_request, response) => {
-    response.writeHead(404, { 'content-type': 'text/plain', connection: 'close' }).end('Not found\n');
-  });
+  server.on('request', (request, response) => deps.onRequest(request, response));
   server.on('clientError', (_error, socket) => socket.destroy());
   server.on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy());
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
