@@ -5,6 +5,7 @@ import { loadSync, type MessageTypeDefinition } from '@grpc/proto-loader';
 
 import type { ProtoGrpcType as CometTypes } from './gen/comet.js';
 import type { ProtoGrpcType as DeliveryTypes } from './gen/delivery.js';
+import type { ProtoGrpcType as LedgerTypes } from './gen/ledger.js';
 import type { ProtoGrpcType as LogicTypes } from './gen/logic.js';
 import type { ProtoGrpcType as PushTypes } from './gen/push.js';
 import type { ProtoGrpcType as RecordTypes } from './gen/record.js';
@@ -30,6 +31,7 @@ export const packageDefinition = loadSync(
     'goim/comet.proto',
     'goim/logic.proto',
     'halley/push/v1/push.proto',
+    'halley/push/v1/ledger.proto',
     'halley/delivery/v1/record.proto',
     'halley/delivery/v1/delivery.proto',
     'halley/delivery/v1/session.proto',
@@ -37,7 +39,7 @@ export const packageDefinition = loadSync(
   LOADER_OPTIONS,
 );
 
-type All = CometTypes & LogicTypes & PushTypes & RecordTypes & DeliveryTypes & SessionTypes;
+type All = CometTypes & LogicTypes & PushTypes & LedgerTypes & RecordTypes & DeliveryTypes & SessionTypes;
 
 /** Service definitions and clients by package: `protos.goim.logic.Logic`, `protos.halley.push.v1.PushService`. */
 export const protos = loadPackageDefinition(packageDefinition) as unknown as All;
