@@ -12,7 +12,7 @@ import { startRedis } from './redis.js';
 import { startZooKeeper } from './zookeeper.js';
 
 const USAGE = `usage: node scripts/services/dist/main.js fetch|up|pin
-  fetch  fetches Kafka, ZooKeeper, Redis, MariaDB and nginx into ${cacheRoot()}
+  fetch  fetches Kafka, ZooKeeper, Redis, MariaDB, nginx and Chromium into ${cacheRoot()}
   up     starts Kafka, ZooKeeper, Redis and MariaDB on free ports until Ctrl-C
   pin    records the checksums of what the versions in pins.ts resolve to now
 `;

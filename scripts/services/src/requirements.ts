@@ -60,13 +60,13 @@ export async function requireMaven(env: NodeJS.ProcessEnv = process.env): Promis
   );
 }
 
-/** apt-get and dpkg fetch and unpack Redis, MariaDB and nginx; neither needs root for that. */
+/** apt-get and dpkg fetch and unpack Redis, MariaDB, nginx and Chromium; neither needs root for that. */
 export async function requireApt(env: NodeJS.ProcessEnv = process.env): Promise<void> {
   requireLinuxX64();
   for (const tool of ['apt-get', 'dpkg']) {
     if ((await run(tool, ['--version'], { env })) === 'missing') {
       throw new RequirementError(
-        `Redis, MariaDB and nginx are fetched from Debian's packages, and \`${tool}\` is not there: run this on Debian 12 or in a container of it.`,
+        `Redis, MariaDB, nginx and Chromium are fetched from Debian's packages, and \`${tool}\` is not there: run this on Debian 12 or in a container of it.`,
       );
     }
   }
