@@ -60,7 +60,7 @@ const apiConfig = z.object({
     .default([])
     .meta({
       description:
-        'Keys of the business APIs: `name`, `key` or its `sha256` in hex, and `scopes` (push, presence, nodes, disconnect, upstream, history; empty is all). Required outside loopback.',
+        'Keys of the business APIs: `name`, `key` or its `sha256` in hex, and `scopes` (push, presence, nodes, disconnect, upstream, history, dead-letters; empty is all). Required outside loopback.',
     }),
   publicNodes: z.boolean().default(false).meta({
     description:

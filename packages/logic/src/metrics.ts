@@ -65,6 +65,11 @@ export function logicMetrics(metrics: Metrics) {
       'halley_logic_upstream_undecodable_total',
       'Records of goim-receive-topic that are no upstream messages; streams pass over them.',
     ),
+    requeued: metrics.counter(
+      'halley_logic_requeued_total',
+      'Dead letters that were asked to be requeued, by outcome (ok, refused, unknown).',
+      ['outcome'],
+    ),
     httpSeconds: metrics.histogram(
       'halley_logic_http_request_seconds',
       "Requests of goim's HTTP API by path and status.",

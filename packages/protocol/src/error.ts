@@ -103,6 +103,13 @@ export const ERRORS = {
     409,
     CloseCode.BadFrame,
   ),
+  already_requeued: entry(
+    'The dead letter was requeued before. Force it to append its record once more.',
+    false,
+    'FAILED_PRECONDITION',
+    409,
+    CloseCode.BadFrame,
+  ),
   unauthenticated: entry(
     'No API key, or an unknown one. Send `authorization: Bearer KEY`.',
     false,

@@ -4,6 +4,7 @@ import { loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync, type MessageTypeDefinition } from '@grpc/proto-loader';
 
 import type { ProtoGrpcType as CometTypes } from './gen/comet.js';
+import type { ProtoGrpcType as DeadLetterTypes } from './gen/dead_letter.js';
 import type { ProtoGrpcType as DeliveryTypes } from './gen/delivery.js';
 import type { ProtoGrpcType as LedgerTypes } from './gen/ledger.js';
 import type { ProtoGrpcType as LogicTypes } from './gen/logic.js';
@@ -31,6 +32,7 @@ export const packageDefinition = loadSync(
     'goim/comet.proto',
     'goim/logic.proto',
     'halley/push/v1/push.proto',
+    'halley/push/v1/dead_letter.proto',
     'halley/push/v1/ledger.proto',
     'halley/delivery/v1/record.proto',
     'halley/delivery/v1/delivery.proto',
@@ -39,7 +41,14 @@ export const packageDefinition = loadSync(
   LOADER_OPTIONS,
 );
 
-type All = CometTypes & LogicTypes & PushTypes & LedgerTypes & RecordTypes & DeliveryTypes & SessionTypes;
+type All = CometTypes &
+  LogicTypes &
+  PushTypes &
+  LedgerTypes &
+  RecordTypes &
+  DeliveryTypes &
+  SessionTypes &
+  DeadLetterTypes;
 
 /** Service definitions and clients by package: `protos.goim.logic.Logic`, `protos.halley.push.v1.PushService`. */
 export const protos = loadPackageDefinition(packageDefinition) as unknown as All;

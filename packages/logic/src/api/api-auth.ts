@@ -14,6 +14,9 @@ const SCOPES: Readonly<Record<string, ApiScope>> = {
   'halley.push.v1.PushService/Disconnect': 'disconnect',
   'halley.push.v1.UpstreamService/Receive': 'upstream',
   'halley.push.v1.HistoryService/ReadHistory': 'history',
+  'halley.push.v1.DeadLetterService/ListDeadLetters': 'dead-letters',
+  'halley.push.v1.DeadLetterService/GetDeadLetter': 'dead-letters',
+  'halley.push.v1.DeadLetterService/RequeueDeadLetters': 'dead-letters',
 };
 
 /** Checks the API key of a gRPC call: `authorization: Bearer KEY` or `x-api-key`. */

@@ -3,7 +3,15 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { HalleyError } from '@halley/protocol/error';
 
 /** What an API key may be used for. */
-export const API_SCOPES = ['push', 'presence', 'nodes', 'disconnect', 'upstream', 'history'] as const;
+export const API_SCOPES = [
+  'push',
+  'presence',
+  'nodes',
+  'disconnect',
+  'upstream',
+  'history',
+  'dead-letters',
+] as const;
 export type ApiScope = (typeof API_SCOPES)[number];
 
 /** An API key of the configuration: `key` is the key itself, `sha256` its SHA-256 in hex. One of the two. */
