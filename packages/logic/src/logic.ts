@@ -19,7 +19,9 @@ import { goimGrpc } from './api/goim-grpc.js';
 import { GoimHttp } from './api/goim-http.js';
 import { historyGrpc } from './api/history-grpc.js';
 import { historyHttp } from './api/history-http.js';
+import { PushCalls } from './api/push-calls.js';
 import { pushGrpc } from './api/push-grpc.js';
+import { SessionCalls } from './api/session-calls.js';
 import { sessionGrpc } from './api/session-grpc.js';
 import { upstreamGrpc } from './api/upstream-grpc.js';
 import { ApiKeys } from './auth/api-key.js';
@@ -179,13 +181,12 @@ export function assembleLogic(deps: LogicDeps): Logic {
     protos.halley.push.v1.PushService.service,
     {
       ...pushGrpc({
-        acceptor,
-        limits,
-        routes,
-        kicker,
+        pushes: new PushCalls({ acceptor, limits, clock }),
+        sessions: new SessionCalls({ limits, routes, kicker }),
         tiers: deps.tiers,
         clock,
         streamWindow: config.push.streamWindow,
+        streamWindowBytes: 4 * config.push.maxBodyBytes,
         stopping: stopping.signal,
       }),
     },

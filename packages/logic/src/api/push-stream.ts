@@ -1,4 +1,5 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
+import type { PushReply } from '@halley/cluster/grpc/gen/halley/push/v1/PushReply';
 import type { PushRequest__Output } from '@halley/cluster/grpc/gen/halley/push/v1/PushRequest';
 import type { PushResult } from '@halley/cluster/grpc/gen/halley/push/v1/PushResult';
 import type { PushStreamReply } from '@halley/cluster/grpc/gen/halley/push/v1/PushStreamReply';
@@ -13,7 +14,7 @@ export interface PushStreamOptions {
   /** Throws what is wrong with a push. */
   readonly read: (request: PushRequest__Output | null) => PushMessage;
   /** Hands pushes to the bus in the order of the calls. */
-  readonly accept: (push: PushMessage) => Promise<void>;
+  readonly accept: (push: PushMessage) => Promise<PushReply>;
   /** Pushes that may be unanswered at once; the stream is not read beyond. */
   readonly window: number;
   /** Their bodies together. */
@@ -61,8 +62,7 @@ async function answer(
   try {
     const push = read(request);
     ({ id } = push);
-    await accept(push);
-    return resultOf(id, undefined);
+    return { ...resultOf(id, undefined), ...(await accept(push)) };
   } catch (error) {
     return resultOf(id, HalleyError.from(error));
   }

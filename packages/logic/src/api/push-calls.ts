@@ -1,0 +1,70 @@
+import type { PushReply } from '@halley/cluster/grpc/gen/halley/push/v1/PushReply';
+import type { PushRequest__Output } from '@halley/cluster/grpc/gen/halley/push/v1/PushRequest';
+import type { PushResult } from '@halley/cluster/grpc/gen/halley/push/v1/PushResult';
+import { HalleyError } from '@halley/protocol/error';
+import type { Clock } from '@halley/service/clock';
+
+import type { PushAcceptor, PushOrigin } from '../push/accept.js';
+import { resultOf } from '../push/outcome.js';
+import { readPush } from '../push/read-push.js';
+import { invalid, type PushLimits, type PushMessage } from '../push/target.js';
+
+/** Pushes of one batch. */
+export const MAX_BATCH = 1_024;
+
+export interface PushCallsDeps {
+  readonly acceptor: PushAcceptor;
+  readonly limits: PushLimits;
+  readonly clock: Clock;
+}
+
+/** A push of a batch as it came, or why it could not even be read. */
+export type BatchEntry = PushRequest__Output | { readonly id: string; readonly error: HalleyError };
+
+/** Pushing, as it is called over gRPC and HTTP. */
+export class PushCalls {
+  constructor(private readonly deps: PushCallsDeps) {}
+
+  /** Checks one push; `prefix` stands before the names of its fields. Throws as `readPush`. */
+  read(request: PushRequest__Output | null | undefined, prefix = ''): PushMessage {
+    const { limits, clock } = this.deps;
+    return readPush(request, limits, clock.now(), prefix);
+  }
+
+  /** Takes one push. Rejects with why it was refused, or with an outcome that is unknown. */
+  async push(request: PushRequest__Output, origin: PushOrigin): Promise<PushReply> {
+    return this.accept(this.read(request), origin);
+  }
+
+  /** The same of a push that was read. */
+  async accept(push: PushMessage, origin: PushOrigin): Promise<PushReply> {
+    await this.deps.acceptor.accept(push, origin);
+    return { id: push.id, deliver_at_ms: push.deliverAtMs ?? 0 };
+  }
+
+  /** Takes pushes in their order and answers each, in order. Throws `invalid_argument` for none or too many. */
+  async batch(requests: readonly BatchEntry[], origin: PushOrigin): Promise<PushResult[]> {
+    if (requests.length === 0) throw invalid('requests', 'is empty');
+    if (requests.length > MAX_BATCH) {
+      throw invalid('requests', `${requests.length} entries, more than ${MAX_BATCH}`);
+    }
+    const results: PushResult[] = [];
+    const valid: PushMessage[] = [];
+    const places: number[] = [];
+    for (const [index, request] of requests.entries()) {
+      try {
+        if ('error' in request) throw request.error;
+        valid.push(this.read(request, `requests[${index}].`));
+        places.push(index);
+      } catch (error) {
+        results[index] = resultOf(request.id, HalleyError.from(error));
+      }
+    }
+    const answers = valid.length > 0 ? await this.deps.acceptor.acceptAll(valid, origin) : [];
+    for (const [at, push] of valid.entries()) {
+      const result = resultOf(push.id, answers[at]);
+      results[places[at] ?? 0] = answers[at] ? result : { ...result, deliver_at_ms: push.deliverAtMs ?? 0 };
+    }
+    return results;
+  }
+}
