@@ -138,6 +138,20 @@ export const ERRORS = {
     413,
     CloseCode.FrameTooLarge,
   ),
+  too_late: entry(
+    'It is being delivered, or was: it cannot be cancelled any more.',
+    false,
+    'FAILED_PRECONDITION',
+    409,
+    CloseCode.BadFrame,
+  ),
+  id_conflict: entry(
+    'Another push was taken under this id, or this one was and then cancelled: it will not appear again. Take a fresh id.',
+    false,
+    'FAILED_PRECONDITION',
+    409,
+    CloseCode.BadFrame,
+  ),
   not_found: entry('There is nothing by that name.', false, 'NOT_FOUND', 404, CloseCode.InternalError),
   overloaded: entry(
     'More is being asked than the node can take. Repeat after the hint.',
@@ -169,6 +183,13 @@ export const ERRORS = {
   ),
   store_unavailable: entry(
     'The store could not be reached. Repeat.',
+    true,
+    'UNAVAILABLE',
+    503,
+    CloseCode.Unavailable,
+  ),
+  schedule_unknown: entry(
+    'The database did not answer whether the scheduled push was written: it may appear. Repeat with the same id before sending the next.',
     true,
     'UNAVAILABLE',
     503,

@@ -10,6 +10,8 @@ import type { ProtoGrpcType as LedgerTypes } from './gen/ledger.js';
 import type { ProtoGrpcType as LogicTypes } from './gen/logic.js';
 import type { ProtoGrpcType as PushTypes } from './gen/push.js';
 import type { ProtoGrpcType as RecordTypes } from './gen/record.js';
+import type { ProtoGrpcType as ScheduleTypes } from './gen/schedule.js';
+import type { ProtoGrpcType as ScheduledTypes } from './gen/scheduled.js';
 import type { ProtoGrpcType as SessionTypes } from './gen/session.js';
 
 /** The folder of the .proto files: at the repository's root, beside packages. */
@@ -32,9 +34,11 @@ export const packageDefinition = loadSync(
     'goim/comet.proto',
     'goim/logic.proto',
     'halley/push/v1/push.proto',
+    'halley/push/v1/schedule.proto',
     'halley/push/v1/dead_letter.proto',
     'halley/push/v1/ledger.proto',
     'halley/delivery/v1/record.proto',
+    'halley/delivery/v1/scheduled.proto',
     'halley/delivery/v1/delivery.proto',
     'halley/delivery/v1/session.proto',
   ],

@@ -11,7 +11,12 @@ export const OUTCOME_TRAILER = 'halley-outcome';
 const PUSHBACK_TRAILER = 'grpc-retry-pushback-ms';
 
 /** Errors after which the effect may still come: a channel must not repeat the call by itself. */
-const OUTCOME_UNKNOWN: ReadonlySet<ErrorCode> = new Set(['bus_unknown', 'unavailable', 'internal']);
+const OUTCOME_UNKNOWN: ReadonlySet<ErrorCode> = new Set([
+  'bus_unknown',
+  'schedule_unknown',
+  'unavailable',
+  'internal',
+]);
 
 /** Whether a call that failed so may have had its effect. */
 export function outcomeOf(error: HalleyError): 'refused' | 'unknown' {
