@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { ConnectionKey } from '@halley/protocol/ids';
 import { HalleyError } from '@halley/protocol/error';
 
+import { collapseIdOf } from './collapse.js';
 import { encodeContent, encodeOwn } from './entry-codec.js';
 import type { AppendBatch, AppendTarget, Position } from './streams.js';
 
@@ -17,7 +18,12 @@ export interface PlannedPush {
   readonly content: Buffer;
   /** Whether every entry carries the content, or the shard has it once. */
   readonly inline: boolean;
-  readonly targets: readonly { readonly stream: string; readonly own: Buffer }[];
+  readonly targets: readonly {
+    readonly stream: string;
+    readonly own: Buffer;
+    /** Of {@link collapseIdOf}; empty is none. */
+    readonly collapseId: string;
+  }[];
 }
 
 /** Encodes a batch. Throws `internal` on positions that do not grow or do not lie in (before, through]. */
@@ -38,7 +44,11 @@ export function planAppend(batch: AppendBatch, inlineBytes: number): PlannedPush
       acceptedAtMs: push.acceptedAtMs,
       content,
       inline,
-      targets: targets.map(({ stream, keys }) => ({ stream, own: encodeOwn(keys, inline) })),
+      targets: targets.map(({ stream, keys }) => ({
+        stream,
+        own: encodeOwn(keys, inline),
+        collapseId: collapseIdOf({ ...push, keys }) ?? '',
+      })),
     };
   });
 }

@@ -82,6 +82,27 @@ export function cursorContract(harness: () => StreamsHarness, fixture: () => Sha
       expect(await saved(stream)).toEqual({ long: 'e1 1', short: 'e1 0' });
     });
 
+    test('tells where its device began, also when it comes back, and begins anew by its wish or in another epoch', async () => {
+      const [stream, other] = [fixture().stream(), fixture().stream()];
+      const device = async (name = 'web') => {
+        const { position, begin, untilMs, epoch } = (await harness().streams.devices([stream]))
+          .get(stream)!
+          .get(key(name))!;
+        const left = untilMs - harness().now();
+        return { epoch, position, begin, kept: left > 50_000 && left <= 60_000 };
+      };
+      await save(write(stream, 'web', 5), write(stream, 'phone', -1));
+      await save(write(stream, 'web', 9), write(stream, 'web', 7));
+      expect(await device()).toEqual({ epoch: 'e1', position: 9, begin: 5, kept: true });
+      expect(await device('phone')).toEqual({ epoch: 'e1', position: -1, begin: -1, kept: true });
+      await save(write(stream, 'web', 20, { begins: true }), write(stream, 'web', 22));
+      expect(await device()).toMatchObject({ position: 22, begin: 20 });
+      await save(write(stream, 'web', 3, { epoch: 'e2' }));
+      expect(await device()).toMatchObject({ epoch: 'e2', position: 3, begin: 3 });
+      const both = await harness().streams.devices([stream, other]);
+      expect([...both.keys()]).toEqual([stream]);
+    });
+
     test('is one of 32 of a stream: the one saved longest ago goes', async () => {
       const stream = fixture().stream();
       const devices = Array.from({ length: MAX_CURSORS }, (_, i) => `d${i}`);

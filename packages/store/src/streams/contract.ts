@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 import { appendContract } from './contract-append.js';
+import { collapseContract } from './contract-collapse.js';
 import { cursorContract } from './contract-cursors.js';
 import { ShardFixture, type StreamsHarness } from './contract-fixture.js';
 import { modelContract } from './contract-property.js';
@@ -23,6 +24,7 @@ export function streamsContract(adapter: string, makeHarness: () => Promise<Stre
       () => fixture(),
     );
     readContract(fixture);
+    collapseContract(fixture);
     cursorContract(
       () => harness,
       () => fixture(),

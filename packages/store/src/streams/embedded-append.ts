@@ -78,6 +78,7 @@ function write(
       targets.map(({ stream }) => stream),
     );
     if (!push.inline) void tables.contents.put([shard, position], push.content);
+    putCollapses(tables, shard, push);
   }
   const untilMs = push.acceptedAtMs + ID_LIFETIME_MS;
   if (idKey !== '' && untilMs > nowMs) {
@@ -85,6 +86,17 @@ function write(
     void tables.idEnds.put([untilMs, shard, idKey], 1);
   }
   return entries;
+}
+
+function putCollapses(tables: StreamTables, shard: number, { position, targets }: PlannedPush): void {
+  const collapsing = targets.filter(({ collapseId }) => collapseId !== '');
+  if (collapsing.length === 0) return;
+  for (const { stream, collapseId } of collapsing)
+    void tables.collapses.put([shard, collapseId, keyText(stream)], position);
+  void tables.collapseIndex.put(
+    [shard, position],
+    collapsing.map(({ stream, collapseId }) => [stream, collapseId]),
+  );
 }
 
 /** The newest position of a stream in this life of its shard; by its entries when it was forgotten after its time. */
@@ -127,10 +139,21 @@ export function dropFrom(
     const position = Number(key[1]);
     for (const stream of streams) void tables.entries.remove([keyText(stream), position]);
     void tables.contents.remove([shard, position]);
+    dropCollapses(tables, shard, position);
     void tables.index.remove([shard, position]);
   }
   const last = going.at(-1);
   return { last: last && Number(last.key[1]), more: found.length > going.length };
+}
+
+function dropCollapses(tables: StreamTables, shard: number, position: Position): void {
+  const collapsing = tables.collapseIndex.get([shard, position]);
+  if (!collapsing) return;
+  for (const [stream, id] of collapsing) {
+    const key = [shard, id, keyText(stream)];
+    if (tables.collapses.get(key) === position) void tables.collapses.remove(key);
+  }
+  void tables.collapseIndex.remove([shard, position]);
 }
 
 /** What a failed write of the file means to whoever appends. */

@@ -27,11 +27,13 @@ export function saveCursor(tables: StreamTables, write: CursorWrite, nowMs: numb
     const oldest = live.reduce((a, b) => (a.sequence < b.sequence ? a : b));
     void tables.cursors.remove([name, keyText(oldest.key)]);
   }
+  const same = old?.epoch === write.epoch ? old : undefined;
   void tables.cursors.put([name, keyText(write.key)], {
     key: write.key,
     owner: write.owner,
     epoch: write.epoch,
-    position: old?.epoch === write.epoch ? Math.max(old.position, write.position) : write.position,
+    position: same ? Math.max(same.position, write.position) : write.position,
+    begin: same && !write.begins ? (same.begin ?? same.position) : write.position,
     untilMs: nowMs + write.ttlMs,
     sequence,
   });

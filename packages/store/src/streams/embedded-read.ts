@@ -1,6 +1,14 @@
 import { decodeContent, decodeEntry, isShared, type Content } from './entry-codec.js';
 import { keyText, type StreamTables } from './embedded-tables.js';
-import type { HeldPage, Position, ReadQuery, ShardEntry, StreamEntry } from './streams.js';
+import type {
+  Collapsed,
+  CollapseQuery,
+  HeldPage,
+  Position,
+  ReadQuery,
+  ShardEntry,
+  StreamEntry,
+} from './streams.js';
 
 /** A scan answers about as much at most. */
 const ENTRIES_A_SCAN = 5_000;
@@ -29,6 +37,23 @@ export function pageOf(
     entries.push(reader.entry(position, value));
   }
   return { applied, trimmed, entries, more: false };
+}
+
+/** The newest entries of collapse ids; undefined where the shard is empty or of another epoch. */
+export function collapsedIn(
+  tables: StreamTables,
+  epoch: string,
+  shard: number,
+  { stream, ids }: CollapseQuery,
+): Collapsed | undefined {
+  const state = tables.shards.get([shard]);
+  if (state?.epoch !== epoch) return undefined;
+  const newest = new Map<string, Position>();
+  for (const id of ids) {
+    const position = tables.collapses.get([shard, id, keyText(stream)]);
+    if (position !== undefined && position > state.trimmed) newest.set(id, position);
+  }
+  return { trimmed: state.trimmed, newest };
 }
 
 /** Entries of a shard by position, all of each position. */

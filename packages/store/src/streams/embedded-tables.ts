@@ -20,6 +20,8 @@ export interface StoredCursor {
   readonly owner: string;
   readonly epoch: string;
   readonly position: Position;
+  /** Absent of one that was saved before there was such a thing: its position. */
+  readonly begin?: Position;
   readonly untilMs: number;
   /** Grows with each save of the stream. */
   readonly sequence: number;
@@ -35,6 +37,10 @@ export interface StreamTables {
   readonly index: Database<string[], EmbeddedKey>;
   /** (shard, position) → the content of a push that is stored once */
   readonly contents: Database<Buffer, EmbeddedKey>;
+  /** (shard, collapse id, stream) → the newest position, of those that are held */
+  readonly collapses: Database<Position, EmbeddedKey>;
+  /** (shard, position) → the collapse id of each stream that has an entry with one there */
+  readonly collapseIndex: Database<[stream: string, id: string][], EmbeddedKey>;
   /** (stream) → position, life, until when it is known */
   readonly newest: Database<[position: number, life: number, untilMs: number], EmbeddedKey>;
   /** (shard, id) → position, digest, until when it is known */
@@ -51,6 +57,8 @@ export function openTables(database: EmbeddedDatabase): StreamTables {
     entries: database.bytes('streams-entries'),
     index: database.table('streams-index'),
     contents: database.bytes('streams-contents'),
+    collapses: database.table('streams-collapses'),
+    collapseIndex: database.table('streams-collapse-index'),
     newest: database.table('streams-newest'),
     ids: database.table('streams-ids'),
     idEnds: database.table('streams-id-ends'),

@@ -8,15 +8,18 @@ import { shardOf } from '../shard.js';
 import { idKeyOf, planAppend } from './append-plan.js';
 import { appendTo, dropFrom, toldNewest, writeFailure } from './embedded-append.js';
 import { saveCursor, storedCursors } from './embedded-cursors.js';
-import { scanShard, pageOf } from './embedded-read.js';
+import { collapsedIn, pageOf, scanShard } from './embedded-read.js';
 import { sweep, type SweepPlace } from './embedded-sweep.js';
-import { openTables, type StreamTables } from './embedded-tables.js';
+import { openTables, type StoredCursor, type StreamTables } from './embedded-tables.js';
 import {
   BEFORE_ALL,
   type AppendAnswer,
   type AppendBatch,
+  type Collapsed,
+  type CollapseQuery,
   type Cursor,
   type CursorWrite,
+  type DeviceCursor,
   type HeldPage,
   type Position,
   type ReadQuery,
@@ -124,6 +127,14 @@ export class EmbeddedStreams implements Streams {
     return queries.map((query) => pageOf(tables, epoch, shardOf(query.stream, this.deps.shards), query));
   }
 
+  async collapsed(
+    epoch: string,
+    queries: readonly CollapseQuery[],
+  ): Promise<readonly (Collapsed | undefined)[]> {
+    const tables = this.#snapshot();
+    return queries.map((query) => collapsedIn(tables, epoch, shardOf(query.stream, this.deps.shards), query));
+  }
+
   async newest(streams: readonly string[]): Promise<ReadonlyMap<string, Position>> {
     const tables = this.#snapshot();
     const newest = new Map<string, Position>();
@@ -140,6 +151,18 @@ export class EmbeddedStreams implements Streams {
     const shard = shardOf(stream, this.deps.shards);
     const known = this.#snapshot().ids.get([shard, idKeyOf(caller, id)]);
     return known && known[2] > this.#clock.now() ? known[0] : undefined;
+  }
+
+  async positions(caller: string, id: string): Promise<ReadonlyMap<number, Position>> {
+    const positions = new Map<number, Position>();
+    if (id === '') return positions;
+    const { ids } = this.#snapshot();
+    const name = idKeyOf(caller, id);
+    for (let shard = 0; shard < this.deps.shards; shard += 1) {
+      const known = ids.get([shard, name]);
+      if (known && known[2] > this.#clock.now()) positions.set(shard, known[0]);
+    }
+    return positions;
   }
 
   async scan(
@@ -176,6 +199,18 @@ export class EmbeddedStreams implements Streams {
     for (const { key, epoch, position, untilMs } of storedCursors(this.#snapshot(), stream))
       if (untilMs > now) cursors.set(key as ConnectionKey, { epoch, position });
     return cursors;
+  }
+
+  async devices(
+    streams: readonly string[],
+  ): Promise<ReadonlyMap<string, ReadonlyMap<ConnectionKey, DeviceCursor>>> {
+    const [tables, now] = [this.#snapshot(), this.#clock.now()];
+    const devices = new Map<string, ReadonlyMap<ConnectionKey, DeviceCursor>>();
+    for (const stream of new Set(streams)) {
+      const live = storedCursors(tables, stream).filter(({ untilMs }) => untilMs > now);
+      if (live.length > 0) devices.set(stream, new Map(live.map(deviceOf)));
+    }
+    return devices;
   }
 
   /** One transaction, durable when it resolves. The file does not undo a change that throws half way. */
@@ -215,4 +250,8 @@ export class EmbeddedStreams implements Streams {
       this.deps.log.warn({ err: error }, 'what streams no longer need could not be removed, repeating');
     }
   }
+}
+
+function deviceOf({ key, epoch, position, begin = position, untilMs }: StoredCursor) {
+  return [key as ConnectionKey, { epoch, position, begin, untilMs }] as const;
 }

@@ -33,7 +33,20 @@ describe('the content of an entry', () => {
     expect(content).toMatchObject({ sender, body: Buffer.from('body') });
   });
 
+  test('keeps what was asked for, and no more', () => {
+    const sender = { mid: '7' as UserId, key: key('web'), clientId: 'c1', toMid: '8' as UserId };
+    for (const options of [
+      { collapseKey: 'ä' },
+      { retentionMs: 5 },
+      { collapseKey: 'k', retentionMs: 2 ** 50 },
+    ])
+      for (const fields of [options, { ...options, sender }]) {
+        const { position: _, digest: _digest, targets: _targets, ...content } = { ...push, ...fields };
+        expect(decodeContent(encodeContent({ ...push, ...fields }))).toStrictEqual(content);
+      }
+  });
+
   test('of an unknown layout is refused', () => {
-    expect(() => decodeContent(Buffer.from(`03${STORED.slice(2)}`, 'hex'))).toThrow('unknown layout');
+    expect(() => decodeContent(Buffer.from(`05${STORED.slice(2)}`, 'hex'))).toThrow('unknown layout');
   });
 });

@@ -5,14 +5,18 @@ import type { AppendPush, Position, Sender, StreamEntry } from './streams.js';
 /*
  * What is stored of an entry is in two parts: the content, which all entries of a push share, and the entry's own.
  *
- * content: layout u8 · operation i32 · acceptedAt f64 · expireAt f64 · (length u32 · text) of id, caller, traceparent, and in
- *          the layout SENT of the sender's mid, key, client id and toMid · body
+ * content: layout u8 · operation i32 · acceptedAt f64 · expireAt f64 · (length u32 · text) of id, caller, traceparent, in
+ *          the layouts SENT and SENT_WITH_OPTIONS of the sender's mid, key, client id and toMid, and in the layouts WITH_OPTIONS
+ *          and SENT_WITH_OPTIONS of the collapse key and the retention in decimal · body
  * own:     kind u8 · number of keys u16 · (length u32 · text) of each key · the content, when the kind is INLINE
  */
 /** Of the business, as all entries once were. */
 const PUSHED = 1;
 /** Of a client. */
 const SENT = 2;
+/** As these two, with a collapse key or a retention. */
+const WITH_OPTIONS = 3;
+const SENT_WITH_OPTIONS = 4;
 const CONTENT_FIXED_BYTES = 1 + 4 + 8 + 8;
 
 /** The content follows in the entry itself. */
@@ -24,12 +28,14 @@ const SHARED = 'S'.charCodeAt(0);
 export type Content = Omit<StreamEntry, 'position' | 'prev' | 'keys'>;
 
 export function encodeContent(push: AppendPush): Buffer {
-  const { sender } = push;
+  const { sender, collapseKey = '', retentionMs = 0 } = push;
+  const hasOptions = collapseKey !== '' || retentionMs > 0;
   const texts = [push.id, push.caller, push.traceparent];
   if (sender) texts.push(sender.mid, sender.key, sender.clientId, sender.toMid);
+  if (hasOptions) texts.push(collapseKey, String(retentionMs));
   const textBytes = texts.reduce((sum, text) => sum + 4 + Buffer.byteLength(text), 0);
   const encoded = Buffer.allocUnsafe(CONTENT_FIXED_BYTES + textBytes + push.body.byteLength);
-  let at = encoded.writeUInt8(sender ? SENT : PUSHED, 0);
+  let at = encoded.writeUInt8((sender ? SENT : PUSHED) + (hasOptions ? WITH_OPTIONS - PUSHED : 0), 0);
   at = encoded.writeInt32BE(push.operation, at);
   at = encoded.writeDoubleBE(push.acceptedAtMs, at);
   at = encoded.writeDoubleBE(push.expireAtMs, at);
@@ -41,12 +47,16 @@ export function encodeContent(push: AppendPush): Buffer {
 /** The inverse of {@link encodeContent}; throws on bytes of another layout. The body is a view of `encoded`. */
 export function decodeContent(encoded: Buffer): Content {
   const layout = encoded.readUInt8(0);
-  if (layout !== PUSHED && layout !== SENT) throw new Error(`unknown layout of an entry: ${layout}`);
+  if (layout < PUSHED || layout > SENT_WITH_OPTIONS) throw new Error(`unknown layout of an entry: ${layout}`);
   const id = readText(encoded, CONTENT_FIXED_BYTES);
   const caller = readText(encoded, id.end);
   const traceparent = readText(encoded, caller.end);
-  const { sender, end } =
-    layout === SENT ? readSender(encoded, traceparent.end) : { sender: undefined, end: traceparent.end };
+  const sent =
+    layout === SENT || layout === SENT_WITH_OPTIONS
+      ? readSender(encoded, traceparent.end)
+      : { sender: undefined, end: traceparent.end };
+  const { options, end } =
+    layout >= WITH_OPTIONS ? readOptions(encoded, sent.end) : { options: {}, end: sent.end };
   return {
     id: id.text,
     operation: encoded.readInt32BE(1),
@@ -55,8 +65,22 @@ export function decodeContent(encoded: Buffer): Content {
     expireAtMs: encoded.readDoubleBE(13),
     traceparent: traceparent.text,
     caller: caller.text,
-    ...(sender && { sender }),
+    ...(sent.sender && { sender: sent.sender }),
+    ...options,
   };
+}
+
+type Options = Pick<StreamEntry, 'collapseKey' | 'retentionMs'>;
+
+function readOptions(encoded: Buffer, at: number): { readonly options: Options; readonly end: number } {
+  const collapseKey = readText(encoded, at);
+  const retention = readText(encoded, collapseKey.end);
+  const retentionMs = Number(retention.text);
+  const options = {
+    ...(collapseKey.text !== '' && { collapseKey: collapseKey.text }),
+    ...(retentionMs > 0 && { retentionMs }),
+  };
+  return { options, end: retention.end };
 }
 
 function readSender(encoded: Buffer, at: number): { readonly sender: Sender; readonly end: number } {

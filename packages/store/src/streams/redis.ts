@@ -19,8 +19,11 @@ import {
   type AppendAnswer,
   type AppendBatch,
   type Appended,
+  type Collapsed,
+  type CollapseQuery,
   type Cursor,
   type CursorWrite,
+  type DeviceCursor,
   type HeldPage,
   type Position,
   type ReadQuery,
@@ -34,15 +37,19 @@ const SCRIPTS = readScripts('streams/redis/', {
   append: ['shard', 'append'],
   restore: ['shard', 'drop', 'restore'],
   read: ['shard', 'read'],
+  collapsed: ['shard', 'collapsed'],
   newest: ['shard', 'newest'],
   scan: ['shard', 'scan'],
   trim: ['shard', 'drop', 'trim'],
   'save-cursors': ['shard', 'save-cursors'],
   cursors: ['shard', 'cursors'],
+  devices: ['shard', 'devices'],
 });
 
 /** Streams whose entries one call removes: some milliseconds of Redis's one thread. */
 const STREAMS_A_DROP = 2_000;
+/** Streams whose devices one call reads. */
+const STREAMS_A_LOOK = 500;
 /** One call reads about as much at most. */
 const ENTRIES_A_SCAN = 5_000;
 const BYTES_A_SCAN = 8 * 1_048_576;
@@ -166,6 +173,35 @@ export class RedisStreams implements Streams {
     return pages;
   }
 
+  async collapsed(
+    epoch: string,
+    queries: readonly CollapseQuery[],
+  ): Promise<readonly (Collapsed | undefined)[]> {
+    const found: (Collapsed | undefined)[] = queries.map(() => undefined);
+    await this.#eachShard(
+      queries,
+      ({ stream }) => stream,
+      async (key, asked) => {
+        const members = asked.flatMap(({ item: { stream, ids } }) => ids.map((id) => id + stream));
+        const answer = (await this.#connection.run('collapsed', [key], [epoch, ...members])) as
+          | string[]
+          | null;
+        if (!answer) return;
+        const [trimmed, ...positions] = answer;
+        let at = 0;
+        for (const { item, index } of asked) {
+          const newest = new Map<string, Position>();
+          for (const id of item.ids) {
+            const position = positions[at++];
+            if (position) newest.set(id, Number(position));
+          }
+          found[index] = { trimmed: Number(trimmed), newest };
+        }
+      },
+    );
+    return found;
+  }
+
   async newest(streams: readonly string[]): Promise<ReadonlyMap<string, Position>> {
     const newest = new Map<string, Position>();
     await this.#eachShard(
@@ -188,6 +224,22 @@ export class RedisStreams implements Streams {
     const { redis } = this.#connection;
     const known = await this.#connection.guard(() => redis.get(`${shard}d:${idKeyOf(caller, id)}`));
     return known === null ? undefined : Number(known.slice(0, known.indexOf(':')));
+  }
+
+  async positions(caller: string, id: string): Promise<ReadonlyMap<number, Position>> {
+    const positions = new Map<number, Position>();
+    if (id === '') return positions;
+    const name = `d:${idKeyOf(caller, id)}`;
+    const { redis } = this.#connection;
+    await this.#connection.guard(() =>
+      Promise.all(
+        Array.from({ length: this.deps.shards }, async (_, shard) => {
+          const known = await redis.get(`${this.deps.location.keyPrefix}{${shard}}:s:${name}`);
+          if (known !== null) positions.set(shard, Number(known.slice(0, known.indexOf(':'))));
+        }),
+      ),
+    );
+    return positions;
   }
 
   async scan(
@@ -220,13 +272,14 @@ export class RedisStreams implements Streams {
       cursors,
       ({ stream }) => stream,
       (key, writes) => {
-        const args = writes.flatMap(({ item: { stream, key: device, owner, epoch, position, ttlMs } }) => [
-          stream,
-          device,
-          owner,
-          epoch,
-          position,
-          ttlMs,
+        const args = writes.flatMap(({ item }) => [
+          item.stream,
+          item.key,
+          item.owner,
+          item.epoch,
+          item.position,
+          item.ttlMs,
+          item.begins ? 1 : 0,
         ]);
         return this.#connection.run('save-cursors', [key], [MAX_CURSORS, ...args]);
       },
@@ -240,6 +293,26 @@ export class RedisStreams implements Streams {
     for (let i = 0; i + 2 < fields.length; i += 3)
       cursors.set(fields[i] as ConnectionKey, { epoch: fields[i + 1]!, position: Number(fields[i + 2]) });
     return cursors;
+  }
+
+  async devices(
+    streams: readonly string[],
+  ): Promise<ReadonlyMap<string, ReadonlyMap<ConnectionKey, DeviceCursor>>> {
+    const devices = new Map<string, ReadonlyMap<ConnectionKey, DeviceCursor>>();
+    await this.#eachShard(
+      [...new Set(streams)],
+      (stream) => stream,
+      async (key, asked) => {
+        for (let from = 0; from < asked.length; from += STREAMS_A_LOOK) {
+          const names = asked.slice(from, from + STREAMS_A_LOOK).map(({ item }) => item);
+          const answer = (await this.#connection.run('devices', [key], names)) as string[][];
+          answer.forEach((fields, i) => {
+            if (fields.length > 0) devices.set(names[i]!, devicesIn(fields));
+          });
+        }
+      },
+    );
+    return devices;
   }
 
   #stateKey(shard: number): string {
@@ -263,6 +336,18 @@ export class RedisStreams implements Streams {
   }
 }
 
+function devicesIn(fields: readonly string[]): Map<ConnectionKey, DeviceCursor> {
+  const devices = new Map<ConnectionKey, DeviceCursor>();
+  for (let i = 0; i + 4 < fields.length; i += 5)
+    devices.set(fields[i] as ConnectionKey, {
+      epoch: fields[i + 1]!,
+      position: Number(fields[i + 2]),
+      untilMs: Number(fields[i + 3]),
+      begin: Number(fields[i + 4]),
+    });
+  return devices;
+}
+
 type AppendReply =
   | ['empty']
   | ['behind', string]
@@ -277,7 +362,7 @@ function pushArguments(push: PlannedPush): RedisArgument[] {
     push.content,
     push.inline ? 1 : 0,
     push.targets.length,
-    ...push.targets.flatMap(({ stream, own }) => [stream, own]),
+    ...push.targets.flatMap(({ stream, own, collapseId }) => [stream, own, collapseId]),
   ];
 }
 

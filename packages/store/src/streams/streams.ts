@@ -47,6 +47,10 @@ export interface StreamEntry {
   readonly caller: string;
   /** The client that sent it; absent when the business did. */
   readonly sender?: Sender;
+  /** Whoever catches up is shown the newest alone of those with the same one (`collapse.ts`); absent is none. */
+  readonly collapseKey?: string;
+  /** For how long after its acceptance it can be read, in milliseconds; absent is as long as it is kept. */
+  readonly retentionMs?: number;
 }
 
 /** A stream that a push goes to. One that is named twice gets one entry, for the devices of both. */
@@ -137,6 +141,19 @@ export interface HeldPage extends ShardState {
   readonly more: boolean;
 }
 
+/** Ids of `collapseIdOf` in one stream. */
+export interface CollapseQuery {
+  readonly stream: string;
+  readonly ids: readonly string[];
+}
+
+/** The newest entries of ids, of those that are held. */
+export interface Collapsed {
+  readonly trimmed: Position;
+  /** By id; absent where none above `trimmed` is known. */
+  readonly newest: ReadonlyMap<string, Position>;
+}
+
 /** A row for the archive: an entry and its stream. */
 export interface ShardEntry {
   readonly stream: string;
@@ -149,9 +166,22 @@ export interface Cursor {
   readonly position: Position;
 }
 
+/** What is known of a device in a stream. */
+export interface DeviceCursor extends Cursor {
+  /**
+   * Where it began, as far as is known: what stands above this and up to the position was sent to it, what stands at or
+   * below was not, or nobody knows.
+   */
+  readonly begin: Position;
+  /** Until when it is kept, Unix milliseconds. */
+  readonly untilMs: number;
+}
+
 export interface CursorWrite extends Cursor {
   readonly stream: string;
   readonly key: ConnectionKey;
+  /** It begins here by its own wish: what stands in front was not sent to it, unless it had it before. */
+  readonly begins?: boolean;
   /** The session's owner sequence: an older owner's write changes nothing. */
   readonly owner: string;
   /** How long it is kept from now on. */
@@ -186,6 +216,11 @@ export interface Streams extends Service {
   /** Pages of several streams, each read atomically; undefined where the shard is empty or of another epoch. */
   read(epoch: string, queries: readonly ReadQuery[]): Promise<readonly (HeldPage | undefined)[]>;
   /**
+   * The newest entries of collapse ids, up to `applied` and above `trimmed`, by query; undefined where the shard is empty or of
+   * another epoch.
+   */
+  collapsed(epoch: string, queries: readonly CollapseQuery[]): Promise<readonly (Collapsed | undefined)[]>;
+  /**
    * Newest positions. Of a stream of which no entry is known, since its last one was appended a day ago and is trimmed or
    * was lost: where its shard was restored, as what came before is not known. Absent where that is the beginning, or when
    * the shard is empty.
@@ -196,6 +231,8 @@ export interface Streams extends Service {
    * was for. Undefined where none is known.
    */
   appliedAt(stream: string, caller: string, id: string): Promise<Position | undefined>;
+  /** The same of every shard that knows it. */
+  positions(caller: string, id: string): Promise<ReadonlyMap<number, Position>>;
   /**
    * Entries of a shard above max(after, trimmed), by position: all of each position, at most `maxEntries` positions and
    * fewer where they are large. `through` is `applied` when there are no more, else the last position answered.
@@ -215,6 +252,8 @@ export interface Streams extends Service {
   saveCursors(cursors: readonly CursorWrite[]): Promise<void>;
   /** The cursors of a stream's devices. */
   cursors(stream: string): Promise<ReadonlyMap<ConnectionKey, Cursor>>;
+  /** The devices that streams have cursors of; streams without one are absent. */
+  devices(streams: readonly string[]): Promise<ReadonlyMap<string, ReadonlyMap<ConnectionKey, DeviceCursor>>>;
   /** Whether the store can be reached now, for readiness. */
   healthy(): boolean;
   /** Whether the store is at its high-water mark: appends fail with `store_full`, and pushes are to be refused. */

@@ -9,6 +9,7 @@ local function drop(through, maxStreams)
     local streams = streamsOf(found[1])
     for i = 1, #streams do redis.call('ZREMRANGEBYSCORE', base .. 'e:' .. streams[i], '-inf', last) end
     redis.call('UNLINK', base .. 'b:' .. last)
+    redis.call('ZREMRANGEBYSCORE', base .. 'k', '-inf', last)
     redis.call('ZREMRANGEBYSCORE', base .. 'i', '-inf', last)
     done = done + #streams + 1
   end

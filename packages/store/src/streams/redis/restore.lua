@@ -5,6 +5,7 @@ local state = redis.call('HMGET', KEYS[1], 'epoch', 'applied', 'trimmed')
 if state[1] == ARGV[1] then return { state[2], state[3] } end
 redis.call('DEL', KEYS[1])
 if drop('+inf', tonumber(ARGV[4])) then return nil end
+redis.call('UNLINK', base .. 'k')
 local at = 0
 if tonumber(ARGV[2]) >= 0 then
   local time = redis.call('TIME')

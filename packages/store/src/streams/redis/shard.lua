@@ -5,8 +5,9 @@
 --   n:{stream}   string  newest position:life, for 24 h
 --   i            zset    position -> position:(length:stream)…, the streams that have an entry there
 --   b:{position} string  the content of a push that is stored once
+--   k            zset    collapse id .. stream -> the newest position, of the entries that are here
 --   d:{id}       string  position:digest of a message id, for 24 h from acceptance
---   c:{stream}   hash    cursors: key -> owner \n epoch \n position \n untilMs \n sequence
+--   c:{stream}   hash    cursors: key -> owner \n epoch \n position \n untilMs \n sequence \n begin
 -- A sorted set and not a stream holds the entries: Redis 7 gives each new stream 4 KB at once.
 local base = string.sub(KEYS[1], 1, -6)
 
