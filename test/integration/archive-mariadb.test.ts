@@ -7,6 +7,7 @@ import type { RunningService } from '@halley/services/running-service';
 import { archiveConfig } from '@halley/store/archive/config';
 import { MariadbArchive } from '@halley/store/archive/mariadb';
 import { unsupported } from '@halley/store/archive/mariadb/database';
+import { MariadbLedger } from '@halley/store/ledger/mariadb';
 import { MariadbReads } from '@halley/store/reads/mariadb';
 import { createConnection, type Connection } from 'mysql2/promise';
 
@@ -22,6 +23,7 @@ import {
   row,
   store,
 } from '../../packages/store/src/archive/contract-fixture.js';
+import { ledgerContract } from '../../packages/store/src/ledger/contract.js';
 import { readsContract } from '../../packages/store/src/reads/contract.js';
 
 const CALL_TIMEOUT_MS = 3_000;
@@ -73,6 +75,12 @@ readsContract('MariaDB', async () => {
   const archive = makeArchive(await newDatabase());
   await archive.start();
   return { reads: new MariadbReads(archive), close: () => archive.stop(1_000) };
+});
+
+ledgerContract('MariaDB', async () => {
+  const archive = makeArchive(await newDatabase());
+  await archive.start();
+  return { ledger: new MariadbLedger(archive), close: () => archive.stop(1_000) };
 });
 
 describe('an archive on MariaDB', () => {

@@ -38,6 +38,8 @@ export interface HistoryQuery {
   readonly maxEntries: number;
   /** Of the bodies together; at least one entry is answered. Default 8 MiB. */
   readonly maxBytes?: number;
+  /** What has expired by then, or has been kept as long as it was to be, is left out. Unix milliseconds; absent leaves nothing out. */
+  readonly nowMs?: number;
 }
 
 export interface CountQuery {
@@ -47,7 +49,7 @@ export interface CountQuery {
   readonly through: Position;
   /** What this user sent is not counted. */
   readonly notFrom: UserId;
-  /** What has expired by then is not counted. Unix milliseconds. */
+  /** What has expired by then, or has been kept as long as it was to be, is not counted. Unix milliseconds. */
   readonly nowMs: number;
   /** The count ends here. */
   readonly max: number;
@@ -70,6 +72,14 @@ export interface Kept {
 export interface Retention {
   readonly resume: Kept;
   readonly history: Kept;
+}
+
+/** An entry without its body, and where it stands. */
+export interface FoundEntry extends Omit<ArchivedEntry, 'body'> {
+  readonly epoch: string;
+  /** As the archive names it: a long one is a hash. */
+  readonly stream: string;
+  readonly bodyBytes: number;
 }
 
 /**
@@ -102,6 +112,14 @@ export interface Archive extends Service {
     epoch: string,
     query: HistoryQuery,
   ): Promise<{ readonly entries: readonly ArchivedEntry[]; readonly more: boolean }>;
+  /** Entries of the push of this caller with this id, in whatever stream and epoch, at most `max`, by stream. */
+  find(caller: string, id: string, max: number): Promise<readonly FoundEntry[]>;
+  /** The newest archived entries of collapse ids of a stream; absent where there is none. */
+  collapsed(
+    epoch: string,
+    stream: string,
+    ids: readonly string[],
+  ): Promise<ReadonlyMap<string, Position>>;
   /** How many entries there are, those below the floor that are kept as history included; see {@link COUNT_LOOKS}. */
   count(epoch: string, query: CountQuery): Promise<number>;
   /**

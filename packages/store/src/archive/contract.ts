@@ -16,6 +16,7 @@ import {
   store,
 } from './contract-fixture.js';
 import { archiveModelTest } from './contract-model.js';
+import { optionsContract } from './contract-options.js';
 import type { Archive } from './archive.js';
 
 const EVERYTHING = { maxEntries: 1_000, maxBytes: 1e9 };
@@ -143,6 +144,31 @@ export function archiveContract(adapter: string, makeHarness: () => Promise<Arch
       expect(await count({ max: 2 })).toBe(2);
       expect(await count({ max: 1, after: 0 })).toBe(0);
       expect(await count({ stream: 'r/c' })).toBe(0);
+    });
+
+    test('finds entries by caller and id, in every stream and epoch, until retention takes them', async () => {
+      const [first, second] = [freshEpoch(), freshEpoch()];
+      const id = `order ${first}`;
+      const body = Buffer.alloc(1_000, 1);
+      const mine = row('u/2', 7, { id, body, keys: [key('web')], expireAtMs: 9_000, operation: 5 });
+      await store(archive, first, [mine, row('u/10', 7, { id, body }), row('u/2', 8)]);
+      await store(archive, first, [row('u/2', 9, { id, caller: 'another' })]);
+      await store(archive, second, [row('r/a', 1, { id }), row('r/a', 2, { id: `${id}0` })]);
+      const places = async (caller: string, asked: string, max = 10) =>
+        (await archive.find(caller, asked, max)).map((entry) => `${entry.stream} ${entry.position}`);
+      expect(await places('test', id)).toEqual(['r/a 1', 'u/10 7', 'u/2 7']);
+      expect(await places('test', id, 2)).toHaveLength(2);
+      expect(await places('another', id)).toEqual(['u/2 9']);
+      expect(await places('test', id.toUpperCase())).toEqual([]);
+      const { prev: _, body: __, ...entry } = mine.entry;
+      expect((await archive.find('test', id, 10))[2]).toEqual({
+        ...entry,
+        stream: 'u/2',
+        epoch: first,
+        bodyBytes: 1_000,
+      });
+      await retainAll(archive, keeping({ maxEntries: 0 }, { maxEntries: 0 }));
+      expect(await places('test', id)).toEqual([]);
     });
 
     test('leaves rows that are there as they are, and counts them once', async () => {

@@ -3,6 +3,7 @@ import type { ConnectionKey } from '@halley/protocol/ids';
 import type { Database } from 'lmdb';
 
 import { openEmbeddedDatabase, type EmbeddedDatabase, type EmbeddedKey } from '../embedded-database.js';
+import { idKeyOf } from '../streams/append-plan.js';
 import { BEFORE_ALL, type Position, type Sender } from '../streams/streams.js';
 import {
   COUNT_LOOKS,
@@ -10,6 +11,7 @@ import {
   type ArchivedEntry,
   type ArchivePage,
   type CountQuery,
+  type FoundEntry,
   type HistoryQuery,
   type Retention,
   type StoreBatch,
@@ -61,7 +63,7 @@ interface SharedBody {
 /**
  * The archive in the file of the data folder, for one process. Tables: `archive-entries` (epoch, stream, position),
  * `archive-streams` (epoch, stream), `archive-watermarks` (epoch, shard), `archive-bodies` and `archive-body-users` (epoch,
- * shard, position): a body of several streams, and how many entries have it.
+ * shard, position): a body of several streams, and how many entries have it; `archive-ids`: where the entries of an id are.
  */
 export class EmbeddedArchive implements Archive {
   readonly name = 'archive (embedded)';
@@ -81,6 +83,7 @@ export class EmbeddedArchive implements Archive {
       watermarks: database.table('archive-watermarks'),
       bodies: database.table('archive-bodies'),
       bodyUsers: database.table('archive-body-users'),
+      byId: database.table('archive-ids'),
     };
   }
 
@@ -136,6 +139,21 @@ export class EmbeddedArchive implements Archive {
     }).filter(({ acceptedAtMs }) => acceptedAtMs >= fromMs && acceptedAtMs < toMs);
     const page = fitting(rows, bodyBytes, query.maxEntries, maxBytes);
     return { entries: page.rows.map((found) => entryOf(tables, epoch, found)), more: page.more };
+  }
+
+  async find(caller: string, id: string, max: number): Promise<readonly FoundEntry[]> {
+    const tables = this.#fresh();
+    const push = idKeyOf(caller, id);
+    const found: FoundEntry[] = [];
+    for (const key of tables.byId.getKeys({ start: [push, '', '', 0] })) {
+      if (key[0] !== push || found.length === max) break;
+      const [, epoch, stream, position] = key as [string, string, string, number];
+      const row = tables.entries.get([epoch, stream, position]);
+      if (!row) continue;
+      const { body: _, shard: __, keys, ...rest } = row;
+      found.push({ ...rest, epoch, stream, position, keys: keys as readonly ConnectionKey[] });
+    }
+    return found.sort((one, other) => compareNames(one.stream, other.stream));
   }
 
   async count(epoch: string, query: CountQuery): Promise<number> {
@@ -206,6 +224,8 @@ interface Tables {
   readonly watermarks: Database<Position, EmbeddedKey>;
   readonly bodies: Database<SharedBody, EmbeddedKey>;
   readonly bodyUsers: Database<number, EmbeddedKey>;
+  /** (hash of caller and id, epoch, stream, position) of each entry that has an id */
+  readonly byId: Database<1, EmbeddedKey>;
 }
 
 /** Writes the entries that are not there yet. */
@@ -225,6 +245,7 @@ function append(tables: Tables, { epoch, shard, entries }: StoreBatch): void {
     }
     const row = { ...rest, keys: [...keys], bodyBytes: body.byteLength };
     void tables.entries.put(key, isShared ? { ...row, shard } : { ...row, body });
+    if (entry.id !== '') void tables.byId.put([idKeyOf(entry.caller, entry.id), ...key], 1);
     const state = tables.streams.get([epoch, name]) ?? NO_ENTRIES;
     void tables.streams.put([epoch, name], withAppended(state, 1, entry.acceptedAtMs));
   }
@@ -240,7 +261,9 @@ function retainStream(tables: Tables, key: EmbeddedKey, retention: Retention): n
   ];
   const step = retainStep(state, retention, above(state.floor), above(BEFORE_ALL));
   for (const { position, row } of step.deleted) {
-    void tables.entries.remove([epoch, stream, position]);
+    const place = [epoch, stream, position];
+    void tables.entries.remove(place);
+    if (row.id !== '') void tables.byId.remove([idKeyOf(row.caller, row.id), ...place]);
     if (row.shard === undefined) continue;
     const bodyKey = [epoch, row.shard, position];
     const users = (tables.bodyUsers.get(bodyKey) ?? 1) - 1;
@@ -290,6 +313,10 @@ function entryOf(tables: Tables, epoch: string, { position, row }: Found): Archi
   const found = body ?? shared;
   if (!found) throw new HalleyError('internal', `The archive has lost the body of position ${position}.`);
   return { ...rest, position, keys: keys as readonly ConnectionKey[], body: found };
+}
+
+function compareNames(one: string, other: string): number {
+  return Buffer.compare(Buffer.from(one), Buffer.from(other));
 }
 
 function unavailable(cause: unknown): HalleyError {

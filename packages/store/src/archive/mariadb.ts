@@ -6,12 +6,14 @@ import type {
   ArchivedEntry,
   ArchivePage,
   CountQuery,
+  FoundEntry,
   HistoryQuery,
   Retention,
   StoreBatch,
 } from './archive.js';
 import type { ArchiveConfig } from './config.js';
 import { ArchiveDatabase } from './mariadb/database.js';
+import { findEntries } from './mariadb/find.js';
 import { countOthers, readHistory, readPage } from './mariadb/read.js';
 import { findDue, retainStreams, type StreamKey } from './mariadb/retain.js';
 import { storeBatch } from './mariadb/store.js';
@@ -78,6 +80,10 @@ export class MariadbArchive implements Archive {
     query: HistoryQuery,
   ): Promise<{ readonly entries: readonly ArchivedEntry[]; readonly more: boolean }> {
     return this.database.snapshot((db) => readHistory(db, epoch, query));
+  }
+
+  find(caller: string, id: string, max: number): Promise<readonly FoundEntry[]> {
+    return this.database.read((db) => findEntries(db, caller, id, max));
   }
 
   count(epoch: string, query: CountQuery): Promise<number> {

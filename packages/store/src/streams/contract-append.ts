@@ -191,6 +191,9 @@ export function appendContract(harness: () => StreamsHarness, fixture: () => Sha
       expect(await appliedAt('order', `s${id}`)).toBeUndefined();
       expect(await appliedAt('other', id)).toBeUndefined();
       expect(await appliedAt('orders', '')).toBeUndefined();
+      expect([...(await shard.streams.positions('orders', id))]).toEqual([[shard.shard, 4]]);
+      expect((await shard.streams.positions('other', id)).size).toBe(0);
+      expect((await shard.streams.positions('orders', '')).size).toBe(0);
       const old = shard.push(7, [stream], { id: 'old', acceptedAtMs: harness().now() - ID_LIFETIME_MS });
       await shard.append([old]);
       expect(await appliedAt('orders', shard.id('old'))).toBeUndefined();

@@ -36,6 +36,21 @@ export interface ArchiveTables {
     position: number;
     at_ms: number;
   };
+  ledger_exceptions: {
+    row_id: Buffer;
+    push_id: string;
+    caller: string;
+    kind: string;
+    reason: string;
+    tier: string;
+    node: string;
+    at_ms: number;
+    last_at_ms: number;
+    stream: Buffer;
+    position: number | null;
+    device_keys: string | null;
+    count: number;
+  };
   archive_bodies: { epoch: Buffer; shard: number; position: number; entries: number; body: Buffer };
 }
 

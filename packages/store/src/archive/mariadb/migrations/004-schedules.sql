@@ -18,14 +18,15 @@ CREATE TABLE IF NOT EXISTS schedules (
   digest_seq BIGINT NULL COMMENT 'of a member: its digest',
   digest_id VARBINARY(512) NULL,
   members INT NOT NULL DEFAULT 0 COMMENT 'of a digest; without the cancelled',
-  bytes BIGINT NOT NULL COMMENT 'of the content; of a digest, with those of its members',
+  bytes BIGINT NOT NULL COMMENT 'of content and body; of a digest: of its members, each with a comma',
   recurring VARBINARY(512) NULL COMMENT 'of an occurrence: the name',
-  content LONGBLOB NOT NULL COMMENT 'halley.delivery.v1.Scheduled; of a member, JSON',
+  content LONGBLOB NOT NULL COMMENT 'halley.delivery.v1.Scheduled; empty for a member',
+  body LONGBLOB NOT NULL COMMENT 'of a member: its item, JSON; empty for a digest',
   PRIMARY KEY (seq),
   UNIQUE KEY schedules_by_id (caller, id),
   KEY schedules_due (queued_at_ms),
   KEY schedules_due_in_lane (lane, queued_at_ms, seq),
-  KEY schedules_by_time (caller, due_at_ms, seq),
+  KEY schedules_by_time (caller, state, due_at_ms, seq),
   KEY schedules_ended (ended_at_ms),
   KEY schedules_by_digest (digest_seq, seq)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC;
@@ -63,6 +64,7 @@ CREATE TABLE IF NOT EXISTS schedule_recurring (
   missed BIGINT NOT NULL,
   digest VARBINARY(64) NOT NULL,
   content LONGBLOB NOT NULL COMMENT 'halley.delivery.v1.Scheduled without ids',
+  body LONGBLOB NOT NULL,
   PRIMARY KEY (caller, name),
   KEY schedule_recurring_due (next_at_ms)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC;
