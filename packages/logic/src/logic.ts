@@ -18,12 +18,14 @@ import { apiKeyCheck } from './api/api-auth.js';
 import { goimGrpc } from './api/goim-grpc.js';
 import { GoimHttp } from './api/goim-http.js';
 import { historyGrpc } from './api/history-grpc.js';
-import { historyHttp } from './api/history-http.js';
 import { PushCalls } from './api/push-calls.js';
 import { pushGrpc } from './api/push-grpc.js';
 import { SessionCalls } from './api/session-calls.js';
 import { sessionGrpc } from './api/session-grpc.js';
 import { upstreamGrpc } from './api/upstream-grpc.js';
+import { historyHttp } from './api/v1/history.js';
+import { pushHttp } from './api/v1/push.js';
+import { sessionsHttp } from './api/v1/sessions.js';
 import { ApiKeys } from './auth/api-key.js';
 import type { TokenVerifier } from './auth/verifier.js';
 import type { LogicConfig } from './config.js';
@@ -137,6 +139,8 @@ export function assembleLogic(deps: LogicDeps): Logic {
   const tiers = { auth: sharedToken(config.cluster.token) };
   const business = { auth: apiKeyCheck(keys, metrics) };
   const limits = { ...config.push, durability: new Durability(config.push) };
+  const pushes = new PushCalls({ acceptor, limits, clock });
+  const sessionCalls = new SessionCalls({ limits, routes, kicker });
   const sessions = new GoimSessions({ routes, comets });
   grpc.addService(
     protos.goim.logic.Logic.service,
@@ -181,8 +185,8 @@ export function assembleLogic(deps: LogicDeps): Logic {
     protos.halley.push.v1.PushService.service,
     {
       ...pushGrpc({
-        pushes: new PushCalls({ acceptor, limits, clock }),
-        sessions: new SessionCalls({ limits, routes, kicker }),
+        pushes,
+        sessions: sessionCalls,
         tiers: deps.tiers,
         clock,
         streamWindow: config.push.streamWindow,
@@ -210,7 +214,12 @@ export function assembleLogic(deps: LogicDeps): Logic {
     comets,
     keys,
     publicNodes: config.api.publicNodes,
-    v1: historyHttp(history),
+    v1: [
+      ...pushHttp(pushes),
+      ...sessionsHttp({ sessions: sessionCalls, tiers: deps.tiers }),
+      ...historyHttp(history),
+    ],
+    clock,
     metrics,
     log,
   });

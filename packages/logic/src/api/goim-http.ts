@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { type ErrorCode, HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, MessageId, RoomId, UserId } from '@halley/protocol/ids';
 import type { TierView } from '@halley/cluster/registry/registry';
+import type { Clock } from '@halley/service/clock';
 import type { Service } from '@halley/service/lifecycle';
 import type { Logger } from '@halley/service/log';
 import { newTrace, parseTrace } from '@halley/service/trace';
@@ -21,7 +22,8 @@ import { readBody } from './http-body.js';
 import { drainHttp } from './http-drain.js';
 import { callerOf, json, queryOf, tellRefusal } from './http-reply.js';
 import { QueryFields } from './query.js';
-import { type V1Endpoint, V1Http } from './v1-http.js';
+import { V1_PREFIX, V1Http } from './v1/http.js';
+import type { V1Endpoint } from './v1/route.js';
 
 /** Pushes to keys come in the query: goim takes 1 MB of it. */
 const MAX_HEADER_BYTES = 1_048_576;
@@ -46,6 +48,7 @@ export interface GoimHttpDeps {
   readonly publicNodes: boolean;
   /** Halley's own endpoints, which are served beside goim's. */
   readonly v1: readonly V1Endpoint[];
+  readonly clock: Clock;
   readonly metrics: LogicMetrics;
   readonly log: Logger;
 }
@@ -89,7 +92,11 @@ export class GoimHttp implements Service {
       },
       { method: 'GET', path: '/goim/nodes/instances', scope: 'nodes', answer: this.#nodesInstances },
     ];
-    this.#v1 = new V1Http({ ...deps, endpoints: deps.v1 });
+    this.#v1 = new V1Http({
+      ...deps,
+      endpoints: deps.v1,
+      maxJsonBytes: jsonBytes(deps.limits.maxBodyBytes),
+    });
     this.#server = fastify({
       logger: false,
       exposeHeadRoutes: false,
@@ -100,8 +107,8 @@ export class GoimHttp implements Service {
       requestTimeout: REQUEST_TIMEOUT_MS,
       http: { maxHeaderSize: MAX_HEADER_BYTES },
       routerOptions: { ignoreTrailingSlash: true },
-      frameworkErrors: (_error, _request, reply) =>
-        void envelope((reply as unknown as FastifyReply).code(404), -404, 'there is no such path'),
+      frameworkErrors: (_error, request, reply) =>
+        void this.#noPath(request.url, reply as unknown as FastifyReply),
     });
     this.#configure();
   }
@@ -132,7 +139,7 @@ export class GoimHttp implements Service {
       readBody(payload, deps.limits.maxBodyBytes),
     );
     server.addHook('onRequest', async (request) => {
-      delete request.raw.headers['content-type'];
+      if (!isV1(request.url)) delete request.raw.headers['content-type'];
     });
     server.addHook('onSend', async (_request, reply) => {
       // The caller's next request goes elsewhere.
@@ -153,10 +160,8 @@ export class GoimHttp implements Service {
     this.#v1.register(server);
     server.setNotFoundHandler(async (request, reply) => {
       const path = request.url.split('?', 1)[0]?.replace(/(.)\/$/, '$1') ?? '';
-      const ownReply = this.#v1.notFound(path, reply);
-      if (ownReply) return ownReply;
       const known = this.#endpoints.find((endpoint) => endpoint.path === path);
-      if (!known) return envelope(reply.code(404), -404, 'there is no such path');
+      if (!known) return this.#noPath(path, reply);
       return envelope(reply.code(405).header('allow', known.method), -405, `use ${known.method}`);
     });
     server.setErrorHandler((error, _request, reply) => this.#fail(reply, error));
@@ -251,6 +256,11 @@ export class GoimHttp implements Service {
 
   readonly #nodesInstances: Answer = () => success(instancesJson(this.deps.comets.nodes()));
 
+  #noPath(url: string, reply: FastifyReply): FastifyReply {
+    if (isV1(url)) return this.#v1.noPath(reply);
+    return envelope(reply.code(404), -404, 'there is no such path');
+  }
+
   #fail(reply: FastifyReply, thrown: unknown): FastifyReply {
     const error = HalleyError.from(thrown);
     const answer = ANSWERS[error.code];
@@ -272,6 +282,15 @@ const ANSWERS: Partial<Record<ErrorCode, { readonly status: number; readonly cod
   permission_denied: { status: 403, code: -403 },
   overloaded: { status: 429, code: -429 },
 };
+
+function isV1(url: string): boolean {
+  return url.startsWith(`${V1_PREFIX}/`);
+}
+
+/** What a push with the largest body and many targets takes as JSON, and a batch of such. */
+function jsonBytes(maxBodyBytes: number): number {
+  return 4 * maxBodyBytes + 1_048_576;
+}
 
 function success(data: string): string {
   return `{"code":0,"message":"","data":${data}}`;

@@ -1,10 +1,9 @@
-import type { Node } from '@halley/cluster/grpc/gen/halley/push/v1/Node';
 import type { NodeRecord, TierView } from '@halley/cluster/registry/registry';
 
 import { invalid } from '../push/target.js';
 
 /** The registered nodes of a tier, or of all (empty). Throws `invalid_argument` for a tier that there is not. */
-export function listNodes(tiers: readonly TierView[], tier: string): Node[] {
+export function listNodes(tiers: readonly TierView[], tier: string): ListedNode[] {
   if (!['', 'comet', 'logic', 'job'].includes(tier)) {
     throw invalid('tier', 'comet, logic, job, or empty for all');
   }
@@ -15,7 +14,10 @@ export function listNodes(tiers: readonly TierView[], tier: string): Node[] {
     .toSorted((a, b) => (`${a.tier} ${a.id}` < `${b.tier} ${b.id}` ? -1 : 1));
 }
 
-function nodeOf(node: NodeRecord): Node {
+/** A node as it is told over gRPC and HTTP. */
+export type ListedNode = ReturnType<typeof nodeOf>;
+
+function nodeOf(node: NodeRecord) {
   return {
     tier: node.tier,
     id: node.id,

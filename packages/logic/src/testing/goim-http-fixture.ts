@@ -88,6 +88,7 @@ export class GoimHttpFixture {
       keys,
       publicNodes,
       v1: [],
+      clock,
       metrics,
       log,
     });

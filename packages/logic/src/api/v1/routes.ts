@@ -1,0 +1,15 @@
+import { roomHistoryRoute, userHistoryRoute } from './history.js';
+import { batchRoute, pushRoute } from './push.js';
+import type { V1Route } from './route.js';
+import { disconnectRoute, nodesRoute, presenceRoute } from './sessions.js';
+
+/** Every path of `/v1`: a new one is served in logic.ts and listed here, and so stands in the OpenAPI document. */
+export const V1_ROUTES: readonly V1Route[] = [
+  pushRoute,
+  batchRoute,
+  presenceRoute,
+  disconnectRoute,
+  userHistoryRoute,
+  roomHistoryRoute,
+  nodesRoute,
+];
