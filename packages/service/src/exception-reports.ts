@@ -1,0 +1,175 @@
+import { v7 as uuidv7 } from 'uuid';
+
+import { atMost } from './at-most.js';
+import { Backoff } from './backoff.js';
+import type { Clock } from './clock.js';
+import type { ExceptionKind, Exceptions, PushException } from './exceptions.js';
+import type { Service } from './lifecycle.js';
+import type { Logger } from './log.js';
+import type { Metrics } from './metrics.js';
+
+/** What went wrong with one push for one reason within a second, or that reports were lost. */
+export interface ExceptionReport {
+  /** 16 bytes: a report that is written twice is the same one. They sort by time. */
+  readonly reportId: Uint8Array;
+  /** Empty of `lost`. */
+  readonly id: string;
+  readonly caller: string;
+  readonly kind: ExceptionKind | 'lost';
+  readonly reason: string;
+  /** Empty where it is not known. */
+  readonly stream: string;
+  readonly position: number | undefined;
+  /** Some of the devices. */
+  readonly keys: readonly string[];
+  readonly count: number;
+  /** The first time and the last time, Unix milliseconds. */
+  readonly atMs: number;
+  readonly lastAtMs: number;
+}
+
+export interface ExceptionReportsDeps {
+  readonly tier: 'logic' | 'job' | 'comet';
+  /** Hands reports on, at most {@link REPORTS_A_WRITE}. One that fails is repeated with the same ones. */
+  readonly write: (reports: readonly ExceptionReport[]) => Promise<void>;
+  /** New reports of a second; what is of a push, stream and reason that has one counts there. */
+  readonly maxPerSecond: number;
+  /** Reports that may wait to be written. */
+  readonly maxWaiting: number;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+export const REPORTS_A_WRITE = 1_000;
+/** Devices that a report names. */
+export const KEYS_A_REPORT = 32;
+
+const INTERVAL_MS = 1_000;
+
+/** A report that still counts. */
+type Open = { -readonly [Field in keyof ExceptionReport]: ExceptionReport[Field] } & { keys: string[] };
+
+/**
+ * Gathers what went wrong with pushes, and writes it each second. What is too much is lost: the newest, counted, and
+ * reported as lost.
+ */
+export class ExceptionReports implements Exceptions, Service {
+  readonly name = 'ledger reports';
+  #open = new Map<string, Open>();
+  #waiting: ExceptionReport[] = [];
+  #lost = 0;
+  #lostFromMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> | undefined;
+  #failing = false;
+  readonly #stopping = new AbortController();
+  readonly #reports;
+  readonly #losses;
+  readonly #failures;
+
+  constructor(private readonly deps: ExceptionReportsDeps) {
+    const { metrics, tier } = deps;
+    this.#reports = metrics.counter(
+      `halley_${tier}_ledger_reports_total`,
+      'Reports of what went wrong with pushes that were written for the ledger, by kind (expired, dropped, dead, refused, lost).',
+      ['kind'],
+    );
+    this.#losses = metrics.counter(
+      `halley_${tier}_ledger_lost_total`,
+      'Things that went wrong with pushes and that the ledger does not know of, because too many came at once or it could not be written.',
+    );
+    this.#failures = metrics.counter(
+      `halley_${tier}_ledger_write_failures_total`,
+      'Writes of reports for the ledger that failed and were repeated.',
+    );
+  }
+
+  async start(): Promise<void> {
+    this.#timer = setInterval(() => this.flush(), INTERVAL_MS).unref();
+  }
+
+  /** Writes what there is, as far as that can be done in time. */
+  async stop(deadlineMs: number): Promise<void> {
+    clearInterval(this.#timer);
+    this.flush();
+    await atMost(this.#writing ?? Promise.resolve(), deadlineMs);
+    this.#stopping.abort();
+  }
+
+  tell({ id, caller = '', kind, reason, stream = '', position, key, count = 1 }: PushException): void {
+    if (id === '') return;
+    const name = `${kind} ${reason} ${position ?? ''} ${stream}\n${id}\n${caller}`;
+    const now = this.deps.clock.now();
+    const known = this.#open.get(name);
+    if (known) {
+      known.count += count;
+      known.lastAtMs = now;
+      if (key !== undefined && known.keys.length < KEYS_A_REPORT && !known.keys.includes(key))
+        known.keys.push(key);
+      return;
+    }
+    if (this.#open.size >= this.deps.maxPerSecond) return this.#lose(count, now);
+    const keys = key === undefined ? [] : [key];
+    const times = { atMs: now, lastAtMs: now };
+    const reportId = new Uint8Array(0);
+    this.#open.set(name, { reportId, id, caller, kind, reason, stream, position, keys, count, ...times });
+  }
+
+  /** Ends the second: what was told until now is to be written. */
+  flush(): void {
+    const now = this.deps.clock.now();
+    for (const report of this.#open.values()) {
+      if (this.#waiting.length >= this.deps.maxWaiting) this.#lose(report.count, report.atMs);
+      else this.#waiting.push({ ...report, reportId: reportIdAt(report.atMs) });
+    }
+    this.#open = new Map();
+    if (this.#waiting.length + this.#lost === 0) return;
+    this.#writing ??= this.#write(now).finally(() => (this.#writing = undefined));
+  }
+
+  async #write(nowMs: number): Promise<void> {
+    const backoff = new Backoff({ baseMs: 200, maxMs: 5_000 });
+    const { signal } = this.#stopping;
+    while (this.#waiting.length + this.#lost > 0 && !signal.aborted) {
+      const lost = this.#takeLost(nowMs);
+      const batch = [...(lost ? [lost] : []), ...this.#waiting.splice(0, REPORTS_A_WRITE - 1)];
+      for (;;) {
+        try {
+          await this.deps.write(batch);
+          break;
+        } catch (error) {
+          this.#failures.inc();
+          if (!this.#failing) this.deps.log.warn({ err: error }, 'the ledger cannot be written, repeating');
+          this.#failing = true;
+          await backoff.wait(signal);
+          if (signal.aborted) {
+            for (const { count } of batch) this.#losses.inc(count);
+            return;
+          }
+        }
+      }
+      this.#failing = false;
+      for (const { kind } of batch) this.#reports.inc({ kind });
+    }
+  }
+
+  #lose(count: number, atMs: number): void {
+    if (this.#lost === 0) this.#lostFromMs = atMs;
+    this.#lost += count;
+    this.#losses.inc(count);
+  }
+
+  #takeLost(nowMs: number): ExceptionReport | undefined {
+    if (this.#lost === 0) return undefined;
+    const [count, atMs] = [this.#lost, this.#lostFromMs];
+    this.#lost = 0;
+    const what = { id: '', caller: '', kind: 'lost' as const, reason: 'too_many', stream: '', keys: [] };
+    const lastAtMs = Math.max(nowMs, atMs);
+    return { ...what, reportId: reportIdAt(atMs), position: undefined, count, atMs, lastAtMs };
+  }
+}
+
+function reportIdAt(atMs: number): Uint8Array {
+  return uuidv7({ msecs: atMs }, new Uint8Array(16));
+}
