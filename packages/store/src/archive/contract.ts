@@ -160,6 +160,7 @@ export function archiveContract(adapter: string, makeHarness: () => Promise<Arch
       expect(await places('test', id, 2)).toHaveLength(2);
       expect(await places('another', id)).toEqual(['u/2 9']);
       expect(await places('test', id.toUpperCase())).toEqual([]);
+      expect(await places('test ', `${id} `)).toEqual([]);
       const { prev: _, body: __, ...entry } = mine.entry;
       expect((await archive.find('test', id, 10))[2]).toEqual({
         ...entry,
@@ -401,6 +402,7 @@ export function archiveContract(adapter: string, makeHarness: () => Promise<Arch
       expect(await historyOf(archive, epoch, 'u/3')).toEqual([8]);
     });
 
+    optionsContract(() => archive);
     archiveModelTest(() => archive);
   });
 }

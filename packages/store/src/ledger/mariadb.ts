@@ -18,7 +18,7 @@ const ROWS_A_STATEMENT = 500;
 const ROWS_A_CALL = 5_000;
 /** To count is to read the index: it is not done with each call. */
 const COUNT_EVERY_CALLS = 10;
-/** Characters of the columns. */
+/** Bytes, or characters, of the columns. */
 const MAX_NAME = 512;
 const MAX_REASON = 64;
 const MAX_NODE = 255;
@@ -51,8 +51,8 @@ export class MariadbLedger implements Ledger {
     const of = (db: Queries) =>
       db
         .selectFrom('ledger_exceptions')
-        .where('push_id', '=', id)
-        .where('caller', 'in', [caller, ''])
+        .where('push_id', '=', bytesOf(id))
+        .where('caller', 'in', [bytesOf(caller), bytesOf('')])
         .where('kind', '!=', 'lost');
     return this.deps.database.snapshot(async (db) => {
       const rows = await of(db).selectAll().orderBy('at_ms').orderBy('row_id').limit(max).execute();
@@ -69,7 +69,7 @@ export class MariadbLedger implements Ledger {
       db
         .selectFrom('ledger_exceptions')
         .select((eb) => eb.fn.sum<string | null>('count').as('lost'))
-        .where('push_id', '=', '')
+        .where('push_id', '=', bytesOf(''))
         .where('kind', '=', 'lost')
         .where('last_at_ms', '>=', sinceMs)
         .executeTakeFirst(),
@@ -112,8 +112,8 @@ export class MariadbLedger implements Ledger {
 function storedOf({ rowId, ...row }: LedgerRow): Row {
   return {
     row_id: Buffer.from(rowId),
-    push_id: row.id.slice(0, MAX_NAME),
-    caller: row.caller.slice(0, MAX_NAME),
+    push_id: bytesOf(row.id).subarray(0, MAX_NAME),
+    caller: bytesOf(row.caller).subarray(0, MAX_NAME),
     kind: row.kind,
     reason: row.reason.slice(0, MAX_REASON),
     tier: row.tier,
@@ -127,11 +127,11 @@ function storedOf({ rowId, ...row }: LedgerRow): Row {
   };
 }
 
-function rowOf({ row_id: rowId, push_id: id, caller, kind, reason, tier, node, ...row }: Row): LedgerRow {
+function rowOf({ row_id: rowId, kind, reason, tier, node, ...row }: Row): LedgerRow {
   return {
     rowId,
-    id,
-    caller,
+    id: row.push_id.toString('utf8'),
+    caller: row.caller.toString('utf8'),
     kind: kind as LedgerRow['kind'],
     reason,
     tier: tier as LedgerRow['tier'],

@@ -35,7 +35,9 @@ export async function findEntries(
     .orderBy('stream')
     .limit(max)
     .execute();
-  return rows.map((row) => {
+  // To the database a name is the same with blanks behind it.
+  const exact = rows.filter((row) => row.id === id && row.caller === caller);
+  return exact.map((row) => {
     const sender = senderIn(row.sender_mid, row.sender);
     return {
       epoch: row.epoch.toString('utf8'),

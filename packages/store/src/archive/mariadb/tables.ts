@@ -28,7 +28,11 @@ export interface ArchiveTables {
     body: Buffer | null;
     sender_mid: string | null;
     sender: string | null;
+    collapse_key: string | null;
+    collapse_id: Buffer | null;
+    retention_ms: number | null;
   };
+  archive_collapses: { epoch: Buffer; stream: Buffer; collapse_id: Buffer; position: number };
   read_positions: {
     mid: string;
     stream: Buffer;
@@ -38,8 +42,8 @@ export interface ArchiveTables {
   };
   ledger_exceptions: {
     row_id: Buffer;
-    push_id: string;
-    caller: string;
+    push_id: Buffer;
+    caller: Buffer;
     kind: string;
     reason: string;
     tier: string;

@@ -3,8 +3,8 @@
 
 CREATE TABLE IF NOT EXISTS ledger_exceptions (
   row_id BINARY(16) NOT NULL COMMENT 'UUIDv7',
-  push_id VARCHAR(512) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'empty in rows of kind lost',
-  caller VARCHAR(512) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'empty is not known',
+  push_id VARBINARY(512) NOT NULL COMMENT 'empty in rows of kind lost',
+  caller VARBINARY(512) NOT NULL COMMENT 'empty is not known',
   kind VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'expired, dropped, dead, refused; lost: so many reports were lost',
   reason VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   tier VARCHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS ledger_exceptions (
   device_keys MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL COMMENT 'JSON array of some of the devices',
   count BIGINT NOT NULL COMMENT 'of how many devices or messages',
   PRIMARY KEY (row_id),
-  KEY ledger_exceptions_by_push (push_id(128), at_ms),
+  KEY ledger_exceptions_by_push (push_id, at_ms),
   KEY ledger_exceptions_by_time (last_at_ms)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC;
 
