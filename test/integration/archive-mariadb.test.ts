@@ -8,6 +8,7 @@ import { archiveConfig } from '@halley/store/archive/config';
 import { MariadbArchive } from '@halley/store/archive/mariadb';
 import { unsupported } from '@halley/store/archive/mariadb/database';
 import { MariadbLedger } from '@halley/store/ledger/mariadb';
+import { MariadbDeadLetters } from '@halley/store/dead/mariadb';
 import { MariadbReads } from '@halley/store/reads/mariadb';
 import { createConnection, type Connection } from 'mysql2/promise';
 
@@ -24,6 +25,7 @@ import {
   store,
 } from '../../packages/store/src/archive/contract-fixture.js';
 import { ledgerContract } from '../../packages/store/src/ledger/contract.js';
+import { deadLettersContract } from '../../packages/store/src/dead/contract.js';
 import { readsContract } from '../../packages/store/src/reads/contract.js';
 
 const CALL_TIMEOUT_MS = 3_000;
@@ -56,6 +58,12 @@ beforeAll(async () => {
 });
 afterAll(() => admin.end());
 
+async function startedArchive() {
+  const archive = makeArchive(await newDatabase());
+  await archive.start();
+  return { database: archive.database, stop: () => archive.stop(1_000) };
+}
+
 archiveContract('MariaDB', async () => {
   const url = await newDatabase();
   const archive = makeArchive(url);
@@ -83,6 +91,11 @@ ledgerContract('MariaDB', async () => {
   return { ledger: new MariadbLedger(archive), close: () => archive.stop(1_000) };
 });
 
+deadLettersContract('MariaDB', async () => {
+  const { database, stop } = await startedArchive();
+  return { dead: new MariadbDeadLetters({ database }), close: stop };
+});
+
 describe('an archive on MariaDB', () => {
   test('nodes that start at once make its tables once, and a later one finds them', async () => {
     const url = await newDatabase();
@@ -104,6 +117,7 @@ describe('an archive on MariaDB', () => {
       '004-schedules',
       '005-push-options',
       '006-ledger',
+      '007-dead-letters',
     ]);
   });
 

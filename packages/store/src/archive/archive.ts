@@ -115,11 +115,7 @@ export interface Archive extends Service {
   /** Entries of the push of this caller with this id, in whatever stream and epoch, at most `max`, by stream. */
   find(caller: string, id: string, max: number): Promise<readonly FoundEntry[]>;
   /** The newest archived entries of collapse ids of a stream; absent where there is none. */
-  collapsed(
-    epoch: string,
-    stream: string,
-    ids: readonly string[],
-  ): Promise<ReadonlyMap<string, Position>>;
+  collapsed(epoch: string, stream: string, ids: readonly string[]): Promise<ReadonlyMap<string, Position>>;
   /** How many entries there are, those below the floor that are kept as history included; see {@link COUNT_LOOKS}. */
   count(epoch: string, query: CountQuery): Promise<number>;
   /**

@@ -2,7 +2,17 @@ import { expect, test } from '@jest/globals';
 
 import { collapseIdOf } from '../streams/collapse.js';
 import type { Archive } from './archive.js';
-import { archived, freshEpoch, historyOf, keeping, key, readAll, retainAll, row, store } from './contract-fixture.js';
+import {
+  archived,
+  freshEpoch,
+  historyOf,
+  keeping,
+  key,
+  readAll,
+  retainAll,
+  row,
+  store,
+} from './contract-fixture.js';
 
 const FIELDS = { operation: 4, collapseKey: 'k', keys: [] };
 const ID = collapseIdOf(FIELDS)!;

@@ -4,6 +4,8 @@ import type { Database } from 'lmdb';
 
 import { openEmbeddedDatabase, type EmbeddedDatabase, type EmbeddedKey } from '../embedded-database.js';
 import { idKeyOf } from '../streams/append-plan.js';
+import { collapseIdOf } from '../streams/collapse.js';
+import { endingOf } from '../streams/lifetime.js';
 import { BEFORE_ALL, type Position, type Sender } from '../streams/streams.js';
 import {
   COUNT_LOOKS,
@@ -46,6 +48,8 @@ interface Row {
   readonly traceparent: string;
   readonly caller: string;
   readonly sender?: Sender;
+  readonly collapseKey?: string;
+  readonly retentionMs?: number;
   readonly bodyBytes: number;
   /** Absent where the shard keeps the body for several streams. */
   readonly body?: Uint8Array;
@@ -62,7 +66,7 @@ interface SharedBody {
 
 /**
  * The archive in the file of the data folder, for one process. Tables: `archive-entries` (epoch, stream, position),
- * `archive-streams` (epoch, stream), `archive-watermarks` (epoch, shard), `archive-bodies` and `archive-body-users` (epoch,
+ * `archive-streams` (epoch, stream), `archive-watermarks` (epoch, shard), `archive-collapses` (epoch, stream, collapse id), `archive-bodies` and `archive-body-users` (epoch,
  * shard, position): a body of several streams, and how many entries have it; `archive-ids`: where the entries of an id are.
  */
 export class EmbeddedArchive implements Archive {
@@ -81,6 +85,7 @@ export class EmbeddedArchive implements Archive {
       entries: database.table('archive-entries'),
       streams: database.table('archive-streams'),
       watermarks: database.table('archive-watermarks'),
+      collapses: database.table('archive-collapses'),
       bodies: database.table('archive-bodies'),
       bodyUsers: database.table('archive-body-users'),
       byId: database.table('archive-ids'),
@@ -131,12 +136,17 @@ export class EmbeddedArchive implements Archive {
     query: HistoryQuery,
   ): Promise<{ readonly entries: readonly ArchivedEntry[]; readonly more: boolean }> {
     const tables = this.#fresh();
-    const { fromMs = 0, toMs = Infinity, maxBytes = HISTORY_MAX_BYTES } = query;
+    const { fromMs = 0, toMs = Infinity, maxBytes = HISTORY_MAX_BYTES, nowMs } = query;
     const rows = range(tables, epoch, archivedName(query.stream), {
       after: query.afterPosition,
       before: query.beforePosition,
       backward: query.direction === 'backward',
-    }).filter(({ acceptedAtMs }) => acceptedAtMs >= fromMs && acceptedAtMs < toMs);
+    }).filter(
+      ({ acceptedAtMs, row }) =>
+        acceptedAtMs >= fromMs &&
+        acceptedAtMs < toMs &&
+        (nowMs === undefined || endingOf(row, nowMs) === undefined),
+    );
     const page = fitting(rows, bodyBytes, query.maxEntries, maxBytes);
     return { entries: page.rows.map((found) => entryOf(tables, epoch, found)), more: page.more };
   }
@@ -156,13 +166,26 @@ export class EmbeddedArchive implements Archive {
     return found.sort((one, other) => compareNames(one.stream, other.stream));
   }
 
+  async collapsed(
+    epoch: string,
+    stream: string,
+    ids: readonly string[],
+  ): Promise<ReadonlyMap<string, Position>> {
+    const { collapses } = this.#fresh();
+    const newest = new Map<string, Position>();
+    for (const id of ids) {
+      const position = collapses.get([epoch, archivedName(stream), id]);
+      if (position !== undefined) newest.set(id, position);
+    }
+    return newest;
+  }
+
   async count(epoch: string, query: CountQuery): Promise<number> {
     const { after, through, notFrom, nowMs, max } = query;
     const bounds = { after, before: through + 1, limit: COUNT_LOOKS * max };
     let count = 0;
     for (const { row } of range(this.#fresh(), epoch, archivedName(query.stream), bounds)) {
-      const isOver = row.expireAtMs > 0 && row.expireAtMs <= nowMs;
-      if (!isOver && row.sender?.mid !== notFrom) count += 1;
+      if (endingOf(row, nowMs) === undefined && row.sender?.mid !== notFrom) count += 1;
       if (count === max) break;
     }
     return count;
@@ -222,6 +245,7 @@ interface Tables {
   readonly entries: Database<Row, EmbeddedKey>;
   readonly streams: Database<StreamState, EmbeddedKey>;
   readonly watermarks: Database<Position, EmbeddedKey>;
+  readonly collapses: Database<Position, EmbeddedKey>;
   readonly bodies: Database<SharedBody, EmbeddedKey>;
   readonly bodyUsers: Database<number, EmbeddedKey>;
   /** (hash of caller and id, epoch, stream, position) of each entry that has an id */
@@ -246,6 +270,11 @@ function append(tables: Tables, { epoch, shard, entries }: StoreBatch): void {
     const row = { ...rest, keys: [...keys], bodyBytes: body.byteLength };
     void tables.entries.put(key, isShared ? { ...row, shard } : { ...row, body });
     if (entry.id !== '') void tables.byId.put([idKeyOf(entry.caller, entry.id), ...key], 1);
+    const collapseId = collapseIdOf(entry);
+    if (collapseId !== undefined) {
+      const newest = tables.collapses.get([epoch, name, collapseId]) ?? BEFORE_ALL;
+      void tables.collapses.put([epoch, name, collapseId], Math.max(newest, position));
+    }
     const state = tables.streams.get([epoch, name]) ?? NO_ENTRIES;
     void tables.streams.put([epoch, name], withAppended(state, 1, entry.acceptedAtMs));
   }
@@ -263,6 +292,9 @@ function retainStream(tables: Tables, key: EmbeddedKey, retention: Retention): n
   for (const { position, row } of step.deleted) {
     const place = [epoch, stream, position];
     void tables.entries.remove(place);
+    const collapseId = collapseIdOf({ ...row, keys: row.keys as readonly ConnectionKey[] });
+    const collapse = collapseId === undefined ? undefined : [epoch, stream, collapseId];
+    if (collapse && tables.collapses.get(collapse) === position) void tables.collapses.remove(collapse);
     if (row.id !== '') void tables.byId.remove([idKeyOf(row.caller, row.id), ...place]);
     if (row.shard === undefined) continue;
     const bodyKey = [epoch, row.shard, position];

@@ -14,7 +14,7 @@ import type {
 import type { ArchiveConfig } from './config.js';
 import { ArchiveDatabase } from './mariadb/database.js';
 import { findEntries } from './mariadb/find.js';
-import { countOthers, readHistory, readPage } from './mariadb/read.js';
+import { countOthers, readCollapsed, readHistory, readPage } from './mariadb/read.js';
 import { findDue, retainStreams, type StreamKey } from './mariadb/retain.js';
 import { storeBatch } from './mariadb/store.js';
 import { bytesOf } from './mariadb/tables.js';
@@ -84,6 +84,10 @@ export class MariadbArchive implements Archive {
 
   find(caller: string, id: string, max: number): Promise<readonly FoundEntry[]> {
     return this.database.read((db) => findEntries(db, caller, id, max));
+  }
+
+  collapsed(epoch: string, stream: string, ids: readonly string[]): Promise<ReadonlyMap<string, Position>> {
+    return this.database.read((db) => readCollapsed(db, epoch, stream, ids));
   }
 
   count(epoch: string, query: CountQuery): Promise<number> {

@@ -1,5 +1,6 @@
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey } from '@halley/protocol/ids';
+import { sql } from 'kysely';
 
 import { BEFORE_ALL, type Position } from '../../streams/streams.js';
 import {
@@ -15,7 +16,7 @@ import { archivedName } from '../stream-name.js';
 import { senderIn } from './sender.js';
 import { bytesOf, type EntryRow, type Queries } from './tables.js';
 
-type Head = Omit<EntryRow, 'epoch' | 'stream' | 'body'>;
+type Head = Omit<EntryRow, 'epoch' | 'stream' | 'body' | 'collapse_id'>;
 
 const HEAD = [
   'position',
@@ -30,6 +31,8 @@ const HEAD = [
   'body_shard',
   'sender_mid',
   'sender',
+  'collapse_key',
+  'retention_ms',
 ] as const;
 
 /** What resume reads; from one state, lest retention takes entries between the look at the floor and that at them. */
@@ -64,12 +67,21 @@ export async function readHistory(
   query: HistoryQuery,
 ): Promise<{ readonly entries: readonly ArchivedEntry[]; readonly more: boolean }> {
   const [name, stream] = [bytesOf(epoch), bytesOf(archivedName(query.stream))];
-  const { afterPosition, beforePosition, fromMs, toMs, maxEntries, maxBytes = HISTORY_MAX_BYTES } = query;
+  const {
+    afterPosition,
+    beforePosition,
+    fromMs,
+    toMs,
+    maxEntries,
+    maxBytes = HISTORY_MAX_BYTES,
+    nowMs,
+  } = query;
   let select = headsOf(db, name, stream);
   if (afterPosition !== undefined) select = select.where('position', '>', afterPosition);
   if (beforePosition !== undefined) select = select.where('position', '<', beforePosition);
   if (fromMs !== undefined) select = select.where('accepted_at_ms', '>=', fromMs);
   if (toMs !== undefined) select = select.where('accepted_at_ms', '<', toMs);
+  if (nowMs !== undefined) select = select.where(isShown(nowMs));
   const heads = await select
     .orderBy('position', query.direction === 'backward' ? 'desc' : 'asc')
     .limit(maxEntries + 1)
@@ -78,12 +90,36 @@ export async function readHistory(
   return { entries: await withBodies(db, name, stream, page.rows), more: page.more };
 }
 
+/** The newest entries of collapse ids. */
+export async function readCollapsed(
+  db: Queries,
+  epoch: string,
+  stream: string,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, Position>> {
+  if (ids.length === 0) return new Map();
+  const rows = await db
+    .selectFrom('archive_collapses')
+    .select(['collapse_id', 'position'])
+    .where('epoch', '=', bytesOf(epoch))
+    .where('stream', '=', bytesOf(archivedName(stream)))
+    .where('collapse_id', 'in', ids.map(bytesOf))
+    .execute();
+  return new Map(rows.map(({ collapse_id, position }) => [collapse_id.toString('latin1'), position]));
+}
+
+/** As `endingOf` of the streams. */
+function isShown(nowMs: number) {
+  return sql<boolean>`((expire_at_ms = 0 OR expire_at_ms > ${nowMs})
+    AND (retention_ms IS NULL OR accepted_at_ms + retention_ms > ${nowMs}))`;
+}
+
 /** Counts what one user has not sent itself, of so many rows that the limit is soon reached. */
 export async function countOthers(db: Queries, epoch: string, query: CountQuery): Promise<number> {
   const { after, through, notFrom, nowMs, max } = query;
   const looked = db
     .selectFrom('archive_entries')
-    .select(['sender_mid', 'expire_at_ms'])
+    .select(['sender_mid', 'expire_at_ms', 'accepted_at_ms', 'retention_ms'])
     .where('epoch', '=', bytesOf(epoch))
     .where('stream', '=', bytesOf(archivedName(query.stream)))
     .where('position', '>', after)
@@ -95,7 +131,7 @@ export async function countOthers(db: Queries, epoch: string, query: CountQuery)
     .selectFrom(looked)
     .select((eb) => eb.fn.countAll<number>().as('entries'))
     .where((eb) => eb.or([eb('sender_mid', 'is', null), eb('sender_mid', '!=', notFrom)]))
-    .where((eb) => eb.or([eb('expire_at_ms', '=', 0), eb('expire_at_ms', '>', nowMs)]))
+    .where(isShown(nowMs))
     .executeTakeFirstOrThrow();
   return Math.min(entries, max);
 }
@@ -156,6 +192,8 @@ function entryOf(head: Head, body: Buffer | undefined): ArchivedEntry {
     traceparent: head.traceparent,
     caller: head.caller,
     ...(sender && { sender }),
+    ...(head.collapse_key !== null && { collapseKey: head.collapse_key }),
+    ...(head.retention_ms !== null && { retentionMs: head.retention_ms }),
   };
 }
 

@@ -22,6 +22,7 @@ export interface StreamKey {
 
 interface Aged extends AgedEntry {
   readonly bodyShard: number | null;
+  readonly collapseId: Buffer | null;
 }
 
 const STATE = ['floor', 'resumable', 'resumable_from_ms', 'archived', 'archived_from_ms'] as const;
@@ -100,13 +101,14 @@ async function retainStream(db: Writing, key: StreamKey, retention: Retention): 
     )
     .execute();
   await dropBodies(db, key.epoch, deleted);
+  await dropCollapses(db, key, deleted);
   return deleted.length;
 }
 
 async function above(db: Writing, { epoch, stream }: StreamKey, position: Position): Promise<Aged[]> {
   const rows = await db
     .selectFrom('archive_entries')
-    .select(['position', 'accepted_at_ms', 'body_shard'])
+    .select(['position', 'accepted_at_ms', 'body_shard', 'collapse_id'])
     .where('epoch', '=', epoch)
     .where('stream', '=', stream)
     .where('position', '>', position)
@@ -117,7 +119,30 @@ async function above(db: Writing, { epoch, stream }: StreamKey, position: Positi
     position: row.position,
     acceptedAtMs: row.accepted_at_ms,
     bodyShard: row.body_shard,
+    collapseId: row.collapse_id,
   }));
+}
+
+/** An id goes with its newest entry. */
+async function dropCollapses(
+  db: Writing,
+  { epoch, stream }: StreamKey,
+  deleted: readonly Aged[],
+): Promise<void> {
+  const ids = deleted.flatMap(({ collapseId }) => collapseId ?? []);
+  const last = deleted.at(-1);
+  if (ids.length === 0 || !last) return;
+  await db
+    .deleteFrom('archive_collapses')
+    .where('epoch', '=', epoch)
+    .where('stream', '=', stream)
+    .where(
+      'collapse_id',
+      'in',
+      ids.sort((one, other) => Buffer.compare(one, other)),
+    )
+    .where('position', '<=', last.position)
+    .execute();
 }
 
 /** Takes the deleted entries off their bodies, and the bodies that are then nobody's. */

@@ -1,5 +1,6 @@
 import { sql, type Transaction } from 'kysely';
 
+import { collapseIdOf } from '../../streams/collapse.js';
 import type { Position } from '../../streams/streams.js';
 import { BEFORE_ALL } from '../../streams/streams.js';
 import type { StoreBatch } from '../archive.js';
@@ -26,6 +27,7 @@ export async function storeBatch(db: Writing, batch: StoreBatch): Promise<boolea
     inserted.push(...(await insertEntries(db, chunk)));
   }
   await insertBodies(db, batch.shard, epoch, inserted, bodies);
+  await insertCollapses(db, inserted);
   await countEntries(db, epoch, inserted);
   return true;
 }
@@ -56,6 +58,7 @@ function rowsOf({ shard, entries }: StoreBatch, epoch: Buffer) {
   const bodies = new Map<Position, Uint8Array>();
   const rows = entries.map(({ stream, entry }): EntryRow => {
     const isShared = shared.has(entry.position);
+    const collapseId = collapseIdOf(entry);
     if (isShared) bodies.set(entry.position, entry.body);
     return {
       epoch,
@@ -73,6 +76,9 @@ function rowsOf({ shard, entries }: StoreBatch, epoch: Buffer) {
       body: isShared ? null : buffer(entry.body),
       sender_mid: entry.sender?.mid ?? null,
       sender: entry.sender ? senderText(entry.sender) : null,
+      collapse_key: entry.collapseKey ?? null,
+      collapse_id: collapseId === undefined ? null : bytesOf(collapseId),
+      retention_ms: entry.retentionMs ?? null,
     };
   });
   return { rows, bodies };
@@ -130,6 +136,28 @@ async function insertBodies(
       .insertInto('archive_bodies')
       .values(chunk)
       .onDuplicateKeyUpdate({ entries: sql`entries + VALUES(entries)` })
+      .execute();
+  }
+}
+
+/** The newest of each stream and id. Rows are locked in the order of their keys, here and by retention. */
+async function insertCollapses(db: Writing, inserted: readonly EntryRow[]): Promise<void> {
+  const newest = new Map<string, ArchiveTables['archive_collapses']>();
+  for (const { epoch, stream, collapse_id, position } of inserted) {
+    if (collapse_id === null) continue;
+    const name = `${collapse_id.toString('latin1')} ${stream.toString('latin1')}`;
+    if ((newest.get(name)?.position ?? -Infinity) < position)
+      newest.set(name, { epoch, stream, collapse_id, position });
+  }
+  const rows = [...newest.values()].sort(
+    (one, other) =>
+      Buffer.compare(one.stream, other.stream) || Buffer.compare(one.collapse_id, other.collapse_id),
+  );
+  for (const chunk of chunks(rows, () => 0)) {
+    await db
+      .insertInto('archive_collapses')
+      .values(chunk)
+      .onDuplicateKeyUpdate({ position: sql`GREATEST(position, VALUES(position))` })
       .execute();
   }
 }

@@ -1,0 +1,211 @@
+import type { Kysely } from 'kysely';
+
+import type { ArchiveDatabase } from '../archive/mariadb/database.js';
+import { bytesOf } from '../archive/mariadb/tables.js';
+import type {
+  DeadLetter,
+  DeadLetterClaim,
+  DeadLetterHead,
+  DeadLetterId,
+  DeadLetterPage,
+  DeadLetterQuery,
+  DeadLetterStore,
+  NewDeadLetter,
+} from './dead.js';
+
+export interface MariadbDeadLettersDeps {
+  /** The archive's, which starts and stops it. */
+  readonly database: ArchiveDatabase;
+}
+
+/** The table as migrations/ makes it; what the columns mean is said there. */
+export interface DeadLetterTable {
+  dead_letters: {
+    id: number;
+    epoch: Buffer;
+    dead_partition: number;
+    dead_offset: number;
+    at_ms: number;
+    topic: string;
+    from_partition: number;
+    from_offset: number;
+    reason: string;
+    detail: string;
+    record_key: string;
+    headers: string;
+    value: Buffer;
+    value_bytes: number;
+    is_cut: number;
+    requeued_at_ms: number;
+  };
+}
+
+type Row = DeadLetterTable['dead_letters'];
+
+const HEAD = [
+  'id',
+  'at_ms',
+  'topic',
+  'from_partition',
+  'from_offset',
+  'reason',
+  'detail',
+  'value_bytes',
+  'is_cut',
+  'requeued_at_ms',
+] as const;
+/** Letters are up to a megabyte, and twice as much in a statement. */
+const BYTES_A_STATEMENT = 2 * 1_048_576;
+const ROWS_A_RETAIN = 1_000;
+
+/** Dead letters in the archive's database, for any number of nodes, in the table `dead_letters`. */
+export class MariadbDeadLetters implements DeadLetterStore {
+  readonly name = 'dead letters (MariaDB)';
+
+  constructor(private readonly deps: MariadbDeadLettersDeps) {}
+
+  async start(): Promise<void> {}
+  async stop(): Promise<void> {}
+
+  async add(epoch: string, letters: readonly NewDeadLetter[]): Promise<void> {
+    for (let at = 0; at < letters.length;) {
+      const rows: Omit<Row, 'id'>[] = [];
+      let bytes = 0;
+      for (; at < letters.length && (rows.length === 0 || bytes < BYTES_A_STATEMENT); at += 1) {
+        const letter = letters[at]!;
+        bytes += letter.value.byteLength;
+        rows.push(rowOf(epoch, letter));
+      }
+      await this.deps.database.write((db) =>
+        (db as unknown as Kysely<DeadLetterInserts>)
+          .insertInto('dead_letters')
+          .ignore()
+          .values(rows)
+          .execute(),
+      );
+    }
+  }
+
+  async list({ before, topic, reason, maxLetters }: DeadLetterQuery): Promise<DeadLetterPage> {
+    const rows = await this.deps.database.read((db) => {
+      let select = tableOf(db).selectFrom('dead_letters').select(HEAD);
+      if (before !== undefined) select = select.where('id', '<', Number(before));
+      if (topic !== undefined) select = select.where('topic', '=', topic);
+      if (reason !== undefined) select = select.where('reason', '=', reason);
+      return select
+        .orderBy('id', 'desc')
+        .limit(maxLetters + 1)
+        .execute();
+    });
+    return { letters: rows.slice(0, maxLetters).map(headOf), more: rows.length > maxLetters };
+  }
+
+  async get(id: DeadLetterId): Promise<DeadLetter | undefined> {
+    const row = await this.deps.database.read((db) =>
+      tableOf(db).selectFrom('dead_letters').selectAll().where('id', '=', Number(id)).executeTakeFirst(),
+    );
+    return row && letterOf(row);
+  }
+
+  claim(id: DeadLetterId, atMs: number, again: boolean): Promise<DeadLetterClaim> {
+    return this.deps.database.write(async (db) => {
+      const row = await tableOf(db)
+        .selectFrom('dead_letters')
+        .selectAll()
+        .where('id', '=', Number(id))
+        .forUpdate()
+        .executeTakeFirst();
+      if (!row) return { outcome: 'absent' };
+      if (row.requeued_at_ms > 0 && !again) return { outcome: 'requeued', atMs: row.requeued_at_ms };
+      await tableOf(db)
+        .updateTable('dead_letters')
+        .set({ requeued_at_ms: atMs })
+        .where('id', '=', Number(id))
+        .execute();
+      return { outcome: 'claimed', letter: letterOf({ ...row, requeued_at_ms: atMs }) };
+    });
+  }
+
+  async unclaim(id: DeadLetterId, atMs: number): Promise<void> {
+    await this.deps.database.write((db) =>
+      tableOf(db)
+        .updateTable('dead_letters')
+        .set({ requeued_at_ms: 0 })
+        .where('id', '=', Number(id))
+        .where('requeued_at_ms', '=', atMs)
+        .execute(),
+    );
+  }
+
+  async retain({ sinceMs, maxLetters }: { sinceMs: number; maxLetters: number }): Promise<number> {
+    let gone = 0;
+    for (let last = ROWS_A_RETAIN; last >= ROWS_A_RETAIN; gone += last) {
+      last = await this.deps.database.write(async (db) => {
+        const newestGoing = await tableOf(db)
+          .selectFrom('dead_letters')
+          .select('id')
+          .orderBy('id', 'desc')
+          .offset(maxLetters)
+          .limit(1)
+          .executeTakeFirst();
+        const { numDeletedRows } = await tableOf(db)
+          .deleteFrom('dead_letters')
+          .where((eb) => eb.or([eb('id', '<=', newestGoing?.id ?? 0), eb('at_ms', '<', sinceMs)]))
+          .orderBy('id')
+          .limit(ROWS_A_RETAIN)
+          .executeTakeFirstOrThrow();
+        return Number(numDeletedRows);
+      });
+    }
+    return gone;
+  }
+}
+
+/** The database counts the ids. */
+interface DeadLetterInserts {
+  dead_letters: Omit<Row, 'id'>;
+}
+
+function tableOf(db: unknown): Kysely<DeadLetterTable> {
+  return db as Kysely<DeadLetterTable>;
+}
+
+function rowOf(epoch: string, { place, ...letter }: NewDeadLetter): Omit<Row, 'id'> {
+  return {
+    epoch: bytesOf(epoch),
+    dead_partition: place.partition,
+    dead_offset: place.offset,
+    at_ms: letter.atMs,
+    topic: letter.topic,
+    from_partition: letter.partition,
+    from_offset: letter.offset,
+    reason: letter.reason,
+    detail: letter.detail,
+    record_key: letter.key,
+    headers: JSON.stringify(letter.headers),
+    value: Buffer.from(letter.value),
+    value_bytes: letter.valueBytes,
+    is_cut: letter.cut ? 1 : 0,
+    requeued_at_ms: 0,
+  };
+}
+
+function headOf(row: Pick<Row, (typeof HEAD)[number]>): DeadLetterHead {
+  return {
+    id: String(row.id),
+    atMs: row.at_ms,
+    topic: row.topic,
+    partition: row.from_partition,
+    offset: row.from_offset,
+    reason: row.reason,
+    detail: row.detail,
+    valueBytes: row.value_bytes,
+    cut: row.is_cut !== 0,
+    requeuedAtMs: row.requeued_at_ms,
+  };
+}
+
+function letterOf(row: Row): DeadLetter {
+  const headers = JSON.parse(row.headers) as Record<string, string>;
+  return { ...headOf(row), key: row.record_key, headers, value: row.value };
+}
