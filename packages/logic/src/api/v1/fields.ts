@@ -2,15 +2,20 @@ import { z } from 'zod';
 
 import { parseInt64 } from '../../int64.js';
 
+const NO_INT64 = unless('is no 64-bit integer: a whole number, as text when it is above 2^53');
+const NO_MILLIS = unless('must be a whole number of milliseconds, 0 or more');
+
+function unless(what: string) {
+  return { error: ({ input }: { input?: unknown }) => (input === undefined ? 'is missing' : what) };
+}
+
 /**
  * A 64-bit integer of a JSON body: a number where it is exact, or text; comes out as text in decimal, exact. More than
  * 53 bits fit into no number of JSON as most libraries write it, and are refused instead of being rounded.
  */
 export function int64(description: string) {
   return z
-    .union([z.int(), z.string().regex(/^[+-]?[0-9]{1,19}$/)], {
-      error: 'is no 64-bit integer: a whole number, as text when it is above 2^53',
-    })
+    .union([z.int(NO_INT64), z.string().regex(/^[+-]?[0-9]{1,19}$/, NO_INT64)], NO_INT64)
     .transform((value, context) => {
       const exact = parseInt64(String(value));
       if (exact === undefined) context.addIssue('is out of the range of 64 bits');
@@ -22,9 +27,7 @@ export function int64(description: string) {
 /** A time or a duration of a JSON body in milliseconds, 0 or more, as a number or text; comes out as text. */
 export function millis(description: string) {
   return z
-    .union([z.int().min(0), z.string().regex(/^[0-9]{1,19}$/)], {
-      error: 'must be a whole number of milliseconds, 0 or more',
-    })
+    .union([z.int(NO_MILLIS).min(0, NO_MILLIS), z.string().regex(/^[0-9]{1,19}$/, NO_MILLIS)], NO_MILLIS)
     .transform(String)
     .meta({ description });
 }

@@ -46,7 +46,7 @@ export function openApiDocument(): OpenApiDocument {
   for (const route of V1_ROUTES) {
     (paths[route.path] ??= {})[route.method.toLowerCase()] = operationOf(route);
   }
-  return createDocument({
+  const document: ZodOpenApiObject = {
     openapi: '3.1.0',
     info: {
       title: 'Halley, the business API',
@@ -75,8 +75,17 @@ export function openApiDocument(): OpenApiDocument {
         },
       },
     },
-  });
+  };
+  return createDocument(document, { override: openReplies });
 }
+
+/** What is answered may get more fields, and its numbers are as large as they are: only what is sent has bounds. */
+const openReplies: NonNullable<Parameters<typeof createDocument>[1]>['override'] = ({ jsonSchema, io }) => {
+  if (io !== 'output') return;
+  if (jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
+  if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+  if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
+};
 
 function operationOf(route: V1Route): ZodOpenApiOperationObject {
   const { params, query, body, examples } = route;

@@ -192,7 +192,7 @@ export const pushReplySchema = z.object(replyFields).meta({ id: 'PushReply' });
 export const batchSchema = z.strictObject({
   requests: z
     .array(z.unknown().meta({ override: { $ref: '#/components/schemas/Push' } }))
-    .meta({ description: `1 to ${MAX_BATCH} pushes.` }),
+    .meta({ description: 'The pushes, in their order.', override: { minItems: 1, maxItems: MAX_BATCH } }),
 });
 
 export const batchReplySchema = z
