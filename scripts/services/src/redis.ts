@@ -13,9 +13,11 @@ export interface RedisOptions extends StartOptions {
   readonly replicaOf?: number;
   /** What clients and replicas have to say; nothing when not given. */
   readonly password?: string;
+  /** What it answered is on the disk, and there again after a restart. */
+  readonly appendOnly?: boolean;
 }
 
-/** Starts Redis without persistence: a restart empties it. About 12 MB of memory. */
+/** Starts Redis, without persistence unless it is asked for: a restart empties it. About 12 MB of memory. */
 export async function startRedis(options: RedisOptions = {}): Promise<RunningService> {
   const root = await fetchDebs(DEBS.redis, options.progress);
   return startOnPort('redis', options, async (dir, port) => {
@@ -26,10 +28,11 @@ export async function startRedis(options: RedisOptions = {}): Promise<RunningSer
       options.replicaOf === undefined ? [] : ['--replicaof', '127.0.0.1', String(options.replicaOf)];
     const { password } = options;
     const login = password === undefined ? [] : ['--requirepass', password, '--masterauth', password];
+    const kept = options.appendOnly ? 'yes --appendfsync always' : 'no';
     return {
       name: 'Redis',
       file: redisServer(root),
-      args: `--port ${port} --bind 127.0.0.1 --appendonly no --save`
+      args: `--port ${port} --bind 127.0.0.1 --appendonly ${kept} --save`
         .split(' ')
         .concat('', '--dir', dir, cluster, replica, login, '--repl-diskless-sync-delay', '0'),
       cwd: dir,

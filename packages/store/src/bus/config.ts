@@ -1,9 +1,13 @@
 import { z } from 'zod';
 
+import { redisBusConfig } from './redis/config.js';
+
 /** Configuration of the bus, section `bus`. */
 export const busConfig = z.strictObject({
-  adapter: z.enum(['kafka', 'embedded']).default('kafka').meta({
-    description: 'Where pushes are made durable: Kafka, or a file of the data folder (`halley start` only).',
+  adapter: z.enum(['kafka', 'redis', 'embedded']).default('kafka').meta({
+    description:
+      'Where pushes are made durable: Kafka, Redis Streams (what it cannot promise: docs/guarantees.md), or a file of the data folder (`halley start` only).',
+    flag: 'bus',
   }),
   brokers: z
     .array(z.string())
@@ -107,6 +111,7 @@ export const busConfig = z.strictObject({
     description: 'Embedded bus: records of a topic that are kept at most, consumed or not.',
     range: '100,000–10,000,000',
   }),
+  redis: redisBusConfig.prefault({}),
 });
 
 export type BusConfig = z.infer<typeof busConfig>;

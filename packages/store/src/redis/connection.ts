@@ -61,7 +61,7 @@ export class RedisConnection<Name extends string> {
       away = false;
     });
     for (const [name, lua] of Object.entries<string>(scripts)) {
-      const command = `halley_${name.replaceAll('-', '_')}`;
+      const command = commandOf(name);
       this.redis.defineCommand(command, { lua });
       const commands = this.redis as unknown as Record<string, Script>;
       const script =
@@ -124,6 +124,28 @@ export class RedisConnection<Name extends string> {
     return this.guard(() => this.#scripts.get(name)!.bytes(keys.length, keys, args));
   }
 
+  /**
+   * Runs a script, and waits until so many replicas have what it wrote, or the time is over; answers how many have. Other
+   * commands of this connection wait meanwhile.
+   */
+  async runAndWait(
+    name: Name,
+    keys: readonly string[],
+    args: readonly RedisArgument[],
+    replicas: number,
+    timeoutMs: number,
+  ): Promise<{ readonly answer: unknown; readonly acknowledged: number }> {
+    return this.guard(async () => {
+      const pipeline = this.redis.pipeline();
+      const script = (pipeline as unknown as Record<string, Script>)[commandOf(name)]!;
+      void script.call(pipeline, keys.length, keys, args);
+      const results = await pipeline.wait(replicas, timeoutMs).exec();
+      const [[failure, answer] = [], [, acknowledged] = []] = (results ?? []) as [unknown?, unknown?][];
+      if (failure) throw failure;
+      return { answer, acknowledged: typeof acknowledged === 'number' ? acknowledged : 0 };
+    });
+  }
+
   /** Runs a command; what goes wrong becomes `store_unavailable`, or `store_full`. */
   async guard<T>(command: () => Promise<T>): Promise<T> {
     try {
@@ -133,6 +155,11 @@ export class RedisConnection<Name extends string> {
       throw new HalleyError(full ? 'store_full' : 'store_unavailable', undefined, { cause: error });
     }
   }
+}
+
+/** Under which the client knows a script. */
+function commandOf(name: string): string {
+  return `halley_${name.replaceAll('-', '_')}`;
 }
 
 /** How every version of Redis says it, of a command and of a script. */
