@@ -291,6 +291,7 @@ async function readTls({ tls }: CometConfig): Promise<TlsOptions | undefined> {
       throw new HalleyError('bad_config', `${key}: ${file} cannot be read`, { cause: error });
     });
   const [cert, key] = await Promise.all([
+    http: config.http,
     read('tls.certFile', tls.certFile),
     read('tls.keyFile', tls.keyFile),
   ]);

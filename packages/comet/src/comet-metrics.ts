@@ -43,6 +43,7 @@ export class CometMetrics {
   readonly #connections;
   readonly #accepted;
   readonly #refused;
+  readonly #httpRequests;
   readonly #handshakes;
   readonly #closed;
   readonly #subscribesRefused;
@@ -69,6 +70,11 @@ export class CometMetrics {
     this.#refused = metrics.counter('halley_comet_connections_refused_total', 'Connections refused.', [
       'reason',
     ]);
+    this.#httpRequests = metrics.counter(
+      'halley_comet_http_requests_total',
+      'Requests of sessions over HTTP (SSE, long poll and what they send) that were answered, by path and status.',
+      ['path', 'status'],
+    );
     this.#handshakes = metrics.counter('halley_comet_handshakes_total', 'Handshakes, by how they ended.', [
       'result',
     ]);
@@ -144,6 +150,10 @@ export class CometMetrics {
 
   refused(reason: string): void {
     this.#refused.inc({ reason });
+  }
+
+  httpAnswered(path: string, status: number): void {
+    this.#httpRequests.inc({ path, status: String(status) });
   }
 
   handshake(result: string): void {

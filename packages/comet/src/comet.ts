@@ -32,7 +32,9 @@ import { moveAll } from './session/v2/move.js';
 import { StreamIndex } from './session/stream-index.js';
 import { Acceptor, type Client } from './transport/acceptor.js';
 import { TrustedProxies } from './transport/client-address.js';
-import { type Pages, servePage } from './transport/http/pages.js';
+import { HttpSessions } from './transport/http/http-sessions.js';
+import type { HttpTransport } from './transport/http/http-transport.js';
+import type { Pages } from './transport/http/pages.js';
 import { ConnectionCounter, type ConnectionLimits } from './transport/limits.js';
 import { Listener } from './transport/listener.js';
 import { tcpServer, TcpTransport } from './transport/tcp.js';
@@ -62,6 +64,8 @@ export interface CometOptions {
   readonly renewal: RenewalOptions;
   readonly presence: { readonly pollMs: number };
 }
+  /** Sessions over HTTP: how often SSE says something, how long a poll waits, and how long none may come. */
+  readonly http: { readonly keepAliveMs: number; readonly pollWaitMs: number; readonly pollGraceMs: number };
 
 export interface CometDeps {
   readonly logic: LogicLink;
@@ -106,6 +110,7 @@ export class Comet implements Service {
   readonly #listeners: { readonly [Kind in keyof CometOptions['ports']]?: Listener };
   readonly #services: ServiceGroup;
   #sweeper: NodeJS.Timeout | undefined;
+  readonly #http: HttpSessions;
   #counter = 0;
 
   constructor(
@@ -188,6 +193,7 @@ export class Comet implements Service {
     this.#services = new ServiceGroup(
       'comet',
       [this.#deadlines, ...Object.values(this.#listeners), this.renewal, presence],
+    this.#http = this.#makeHttp();
       log,
     );
     metrics.observe({
@@ -234,7 +240,12 @@ export class Comet implements Service {
    * asked to, and served until then, the others are closed.
    */
   async drain(spreadMs: number): Promise<void> {
-    for (const listener of Object.values(this.#listeners)) listener.close();
+    const { tcp, tls } = this.#listeners;
+    tcp?.close();
+    tls?.close();
+    // Sessions over HTTP need new sockets until they end; new sessions are refused.
+    this.#http.draining = true;
+    if (this.#http.size === 0) this.#closeListeners();
     const { clock, elsewhere } = this.deps;
     const startedMs = clock.monotonicMs();
     const moved = moveAll([...this.#sessions], spreadMs, elsewhere);
@@ -253,6 +264,7 @@ export class Comet implements Service {
 
   /** Tells every connection to go, at once. */
   closeAll(code: CloseCode, reason: string): void {
+    this.#closeListeners();
     for (const session of this.#sessions) session.close(code, reason);
   }
 
@@ -269,6 +281,10 @@ export class Comet implements Service {
     const { clock } = this.deps;
     this.ledger.tellFrozen(clock.monotonicMs(), this.options.session.frozenTimeoutMs);
     this.reader.sweep();
+  #closeListeners(): void {
+    for (const listener of Object.values(this.#listeners)) listener.close();
+  }
+
   }
 
   #makeListeners(): { [Kind in keyof CometOptions['ports']]?: Listener } {
@@ -282,7 +298,16 @@ export class Comet implements Service {
       clientOf,
       forwardedFor: (peer, header) => this.#proxies.forwardedFor(peer, header),
       onRefused: (reason) => this.metrics.refused(reason),
-      onRequest: (request, response) => servePage(this.deps.pages, request, response),
+      onRequest: (request, response) => {
+        this.#acceptor.served(request.socket);
+        this.#http.handle(request, response);
+      },
+      admit: (socket) => {
+        if (this.#http.draining) return 'draining';
+        if (!this.counter.tryOpen()) return 'node_full';
+        socket.once('close', () => this.counter.closed());
+        return undefined;
+      },
       onConnection: (ws, socket, { cookie }, client) => {
         const transport = new WebSocketTransport(
           ws,
@@ -303,7 +328,12 @@ export class Comet implements Service {
       allowsOrigin: this.options.allowsOrigin,
     };
     const listener = (kind: keyof CometOptions['ports'], server: ConstructorParameters<typeof Listener>[0]) =>
-      new Listener(server, this.#acceptor, { use: `comet ${kind}`, host, port: ports[kind] });
+      new Listener(server, this.#acceptor, {
+        use: `comet ${kind}`,
+        host,
+        port: ports[kind],
+        isConnection: kind === 'tcp' || kind === 'tls',
+      });
     return {
       tcp: listener('tcp', tcpServer(tcpOptions, tcp)),
       ws: listener('ws', webSocketServer(webSocketOptions, websocket)),
@@ -320,8 +350,27 @@ export class Comet implements Service {
     const transport = new TcpTransport(socket, client.address, this.options.maxBodyBytes);
     this.#open(transport, new Outbox(socket, this.ledger), client);
   }
+  #makeHttp(): HttpSessions {
+    const { http, session, maxBodyBytes, maxMessageBytes, allowsOrigin } = this.options;
+    const { closeTimeoutMs } = session;
+    return new HttpSessions(
+      { ...http, closeTimeoutMs, maxBodyBytes, maxMessageBytes, allowsOrigin },
+      {
+        deadlines: this.#deadlines,
+        clock: this.deps.clock,
+        metrics: this.metrics,
+        counter: this.counter,
+        pages: this.deps.pages,
+        clientOf: (socket) => this.#acceptor.clientOf(socket),
+        forwardedFor: (peer, header) => this.#proxies.forwardedFor(peer, header),
+        onConnection: (transport, client) =>
+          this.#open(transport, new Outbox(transport.downstream, this.ledger), client),
+      },
+    );
+  }
 
-  #open(transport: TcpTransport | WebSocketTransport, outbox: Outbox, client: Client): void {
+
+  #open(transport: TcpTransport | WebSocketTransport | HttpTransport, outbox: Outbox, client: Client): void {
     const session = new Session(transport, outbox, this.#sessionDeps, client.acceptedAtMs, this.#gone);
     this.#sessions.add(session);
     this.metrics.opened(transport.variant);

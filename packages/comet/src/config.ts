@@ -24,7 +24,7 @@ export const cometConfig = z.object({
     }),
   }),
   ws: z.object({
-    port: port(3102, 'Port of clients over WebSocket, at /sub; 0 is any free one.'),
+    port: port(3102, 'Port of clients over HTTP: WebSocket at /sub, SSE and long poll; 0 is any free one.'),
     origins: z.array(z.string().min(1)).default([]).meta({
       description:
         'Origins whose pages may connect, as https://example.com; `*` is all. Clients that send none may always. Ignored with auth.mode open.',
@@ -35,7 +35,7 @@ export const cometConfig = z.object({
       .max(16 * MIB)
       .default(65_536)
       .meta({
-        description: 'Largest WebSocket message of a client, which may hold several frames.',
+        description: 'Largest WebSocket message, and largest POST, of a client; it may hold several frames.',
         unit: 'bytes',
         range: '4,112–1 MiB',
       }),
@@ -45,13 +45,31 @@ export const cometConfig = z.object({
     }),
   }),
   tls: z.object({
+  http: z.object({
+    keepAliveMs: z.int().min(1_000).max(600_000).default(15_000).meta({
+      description:
+        'An SSE response in which nothing else was sent gets a comment so often, so that no proxy takes it for dead.',
+      unit: 'ms',
+      range: '5,000–60,000',
+    }),
+    pollWaitMs: z.int().min(100).max(600_000).default(25_000).meta({
+      description: 'A long poll for which nothing comes is answered after so long.',
+      unit: 'ms',
+      range: '5,000–55,000; below the time-outs of proxies',
+    }),
+    pollGraceMs: z.int().min(100).max(600_000).default(30_000).meta({
+      description: 'A session over long polls of which no poll is open for so long is over.',
+      unit: 'ms',
+      range: '10,000–120,000',
+    }),
+  }),
     port: port(3105, 'Port of clients over TCP with TLS; served when there is a certificate.'),
     certFile: z.string().default('').meta({
       description: 'PEM certificate chain for clients. Empty serves neither TLS nor WSS.',
     }),
     keyFile: z.string().default('').meta({ description: 'PEM key of the certificate.' }),
   }),
-  wss: z.object({ port: port(3103, 'Port of WebSocket with TLS; served when there is a certificate.') }),
+  wss: z.object({ port: port(3103, 'The same port with TLS; served when there is a certificate.') }),
   grpc: z.object({ port: port(3109, 'gRPC port, for job and logic; 0 is any free one.') }),
   ops: opsConfig(3104),
   insecure: z.boolean().default(false).meta({

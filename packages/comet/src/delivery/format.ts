@@ -6,10 +6,10 @@ import { deflateRaw } from '@halley/service/raw-deflate';
 
 import { binaryHeaderBytes, writeBinaryHeader } from './websocket-frame.js';
 
-/** What connections speak on: bare frames on TCP, messages on WebSocket. */
-export type Variant = 'tcp' | 'websocket';
+/** What connections speak on: messages on WebSocket, else bare frames, in responses with SSE and long poll. */
+export type Variant = 'tcp' | 'websocket' | 'sse' | 'poll';
 
-/** How frames leave to a connection: a sum of bits. None of them is goim's frames on TCP. */
+/** How frames leave to a connection: a sum of bits. None of them is goim's frames, bare. */
 export const Format = {
   /** In WebSocket messages. */
   WebSocket: 1,
@@ -23,7 +23,7 @@ export const Format = {
 
 /** The format of a connection with version 1. */
 export function formatOf(variant: Variant): number {
-  return variant === 'tcp' ? 0 : Format.WebSocket;
+  return variant === 'websocket' ? Format.WebSocket : 0;
 }
 
 /** Frames for many connections, encoded once for each format that occurs among them. */

@@ -1,5 +1,3 @@
-import type { Duplex } from 'node:stream';
-
 export interface OutboxLimits {
   /** Bytes that may wait for one connection. An empty outbox takes any one message. */
   readonly maxBytes: number;
@@ -79,8 +77,24 @@ export interface OutboxOwner {
 
 const kOutbox = Symbol('outbox');
 
+/**
+ * What an outbox writes to: a socket, or what stands for one where frames leave in HTTP responses. `drain` is emitted as by
+ * a socket: when all has left, after more had waited than it likes to hold.
+ */
+export interface OutboxSocket {
+  write(bytes: Uint8Array): unknown;
+  /** Holds back what is written until `uncork`. */
+  cork(): void;
+  uncork(): void;
+  /** Bytes that were written and have not left. */
+  readonly writableLength: number;
+  /** Takes nothing more. */
+  readonly writableEnded: boolean;
+  on(event: 'drain', listener: () => void): unknown;
+}
+
 /** A socket that knows its outbox, so that its listener is shared by all connections. */
-interface OwnedSocket extends Duplex {
+interface OwnedSocket extends OutboxSocket {
   [kOutbox]?: Outbox;
 }
 

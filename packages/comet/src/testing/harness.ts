@@ -1,4 +1,4 @@
-import type { AuthWishes } from '@halley/protocol/client/auth';
+import { type AuthWishes, writeAuth } from '@halley/protocol/client/auth';
 import { systemClock } from '@halley/service/clock';
 import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
@@ -6,6 +6,7 @@ import { Metrics } from '@halley/service/metrics';
 import { Comet, type CometOptions } from '../comet.js';
 import type { Pages } from '../transport/http/pages.js';
 import { FakeLogic } from './fake-logic.js';
+import { HttpClient, type HttpClientOptions } from './http-client.js';
 import { TcpClient, WsClient } from './test-client.js';
 import { Version2Client } from './version2-client.js';
 
@@ -15,7 +16,7 @@ type Overrides = Partial<
 
 /** A comet on free ports with a logic in the process. */
 export class CometHarness {
-  readonly #clients: (TcpClient | WsClient)[] = [];
+  readonly #clients: (TcpClient | WsClient | HttpClient)[] = [];
 
   private constructor(
     readonly comet: Comet,
@@ -54,6 +55,7 @@ export class CometHarness {
       allowsOrigin: () => true,
       leaveRoomAfterMs: 30_000,
       presence: { pollMs: 2_000 },
+      http: { keepAliveMs: 15_000, pollWaitMs: 25_000, pollGraceMs: 30_000 },
       renewal: { intervalMs: 1_000, roundMs: 8_000, figuresMs: 10_000 },
       ...overrides,
     };
@@ -76,6 +78,16 @@ export class CometHarness {
     return this.#keep(await WsClient.connect(this.comet.boundPorts.ws, options));
   }
 
+  /** A client over HTTP that opens a session with this token. */
+  http(
+    kind: 'sse' | 'poll',
+    token: object | string | Uint8Array,
+    options: HttpClientOptions = {},
+  ): HttpClient {
+    const auth = token instanceof Uint8Array || typeof token === 'string' ? token : JSON.stringify(token);
+    return this.#keep(new HttpClient(this.comet.boundPorts.ws, kind, Buffer.from(auth), options));
+  }
+
   /** An authenticated client over TCP. */
   async tcpOf(token: object): Promise<TcpClient> {
     const client = await this.tcp();
@@ -94,9 +106,12 @@ export class CometHarness {
   async version2(
     token: object,
     wishes: AuthWishes = {},
-    transport: 'tcp' | 'ws' = 'tcp',
+    transport: 'tcp' | 'ws' | 'sse' | 'poll' = 'tcp',
   ): Promise<Version2Client> {
-    return new Version2Client(await this[transport]()).open(token, wishes);
+    if (transport === 'tcp' || transport === 'ws')
+      return new Version2Client(await this[transport]()).open(token, wishes);
+    const auth = writeAuth(JSON.stringify(token), wishes);
+    return new Version2Client(this.http(transport, auth)).answered();
   }
 
   /** The value of a metric, summed over its labels that match. */
@@ -117,7 +132,7 @@ export class CometHarness {
     await this.comet.stop(500);
   }
 
-  #keep<Client extends TcpClient | WsClient>(client: Client): Client {
+  #keep<Client extends TcpClient | WsClient | HttpClient>(client: Client): Client {
     this.#clients.push(client);
     return client;
   }

@@ -3,6 +3,7 @@ import type { StreamCursor__Output } from '@halley/cluster/grpc/gen/halley/deliv
 import { unary } from '@halley/cluster/grpc/handler';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 
+import type { Variant } from '../delivery/format.js';
 import type { StreamCursor } from '../logic-link.js';
 import type { FakeLogic } from './fake-logic.js';
 import { grantsMessage, readMessage, startAskOf, version2Handlers } from './version2-server.js';
@@ -17,7 +18,7 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
         token: request.token,
         cookie: request.cookie,
         clientIp: request.client_ip,
-        transport: request.transport === 'tcp' ? 'tcp' : 'websocket',
+        transport: request.transport as Variant,
         withoutCursor: request.without_cursor,
         ...(request.version2 ? { version2: startAskOf(request.version2) } : {}),
       });

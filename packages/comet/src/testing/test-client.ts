@@ -26,7 +26,7 @@ export interface Ended {
 }
 
 /** A client of the tests: collects frames and waits for them. */
-abstract class TestClient {
+export abstract class TestClient {
   /** Frames that came and nobody waited for. */
   readonly frames: Frame[] = [];
   /** All bytes that came. */

@@ -7,6 +7,7 @@ import { frameV2 } from '@halley/protocol/frame-v2';
 import { Operation, OperationV2 } from '@halley/protocol/operation';
 import { inflateRaw } from '@halley/service/raw-deflate';
 
+import type { HttpClient } from './http-client.js';
 import { type Ended, frame, type TcpClient, type WsClient } from './test-client.js';
 
 /** An entry as the tests compare it: `position operation:text`. */
@@ -17,11 +18,16 @@ export class Version2Client {
   #seq = 100;
   auth!: AuthReply;
 
-  constructor(readonly wire: TcpClient | WsClient) {}
+  constructor(readonly wire: TcpClient | WsClient | HttpClient) {}
 
   /** Authenticates; the answer must be 8. */
   async open(token: object, wishes: AuthWishes = {}): Promise<this> {
     this.wire.send(frame(Operation.Auth, writeAuth(JSON.stringify(token), wishes), 7));
+    return this.answered();
+  }
+
+  /** Waits for the answer to what it opened with. */
+  async answered(): Promise<this> {
     this.auth = await this.reply(Operation.AuthReply, AuthReply);
     return this;
   }

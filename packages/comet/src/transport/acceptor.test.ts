@@ -41,11 +41,11 @@ describe('limits and proxies', () => {
       return socket;
     };
     const websocket = await open(boundPorts.ws);
-    await until(() => harness?.comet.counter.open === 1);
+    await until(() => harness?.comet.counter.sockets === 1);
     const tcp = await open(boundPorts.tcp);
-    await until(() => harness?.comet.counter.open === 2);
+    await until(() => harness?.comet.counter.sockets === 2);
     tcp.destroy();
-    await until(() => harness?.comet.counter.open === 1);
+    await until(() => harness?.comet.counter.sockets === 1);
     websocket.write(
       'GET /sub HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n' +
         'sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
@@ -65,7 +65,7 @@ describe('limits and proxies', () => {
     const startedMs = performance.now();
     await once(silent, 'close');
     expect(performance.now() - startedMs).toBeGreaterThan(250);
-    await until(() => harness?.comet.counter.open === 0);
+    await until(() => harness?.comet.counter.sockets === 0);
   });
 
   test.each([

@@ -12,7 +12,7 @@ import { parseProxyHeader } from './proxy-protocol.js';
 export interface Client {
   /** As the PROXY header of a trusted proxy says, else the peer's. */
   readonly address: string;
-  /** Monotonic milliseconds. */
+  /** When its socket was accepted, or the last request on it was served; monotonic milliseconds. */
   readonly acceptedAtMs: number;
 }
 
@@ -30,12 +30,15 @@ export interface AcceptorDeps {
  * from a trusted proxy. Remembers the client by both ends of its connection, because TLS wraps the socket in another.
  */
 export class Acceptor {
-  readonly #clients = new Map<string, Client>();
+  readonly #clients = new Map<string, { address: string; acceptedAtMs: number }>();
 
   constructor(private readonly deps: AcceptorDeps) {}
 
-  /** Calls `handOver` with the socket as if it were fresh, once its client is known; or destroys it. */
-  accept(socket: Socket, handOver: (socket: Socket) => void): void {
+  /**
+   * Calls `handOver` with the socket as if it were fresh, once its client is known; or destroys it. A socket that is a
+   * connection is counted as one; what comes over HTTP is counted by who serves it.
+   */
+  accept(socket: Socket, isConnection: boolean, handOver: (socket: Socket) => void): void {
     const { counter, proxies, clock, metrics } = this.deps;
     const acceptedAtMs = clock.monotonicMs();
     const peer = normalizeAddress(socket.remoteAddress);
@@ -43,19 +46,22 @@ export class Acceptor {
       socket.destroy();
       return;
     }
-    if (!counter.tryOpen()) {
+    const counted = counter.tryAccept();
+    if (!counted || (isConnection && !counter.tryOpen())) {
+      if (counted) counter.socketClosed();
       metrics.refused('node_full');
       socket.destroy();
       return;
     }
     const name = nameOf(socket);
-    let client: Client = { address: peer, acceptedAtMs };
+    const client = { address: peer, acceptedAtMs };
     socket.once('close', () => {
-      counter.closed();
+      counter.socketClosed();
+      if (isConnection) counter.closed();
       if (this.#clients.get(name) === client) this.#clients.delete(name);
     });
     const known = (address: string | undefined): void => {
-      if (address !== undefined) client = { address, acceptedAtMs };
+      if (address !== undefined) client.address = address;
       this.#clients.set(name, client);
       handOver(socket);
     };
@@ -66,6 +72,12 @@ export class Acceptor {
   /** The client of a socket that was handed over, or of the TLS socket around it. */
   clientOf(socket: Ends): Client | undefined {
     return this.#clients.get(nameOf(socket));
+  }
+
+  /** A request was served on this socket: what comes next on it begins now. */
+  served(socket: Ends): void {
+    const client = this.#clients.get(nameOf(socket));
+    if (client) client.acceptedAtMs = this.deps.clock.monotonicMs();
   }
 
   #readProxyHeader(socket: Socket, acceptedAtMs: number, known: (address: string | undefined) => void): void {

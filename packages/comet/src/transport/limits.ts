@@ -10,14 +10,20 @@ export interface ConnectionLimits {
   readonly maxConnectionsPerAddress: number;
 }
 
-/** Counts connections, all and by client address. */
+/**
+ * Counts connections, all and by client address, and sockets. A connection over TCP or WebSocket has one socket; one over HTTP
+ * has as many as its requests need, which is none between two polls.
+ */
 export class ConnectionCounter {
   readonly maxConnections: number;
+  readonly #maxSockets: number;
   #open = 0;
+  #sockets = 0;
   readonly #byAddress = new Map<string, number>();
 
   constructor(private readonly limits: ConnectionLimits) {
-    this.maxConnections = limits.maxConnections === 0 ? connectionsByDescriptors() : limits.maxConnections;
+    this.#maxSockets = socketsByDescriptors();
+    this.maxConnections = limits.maxConnections === 0 ? this.#maxSockets : limits.maxConnections;
   }
 
   /** Connections that are open, authenticated or not. */
@@ -28,6 +34,22 @@ export class ConnectionCounter {
   /** Distinct client addresses. */
   get addresses(): number {
     return this.#byAddress.size;
+  }
+
+  /** Sockets of clients. */
+  get sockets(): number {
+    return this.#sockets;
+  }
+
+  /** Counts a socket in; false when there are no descriptors left for it, and it is then not counted. */
+  tryAccept(): boolean {
+    if (this.#sockets >= this.#maxSockets) return false;
+    this.#sockets += 1;
+    return true;
+  }
+
+  socketClosed(): void {
+    this.#sockets -= 1;
   }
 
   /** Counts a connection in; false when there are too many, and it is then not counted. */
@@ -58,7 +80,7 @@ export class ConnectionCounter {
 }
 
 /** As many as the process may have descriptors, less a reserve; unlimited where the system does not say. */
-function connectionsByDescriptors(): number {
+function socketsByDescriptors(): number {
   try {
     const soft = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
     if (soft !== undefined) return Math.max(64, Number(soft) - RESERVED_DESCRIPTORS);

@@ -1,4 +1,4 @@
-import type { AddressInfo, Server, Socket } from 'node:net';
+import { type AddressInfo, Server, type Socket } from 'node:net';
 
 import type { Service } from '@halley/service/lifecycle';
 import { cannotBind, portTaken } from '@halley/service/port-holder';
@@ -11,6 +11,8 @@ export interface ListenerOptions {
   readonly host: string;
   /** 0 is any free port. */
   readonly port: number;
+  /** Whether each socket is a client's connection, as it is not with HTTP. */
+  readonly isConnection: boolean;
 }
 
 /** A listening socket whose connections go through the acceptor before the server itself sees them. */
@@ -32,7 +34,7 @@ export class Listener implements Service {
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
-      acceptor.accept(socket, handOver);
+      acceptor.accept(socket, options.isConnection, handOver);
     });
   }
 
@@ -61,7 +63,8 @@ export class Listener implements Service {
 
   /** Takes no new connections; those there are stay. */
   close(): void {
-    if (this.server.listening) this.server.close();
+    // An HTTP server's own close would cut off answers that are still being written.
+    if (this.server.listening) Server.prototype.close.call(this.server);
   }
 
   /** Closes and cuts off what is left. */

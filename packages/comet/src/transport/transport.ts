@@ -12,12 +12,13 @@ export interface Transport {
   readonly secure: boolean;
   /** The client's address, as trusted proxies told it. */
   readonly clientIp: string;
-  /** The Cookie header of a WebSocket upgrade; else empty. */
+  /** The Cookie header of the request that opened it; empty on TCP. */
   readonly cookie: string;
   /** From now on the client may send frames with the long header. */
   acceptVersion2(): void;
   /**
-   * Ends the connection after what was written: on WebSocket with a close frame, on TCP by ending the stream.
+   * Ends the connection after what was written: on WebSocket with a close frame, over HTTP with the code in an event or a
+   * header, on TCP by ending the stream.
    * What the client still sends is thrown away.
    */
   close(code: CloseCode, reason: string): void;

@@ -25,6 +25,8 @@ import type { Transport } from './transport.js';
 /** The one path that is served. */
 const PATH = '/sub';
 const MAX_HEADER_BYTES = 16 * 1024;
+/** A socket waits so long for its next request: longer than nginx keeps one, so that nginx closes it and not we. */
+const IDLE_SOCKET_MS = 65_000;
 /** A close frame's reason has at most 123 bytes. */
 const MAX_REASON_CHARACTERS = 100;
 
@@ -182,6 +184,8 @@ export interface WebSocketServerDeps {
   clientOf(socket: Socket): Client | undefined;
   /** The client's address as X-Forwarded-For of a trusted proxy says. */
   forwardedFor(peer: string, header: string | undefined): string;
+  /** Counts the connection in; else why it is refused. */
+  admit(socket: Duplex): 'node_full' | 'draining' | undefined;
   onConnection(ws: ClientWebSocket, socket: Duplex, request: UpgradeRequest, client: Client): void;
   onRefused(reason: string): void;
   /** A request that is no upgrade. */
@@ -205,7 +209,9 @@ export function webSocketServer(
     keepAliveInitialDelay: options.keepAliveMs,
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: options.handshakeTimeoutMs,
+    // To its end a request must have come by then; its answer may take as long as it likes.
     requestTimeout: options.handshakeTimeoutMs,
+    keepAliveTimeout: IDLE_SOCKET_MS,
     connectionsCheckingInterval: 1_000,
   };
   const server: Server = tls
@@ -245,6 +251,11 @@ export function webSocketServer(
     const { origin } = request.headers;
     if (origin !== undefined && !options.allowsOrigin(origin)) {
       refuse(403, 'origin');
+      return;
+    }
+    const refusal = deps.admit(socket);
+    if (refusal) {
+      refuse(503, refusal);
       return;
     }
     const forwarded = request.headers['x-forwarded-for'];
