@@ -4,6 +4,8 @@ import { jobConfig } from '@halley/job/config';
 import { logicConfig } from '@halley/logic/config';
 
 import { errorsPage } from './errors-page.mjs';
+import { grpcPage } from './grpc-page.mjs';
+import { httpPage, openApiPage } from './http-page.mjs';
 import { metricsPage } from './metrics-page.mjs';
 
 /**
@@ -15,5 +17,8 @@ export function pages() {
     ['docs/errors.md', errorsPage()],
     ['docs/metrics.md', metricsPage()],
     ['docs/config.md', configDoc({ comet: cometConfig, logic: logicConfig, job: jobConfig })],
+    ['docs/reference/openapi.json', openApiPage()],
+    ['docs/reference/http.md', httpPage()],
+    ['docs/reference/grpc.md', grpcPage()],
   ]);
 }

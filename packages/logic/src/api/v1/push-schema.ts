@@ -146,7 +146,7 @@ export const pushSchema = z
       group: group ? { ...group, max_count: group.max_count ?? 0 } : null,
     };
   })
-  .meta({ id: 'Push' });
+  .meta({ id: 'PushRequest', description: 'A push: whom, what, and how.' });
 
 type Content = z.output<z.ZodObject<typeof contentFields>>;
 
@@ -191,7 +191,7 @@ export const pushReplySchema = z.object(replyFields).meta({ id: 'PushReply' });
 /** A batch: its pushes are checked one by one, so that one that is wrong costs only itself. */
 export const batchSchema = z.strictObject({
   requests: z
-    .array(z.unknown().meta({ override: { $ref: '#/components/schemas/Push' } }))
+    .array(z.unknown().meta({ override: { $ref: '#/components/schemas/PushRequest' } }))
     .meta({ description: 'The pushes, in their order.', override: { minItems: 1, maxItems: MAX_BATCH } }),
 });
 

@@ -93,7 +93,7 @@ export const disconnectRoute = v1Route({
       if (users) return { target: 'users', users, reason };
       return keys ? { target: 'keys', keys, reason } : { reason };
     })
-    .meta({ id: 'Disconnect', description: 'Exactly one of `users` and `keys` is set.' }),
+    .meta({ id: 'DisconnectRequest', description: 'Exactly one of `users` and `keys` is set.' }),
   reply: z
     .object({ closed: z.int().meta({ description: 'How many connections were closed.' }) })
     .meta({ id: 'DisconnectReply' }),
