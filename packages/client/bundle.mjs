@@ -1,5 +1,7 @@
-// Makes the one file for browsers, dist/halley-client.js, and prints its size. With protocol in it, it needs nothing else.
-import { mkdirSync, writeFileSync } from 'node:fs';
+// Makes the files for browsers and prints their sizes: dist/halley-client.js, with protocol in it, and what it loads from beside
+// it only where WebSocket does not get through, dist/halley-client-fallback.js.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
@@ -7,45 +9,75 @@ import { build } from 'esbuild';
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 
+/** `new HalleyError('code', 'words')` and `malformed('words')`, as the sources have them. */
+const WORDS = /(new HalleyError\(\s*'\w+'|\bmalformed\()(?:,?\s*(?:'[^']*'|`[^`]*`),?\s*)\)/g;
+/** `new Message('Name', …)`: only tests read the name. */
+const NAME = /(new Message\()'\w+'/g;
+/** `export const Name = { One: 1, … } as const;` */
+const CONSTANTS = /^export const (\w+) = (\{[^{}]*\}) as const;/gm;
+
 /**
- * Of protocol's errors only the class is needed: their table has the words of docs/errors.md, for operators, and would be an
- * eighth of the bundle. In it an error without words of its own is told by its code.
+ * Makes the sources smaller without a change of what they do. Of protocol's errors only the class is needed: their table has
+ * the words of docs/errors.md, for operators; what exactly is wrong with bytes that are no frames is left out too, so an error
+ * without words of its own is told by its code. Names of messages go, and constants become enums: esbuild writes their values
+ * where they are used.
  */
-const withoutErrorTable = {
-  name: 'without the table of errors',
+const smaller = {
+  name: 'smaller sources',
   setup({ onLoad }) {
-    onLoad({ filter: /protocol[\\/]src[\\/]error\.ts$/ }, () => ({
+    onLoad({ filter: /protocol[\\/]src[\\/].*\.ts$/ }, ({ path }) => ({
       loader: 'ts',
-      contents: `
-        export class HalleyError extends Error {
-          readonly code: string;
-          constructor(code: string, message = code, { cause }: { cause?: unknown } = {}) {
-            super(message, { cause });
-            this.code = code;
-          }
-          static from(thrown: unknown): HalleyError {
-            return thrown instanceof HalleyError ? thrown : new HalleyError('internal', undefined, { cause: thrown });
-          }
-        }`,
+      contents: smallerText(path, readFileSync(path, 'utf8')),
     }));
   },
 };
 
-/** The text of the bundle, made from the sources. */
-export async function bundle() {
+function smallerText(path, text) {
+  const file = basename(path, '.ts');
+  if (file === 'error') return ERROR;
+  const plain = text.replace(WORDS, '$1)').replace(NAME, "$1''");
+  // The names of close codes are told.
+  if (file === 'close-code') return plain;
+  return plain.replace(
+    CONSTANTS,
+    (_, name, fields) => `export enum ${name} ${fields.replace(/: (-?\d)/g, ' = $1')}`,
+  );
+}
+
+const ERROR = `
+  export class HalleyError extends Error {
+    readonly code: string;
+    constructor(code: string, message = code, { cause }: { cause?: unknown } = {}) {
+      super(message, { cause });
+      this.code = code;
+    }
+    static from(thrown: unknown): HalleyError {
+      return thrown instanceof HalleyError ? thrown : new HalleyError('internal', undefined, { cause: thrown });
+    }
+  }`;
+
+/** The texts of the files by their names, the one that pages load first. */
+export async function bundleFiles() {
   const { outputFiles } = await build({
-    entryPoints: [at('src/browser.ts')],
+    entryPoints: { 'halley-client': at('src/browser.ts'), 'halley-client-fallback': at('src/fallback.ts') },
     alias: { '@halley/protocol': at('../protocol/src') },
     bundle: true,
+    splitting: true,
     minify: true,
     format: 'esm',
     platform: 'browser',
     target: 'es2022',
+    outdir: at('dist'),
     write: false,
     logLevel: 'error',
-    plugins: [withoutErrorTable],
+    plugins: [smaller],
   });
-  return outputFiles[0].text;
+  return new Map(outputFiles.map(({ path, text }) => [basename(path), text]));
+}
+
+/** The text of the file that pages load. */
+export async function bundle() {
+  return (await bundleFiles()).get('halley-client.js');
 }
 
 /** Its size as a server would send it. */
@@ -54,8 +86,9 @@ export function gzippedBytes(text) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const text = await bundle();
   mkdirSync(at('dist'), { recursive: true });
-  writeFileSync(at('dist/halley-client.js'), text);
-  process.stdout.write(`${text.length} bytes, ${gzippedBytes(text)} gzipped\n`);
+  for (const [name, text] of await bundleFiles()) {
+    writeFileSync(at(`dist/${name}`), text);
+    process.stdout.write(`${name}: ${text.length} bytes, ${gzippedBytes(text)} gzipped\n`);
+  }
 }

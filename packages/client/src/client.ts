@@ -18,6 +18,7 @@ import type { ClientOptions } from './options.js';
 import type { JoinedRoom, RoomStart } from './rooms/rooms.js';
 import { bytesOf, type Outgoing, type SendOptions } from './send/outgoing.js';
 import { streamOfRoom, type StreamMessage } from './streams/message.js';
+import type { TransportName } from './transport/transport.js';
 
 /** Typing and the like. */
 export interface OutgoingEphemeral {
@@ -44,6 +45,11 @@ export class Client {
 
   get state(): ConnectionState {
     return this.#core.connector.state;
+  }
+
+  /** By which transport it is connected; undefined while it is not. */
+  get transport(): TransportName | undefined {
+    return this.#core.connector.link?.transport;
   }
 
   /** Calls the handler from the next event on; what is answered takes it off. */
@@ -77,9 +83,29 @@ export class Client {
     }
   }
 
-  /** While the state is `waiting`: connects now. For who knows that the network is back. */
+  /**
+   * While the state is `waiting`: connects now. While it is `connected`: sees now whether that still holds. For who knows that the
+   * network is back, or another one.
+   */
   retryNow(): void {
     this.#core.connector.retryNow();
+  }
+
+  /**
+   * Connects by this transport, and only then leaves the connection in use: nothing is lost, shown twice, or out of order.
+   * Resolves when it is in use; rejects with why not, and goes on as before. It is kept until it does not get through any more,
+   * or another one, or none, is named: then the option `transports` counts again. Ahead of `connect`: begins with it.
+   */
+  async useTransport(name?: TransportName): Promise<void> {
+    const { connector, ladder } = this.#core;
+    const before = ladder.pinned;
+    ladder.pinned = name;
+    try {
+      if (name) await connector.use(name);
+    } catch (error) {
+      ladder.pinned = before;
+      throw error;
+    }
   }
 
   /**

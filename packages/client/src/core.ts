@@ -8,6 +8,7 @@ import type { Clock } from './clock.js';
 import { Addresses } from './connection/addresses.js';
 import { Calls } from './connection/calls.js';
 import { Connector } from './connection/connector.js';
+import { Ladder } from './connection/ladder.js';
 import type { Link } from './connection/link.js';
 import { TokenRefresh } from './connection/token-refresh.js';
 import { Emitter } from './events.js';
@@ -19,13 +20,18 @@ import { memoryStore } from './stores/memory.js';
 import type { CursorStore } from './stores/store.js';
 import { Cursors } from './streams/cursors.js';
 import { Streams } from './streams/streams.js';
-import type { OpenTransport } from './transport/transport.js';
+import type { OpenTransport, TransportName } from './transport/transport.js';
 
 /** What the place brings that a client runs in. */
 export interface Platform {
   readonly clock: Clock;
   readonly openTransport: OpenTransport;
+  /** Called once, with the first connection that is not by the best transport: from there on it goes up again by itself. */
+  readonly climb?: (core: Core) => void;
 }
+
+/** Where the store has what worked last, while that is not the best. */
+const TRANSPORT_KEY = 'transport';
 
 /** In version 1 pushes have the operations above goim's own. */
 const LAST_GOIM_OPERATION = 17;
@@ -39,19 +45,26 @@ export class Core {
   readonly queue: SendQueue;
   readonly watched: Watched;
   readonly calls: Calls;
-  readonly #settings: Settings;
-  readonly #store: CursorStore;
+  readonly ladder: Ladder;
+  readonly clock: Clock;
+  readonly settings: Settings;
+  readonly store: CursorStore;
   readonly #cursors: Cursors;
   readonly #tokens: TokenRefresh;
+  #climb: Platform['climb'];
+  /** What was told last. */
+  #transport: TransportName | undefined;
   #loaded: Promise<void> | undefined;
 
-  constructor(options: ClientOptions, { clock, openTransport }: Platform) {
+  constructor(options: ClientOptions, { clock, openTransport, climb }: Platform) {
     const settings = settingsOf(options);
     const { events } = this;
     const failed = (error: ClientError): void => events.tell('error', error);
-    this.#settings = settings;
-    this.#store = settings.store ?? memoryStore();
-    this.#cursors = new Cursors(this.#store, clock, failed);
+    this.clock = clock;
+    this.settings = settings;
+    this.#climb = climb;
+    this.store = settings.store ?? memoryStore();
+    this.#cursors = new Cursors(this.store, clock, failed);
     this.streams = new Streams({ ...settings, events, clock, cursors: this.#cursors });
     this.rooms = new Rooms({ clock, events, streams: this.streams, cursors: this.#cursors });
     this.queue = new SendQueue({
@@ -60,7 +73,7 @@ export class Core {
       backoff: settings.backoff,
       maxMessages: settings.maxQueuedMessages,
       maxBytes: settings.maxQueuedBytes,
-      store: settings.keepQueue ? this.#store : undefined,
+      store: settings.keepQueue ? this.store : undefined,
     });
     this.calls = new Calls(clock, settings.requestTimeoutMs);
     this.watched = new Watched({ calls: this.calls, events });
@@ -71,10 +84,12 @@ export class Core {
       failed,
       leftRooms: (rooms) => this.rooms.leftByToken(rooms),
     });
+    this.ladder = new Ladder(settings.transports, settings.fallbackAfter);
     this.connector = new Connector({
       link: { ...settings, clock, openTransport },
       backoff: settings.backoff,
       addresses: new Addresses(settings.addresses, settings.nodes, clock),
+      ladder: this.ladder,
       token: settings.token,
       wishes: () => this.#wishes(),
       opened: (link) => this.#opened(link),
@@ -82,6 +97,7 @@ export class Core {
       frame: (link, frame) => this.#frame(link, frame),
       state: (state) => {
         if (state.name === 'closed') this.#stopped(state.reason);
+        else this.#carried();
         events.tell('state', state);
       },
     });
@@ -89,9 +105,10 @@ export class Core {
 
   /** Reads the store, once. */
   load(): Promise<void> {
-    this.#loaded ??= Promise.resolve(this.#store.load()).then((values) => {
+    this.#loaded ??= Promise.resolve(this.store.load()).then((values) => {
       this.#cursors.loaded(values);
-      if (this.#settings.keepQueue) this.queue.loaded(values);
+      this.ladder.begin(values.get(TRANSPORT_KEY));
+      if (this.settings.keepQueue) this.queue.loaded(values);
     });
     return this.#loaded;
   }
@@ -111,8 +128,19 @@ export class Core {
     if (reason) this.events.tell('error', reason);
   }
 
+  #carried(): void {
+    const { link } = this.connector;
+    if (!link?.open || link.transport === this.#transport) return;
+    this.#transport = link.transport;
+    this.events.tell('transport', link.transport);
+    if (this.ladder.names.indexOf(link.transport) > 0) {
+      this.#climb?.(this);
+      this.#climb = undefined;
+    }
+  }
+
   #wishes(): AuthWishes {
-    const { start, deflate, checksum } = this.#settings;
+    const { start, deflate, checksum } = this.settings;
     const { inbox } = this.streams;
     return {
       cursor: inbox,

@@ -4,6 +4,7 @@ import { ClientError, wrapped } from './client-error.js';
 import type { ConnectionState } from './connection/state.js';
 import type { StreamGap } from './streams/continue.js';
 import type { StreamMessage } from './streams/message.js';
+import type { TransportName } from './transport/transport.js';
 
 /** What became of a message of the send queue, also of one that an earlier start had left in the store. */
 export interface Sent {
@@ -30,6 +31,8 @@ export interface ClientEvents {
   receipts: readonly ReadPosition[];
   /** The connection's state has changed. */
   state: ConnectionState;
+  /** Connected by another transport than before, or for the first time; ahead of the state. */
+  transport: TransportName;
   /** A message of the send queue was taken, or failed. */
   sent: Sent;
   /** What went wrong and has no promise to tell it. */

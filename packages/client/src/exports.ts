@@ -12,3 +12,4 @@ export { memoryStore } from './stores/memory.js';
 export type { CursorStore } from './stores/store.js';
 export type { StreamGap } from './streams/continue.js';
 export type { StreamMessage } from './streams/message.js';
+export type { TransportName } from './transport/transport.js';

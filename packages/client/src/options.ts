@@ -2,16 +2,29 @@ import type { Nodes } from './connection/addresses.js';
 import type { Backoff } from './connection/backoff.js';
 import type { TokenSource } from './connection/token.js';
 import type { CursorStore } from './stores/store.js';
+import type { TransportName } from './transport/transport.js';
 
 /** What a client is made with. The README has it as a table. */
 export interface ClientOptions {
   /**
-   * Where comets are: `ws://host:port`, `wss://host:port`, in Node also `tcp://host:port` and `tls://host:port`. With several
-   * another one is asked when one refuses, drains, or ends the connection.
+   * Where comets are: `ws://host:port`, `wss://host:port` (or the same with `http` and `https`), in Node also `tcp://host:port`
+   * and `tls://host:port`. With several another one is asked when one refuses, drains, or ends the connection.
    */
   readonly addresses?: string | readonly string[];
   /** Asked for addresses ahead of every attempt, best first; `weightedNodes` makes one that asks logic. */
   readonly nodes?: Nodes;
+  /**
+   * By which transports addresses that are none of TCP are tried, best first: the next one when one does not get through, and
+   * up again by itself. Default `['websocket', 'sse', 'poll']`.
+   */
+  readonly transports?: readonly TransportName[];
+  /**
+   * Attempts that fail until the next transport is tried; one that connects and then is silent counts for all. Default 2; sane
+   * 1 to 5.
+   */
+  readonly fallbackAfter?: number;
+  /** How often a better transport is tried beside a worse one, in milliseconds. Default 60,000; sane 10,000 to 600,000. */
+  readonly upgradeAfterMs?: number;
   /** The token, or a function that is asked for one ahead of every connection, and before the last one expires. */
   readonly token: TokenSource;
   /** Where cursors are kept. Default: in memory. */
@@ -58,6 +71,9 @@ export type Settings = Required<Omit<ClientOptions, Optional | 'addresses' | 'ba
 export function settingsOf(options: ClientOptions): Settings {
   const { addresses = [] } = options;
   return {
+    transports: ['websocket', 'sse', 'poll'],
+    fallbackAfter: 2,
+    upgradeAfterMs: 60_000,
     deflate: 'DecompressionStream' in globalThis,
     checksum: false,
     handshakeTimeoutMs: 10_000,

@@ -1,5 +1,6 @@
 import { ClientError, wrapped } from '../client-error.js';
 import type { Clock } from '../clock.js';
+import { fits, type TransportName } from '../transport/transport.js';
 
 /** Asks for addresses, best first. */
 export type Nodes = () => readonly string[] | Promise<readonly string[]>;
@@ -25,9 +26,11 @@ export class Addresses {
       .map(({ address }) => address);
   }
 
-  /** Throws ClientError `no_address` when there is none. */
-  async next(): Promise<string> {
-    const all = [...(await this.#asked()), ...this.#given];
+  /** Only one for this transport, where one is named. Throws ClientError `no_address` when there is none. */
+  async next(transport?: TransportName): Promise<string> {
+    const all = [...(await this.#asked()), ...this.#given].filter(
+      (address) => !transport || fits(transport, address),
+    );
     const when = (address: string): number => this.#failed.get(address) ?? 0;
     const [best] = all.sort((a, b) => when(a) - when(b));
     if (best === undefined) {

@@ -5,9 +5,12 @@ import type { Frame } from '@halley/protocol/frame';
 import { OperationV2 } from '@halley/protocol/operation';
 
 import { type ClientError, clientClosed, connectionLost, timedOut, wrapped } from '../client-error.js';
+import { type Deferred, deferred } from '../deferred.js';
+import { fits, type TransportName } from '../transport/transport.js';
 import { addressOf, type Addresses } from './addresses.js';
 import { fullJitterMs, type Backoff } from './backoff.js';
 import type { LinkEnd } from './end.js';
+import type { Ladder } from './ladder.js';
 import { Link, type LinkSettings } from './link.js';
 import type { ConnectionState } from './state.js';
 import { readToken, withKey, type TokenSource } from './token.js';
@@ -16,11 +19,19 @@ import { readToken, withKey, type TokenSource } from './token.js';
 const STABLE_MS = 10_000;
 /** How long the link that a move leaves behind may go on answering. */
 const OLD_LINK_MS = 5_000;
+/** A trial that has cost the link in use, and still is not answered, may go on for so long. */
+const LAST_CHANCE_MS = 2_000;
+
+/** An attempt by another transport, beside the link in use. */
+interface Trial extends Deferred<void> {
+  readonly name: TransportName;
+}
 
 export interface ConnectorDeps {
   readonly link: LinkSettings;
   readonly backoff: Backoff;
   readonly addresses: Addresses;
+  readonly ladder: Ladder;
   readonly token: TokenSource;
   /** What the next hello asks for. */
   readonly wishes: () => AuthWishes;
@@ -44,6 +55,7 @@ export class Connector {
   #left: Link | undefined;
   /** Where a Move sends us. */
   #movingTo: readonly string[] | undefined;
+  #trial: Trial | undefined;
   #attempt = 0;
   #key = '';
   /** Counts what is begun, so that what was overtaken meanwhile is dropped. */
@@ -67,11 +79,35 @@ export class Connector {
     if (this.#state.name === 'idle') void this.#connect();
   }
 
-  /** Does not wait for the next attempt's time. */
+  /** Does not wait for the next attempt's time, or for a heartbeat's to see that the connection has gone. */
   retryNow(): void {
+    this.#current?.beat();
     if (this.#state.name !== 'waiting') return;
     this.#attempt = 0;
     void this.#connect();
+  }
+
+  /**
+   * Connects by this transport, and only then leaves the link in use. Rejects when that does not get through: the link in use
+   * is as before, or followed by another one if it has ended meanwhile.
+   */
+  use(name: TransportName): Promise<void> {
+    const trial: Trial = { name, ...deferred<void>() };
+    if (this.#state.name === 'idle' || this.#current?.transport === name) trial.resolve();
+    else if (this.#state.name === 'closed') trial.reject(clientClosed());
+    else {
+      this.#endTrial(connectionLost());
+      this.#trial = trial;
+      void this.#connect();
+    }
+    return trial.promise;
+  }
+
+  #endTrial(reason: ClientError): boolean {
+    const trial = this.#trial;
+    this.#trial = undefined;
+    trial?.reject(reason);
+    return trial !== undefined;
   }
 
   /** For good. */
@@ -81,6 +117,7 @@ export class Connector {
     this.#cancelTimer();
     this.#set(reason ? { name: 'closed', reason } : { name: 'closed' });
     const end = { error: reason ?? clientClosed(), reconnect: false };
+    this.#endTrial(end.error);
     for (const link of [this.#candidate, this.#current, this.#left]) link?.end(end);
   }
 
@@ -89,20 +126,32 @@ export class Connector {
     this.#turn += 1;
     const turn = this.#turn;
     if (!this.#current) this.#set({ name: 'connecting', attempt: this.#attempt + 1 });
-    const { addresses, link, token: source, wishes } = this.#deps;
+    const { addresses, ladder, link, token: source, wishes } = this.#deps;
+    // One that is on the way by another transport is of no use any more.
+    const overtaken = this.#candidate;
+    this.#candidate = undefined;
+    overtaken?.end({ error: connectionLost(), reconnect: true });
     // Whoever is asked for an address or a token may never answer.
     this.#cancelTimer = link.clock.after(link.handshakeTimeoutMs, () => this.#again(timedOut(), 0));
     try {
       const [node, ...others] = this.#movingTo ?? [];
       if (this.#movingTo) this.#movingTo = others;
+      const trial = this.#trial?.name;
+      const only = trial ?? ladder.pinned;
+      const used = this.#current?.address ?? node;
       const address =
-        node === undefined ? await addresses.next() : addressOf(node, this.#current?.address ?? node);
+        used === undefined || (only && !fits(only, used)) || !(trial ?? node)
+          ? await addresses.next(only)
+          : node === undefined
+            ? used
+            : addressOf(node, used);
       const token = withKey(await readToken(source), this.#key);
       if (turn !== this.#turn) return;
       this.#cancelTimer();
       this.#candidate = new Link(
         link,
         address,
+        trial ?? ladder.pick(address),
         { token, wishes: wishes() },
         {
           opened: (opened) => this.#opened(opened),
@@ -117,15 +166,19 @@ export class Connector {
 
   #opened(link: Link): void {
     const old = this.#current;
+    const trial = this.#trial;
+    this.#trial = undefined;
     this.#candidate = undefined;
     this.#current = link;
     this.#movingTo = undefined;
     this.#key = link.auth?.key ?? this.#key;
-    const { address } = link;
+    const { address, transport } = link;
     const { clock } = this.#deps.link;
+    this.#deps.ladder.opened(address, transport);
     this.#deps.opened(link);
-    if (!link.open) return;
+    if (!link.open) return trial?.reject(connectionLost());
     this.#set({ name: 'connected', address, version: link.version2 ? 2 : 1, key: this.#key });
+    trial?.resolve();
     // Under the same key the server ends the old one by itself.
     this.#left = old;
     if (old) clock.after(OLD_LINK_MS, () => old.end({ error: connectionLost(), reconnect: true }));
@@ -151,12 +204,18 @@ export class Connector {
     if (wasCandidate) this.#candidate = undefined;
     if (!wasCandidate) this.#deps.closed(link);
     if (this.#state.name === 'closed' || (!wasCurrent && !wasCandidate)) return;
-    this.#deps.addresses.failed(link.address);
+    const { addresses, ladder } = this.#deps;
+    if (wasCurrent || !this.#trial) addresses.failed(link.address);
+    // A close code has come all the way from the server.
+    if (wasCandidate && !this.#trial && end.error.closeCode === undefined) {
+      ladder.failed(link.transport, link.reached && end.error.code === 'handshake_timeout');
+    }
     if (wasCurrent && this.#deps.link.clock.now() - link.openedAtMs >= STABLE_MS) this.#attempt = 0;
     // The link that we move to has taken over, or will connect anyway.
-    const moving = wasCurrent && this.#candidate !== undefined;
-    if (moving && (end.reconnect || end.error.closeCode === CloseCode.TakenOver)) {
+    const candidate = wasCurrent ? this.#candidate : undefined;
+    if (candidate && (end.reconnect || end.error.closeCode === CloseCode.TakenOver)) {
       this.#set({ name: 'connecting', attempt: this.#attempt + 1 });
+      if (this.#trial) this.#hurry(candidate);
     } else if (this.#mayHelp(end)) {
       this.#again(end.error, end.afterMs ?? 0);
     } else if (wasCurrent || !this.#current) {
@@ -169,7 +228,19 @@ export class Connector {
     return reconnect && !(error.closeCode === CloseCode.TokenExpired && typeof this.#deps.token === 'string');
   }
 
+  /** The server has taken it, and the answer does not get through: back to what does. */
+  #hurry(candidate: Link): void {
+    this.#cancelTimer();
+    this.#cancelTimer = this.#deps.link.clock.after(LAST_CHANCE_MS, () => {
+      if (candidate === this.#candidate) candidate.end({ error: connectionLost(), reconnect: true });
+    });
+  }
+
   #again(reason: ClientError, afterMs: number): void {
+    if (this.#endTrial(reason) && this.#current && !this.#movingTo) {
+      this.#turn += 1;
+      return this.#cancelTimer();
+    }
     const { backoff, link } = this.#deps;
     const { clock } = link;
     const delayMs = afterMs + fullJitterMs(backoff, this.#attempt, clock.random());

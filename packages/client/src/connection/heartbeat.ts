@@ -34,12 +34,16 @@ export class Heartbeat {
     this.#cancelBeat();
   }
 
+  /** Does not wait for the next beat's time. */
+  now(): void {
+    const { timeoutMs, beat, dead } = this.#options;
+    this.#cancelTimeout ??= this.#clock.after(timeoutMs, dead);
+    this.#cancelBeat();
+    this.#schedule();
+    beat();
+  }
+
   #schedule(): void {
-    const { intervalMs, timeoutMs, beat, dead } = this.#options;
-    this.#cancelBeat = this.#clock.after(intervalMs, () => {
-      this.#cancelTimeout ??= this.#clock.after(timeoutMs, dead);
-      this.#schedule();
-      beat();
-    });
+    this.#cancelBeat = this.#clock.after(this.#options.intervalMs, () => this.now());
   }
 }

@@ -9,7 +9,7 @@ import { Operation, OperationV2 } from '@halley/protocol/operation';
 
 import { ClientError, connectionLost, errorOf, timedOut, versionUnsupported } from '../client-error.js';
 import type { Clock } from '../clock.js';
-import type { OpenTransport, Transport } from '../transport/transport.js';
+import type { OpenTransport, Transport, TransportName } from '../transport/transport.js';
 import { closedWith, faultOf, type LinkEnd } from './end.js';
 import { Heartbeat } from './heartbeat.js';
 import { Inbound } from './inbound.js';
@@ -46,13 +46,16 @@ const EMPTY = new Uint8Array(0);
 /** One connection to one comet, from connecting to its end. It is not used again. */
 export class Link {
   readonly address: string;
+  readonly transport: TransportName;
+  /** The transport was opened: there is somebody, who may be silent. */
+  reached = false;
   /** What auth was answered with; undefined ahead of that, and where the server serves version 1 only. */
   auth: AuthReply | undefined;
   /** When auth was answered, by the client's clock. */
   openedAtMs = 0;
   readonly #settings: LinkSettings;
   readonly #events: LinkEvents;
-  readonly #transport: Transport;
+  readonly #carrier: Transport;
   readonly #requests: Requests;
   readonly #inbound: Inbound;
   #state: State;
@@ -61,6 +64,7 @@ export class Link {
   constructor(
     settings: LinkSettings,
     address: string,
+    transport: TransportName,
     hello: { readonly token: string; readonly wishes: AuthWishes },
     events: LinkEvents,
   ) {
@@ -68,21 +72,24 @@ export class Link {
     this.#settings = settings;
     this.#events = events;
     this.address = address;
+    this.transport = transport;
     this.#requests = new Requests(clock);
     this.#inbound = new Inbound(
       maxFrameBytes,
       (frame) => this.#take(frame),
       (fault) => this.end(faultOf(fault)),
     );
-    this.#transport = settings.openTransport(address, {
-      opened: () => {
+    const carried = {
+      opened: (): void => {
+        this.reached = true;
         if (this.#state.name === 'opening') this.#goim(Operation.Auth, writeAuth(hello.token, hello.wishes));
       },
-      received: (bytes) => {
+      received: (bytes: Uint8Array): void => {
         if (this.#state.name !== 'ended') this.#inbound.push(bytes);
       },
-      closed: (code, text) => this.end(closedWith(code, text)),
-    });
+      closed: (code: number | undefined, text: string): void => this.end(closedWith(code, text)),
+    };
+    this.#carrier = settings.openTransport(address, carried, transport);
     this.#state = {
       name: 'opening',
       cancelTimeout: clock.after(handshakeTimeoutMs, () => this.end(silent('handshake_timeout'))),
@@ -107,7 +114,7 @@ export class Link {
   send<F extends Fields>(op: number, message: Message<F>, value: WriteFields<F>, seq = 0): void {
     if (!this.open || !this.auth) return;
     const flags = this.auth.checksum ? FrameFlag.Checksum : 0;
-    this.#transport.send(encodeMessageFrame(op, seq, message, value, flags));
+    this.#carrier.send(encodeMessageFrame(op, seq, message, value, flags));
   }
 
   /**
@@ -127,7 +134,7 @@ export class Link {
     if (this.#state.name === 'opening') this.#state.cancelTimeout();
     else if (this.#state.name === 'open') this.#state.heartbeat.stop();
     this.#state = { name: 'ended' };
-    this.#transport.close();
+    this.#carrier.close();
     this.#events.ended(this, end);
     this.#requests.fail(connectionLost(end.error));
   }
@@ -176,9 +183,14 @@ export class Link {
     this.end({ ...closedWith(code, text), reconnect, afterMs: reconnectAfterMs });
   }
 
+  /** Asks for a sign of life now: for who knows that the network has changed. */
+  beat(): void {
+    if (this.#state.name === 'open') this.#state.heartbeat.now();
+  }
+
   /** A frame of version 1, which both versions take. */
   #goim(op: number, body: Uint8Array): void {
-    this.#transport.send(encodeFrame({ ver: VERSION_GOIM, op, seq: 0, body }));
+    this.#carrier.send(encodeFrame({ ver: VERSION_GOIM, op, seq: 0, body }));
   }
 }
 

@@ -13,7 +13,7 @@ import { FrameDecoder } from '@halley/protocol/decoder';
 import { encodeFrame, replyFrame, type Frame } from '@halley/protocol/frame';
 import { Operation, OperationV2 } from '@halley/protocol/operation';
 
-import type { OpenTransport, TransportEvents } from '../transport/transport.js';
+import type { OpenTransport, TransportEvents, TransportName } from '../transport/transport.js';
 
 /** What a request says: the message of its operation. */
 export interface Received {
@@ -45,6 +45,10 @@ export class FakeServer {
   readonly connections: FakeConnection[] = [];
   /** Addresses where nobody answers. */
   readonly down = new Set<string>();
+  /** Transports that a proxy refuses. */
+  readonly refused = new Set<TransportName>();
+  /** Transports of which a proxy lets up everything, and down nothing. */
+  readonly swallowed = new Set<TransportName>();
   /** What auth is answered with; undefined is no answer. */
   onAuth: (
     connection: FakeConnection,
@@ -58,11 +62,11 @@ export class FakeServer {
   /** Answers auth with a short frame, as a server of version 1 does. */
   version1 = false;
 
-  readonly openTransport: OpenTransport = (address, events) => {
-    const connection = new FakeConnection(address, events, this);
+  readonly openTransport: OpenTransport = (address, events, name = 'websocket') => {
+    const connection = new FakeConnection(address, name, events, this);
     this.connections.push(connection);
     queueMicrotask(() => {
-      if (this.down.has(address)) connection.cut();
+      if (this.down.has(address) || this.refused.has(name)) connection.cut();
       else events.opened();
     });
     return { send: (bytes) => connection.take(bytes), close: () => connection.cut() };
@@ -88,6 +92,7 @@ export class FakeConnection {
 
   constructor(
     readonly address: string,
+    readonly transport: TransportName,
     private readonly events: TransportEvents,
     private readonly server: FakeServer,
   ) {}
@@ -114,7 +119,7 @@ export class FakeConnection {
   /** Sends bytes as they are. */
   raw(bytes: Uint8Array): void {
     queueMicrotask(() => {
-      if (!this.ended) this.events.received(bytes);
+      if (!this.ended && !this.server.swallowed.has(this.transport)) this.events.received(bytes);
     });
   }
 

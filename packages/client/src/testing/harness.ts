@@ -4,9 +4,11 @@ import type { WriteFields } from '@halley/protocol/client/message';
 import type { ClientError } from '../client-error.js';
 import { Client } from '../client.js';
 import type { ConnectionState } from '../connection/state.js';
+import type { Platform } from '../core.js';
 import type { ClientOptions } from '../options.js';
 import type { StreamGap } from '../streams/continue.js';
 import type { StreamMessage } from '../streams/message.js';
+import type { TransportName } from '../transport/transport.js';
 import { FakeClock } from './fake-clock.js';
 import { FakeServer } from './fake-server.js';
 
@@ -19,28 +21,32 @@ export interface Rig {
   readonly gaps: StreamGap[];
   readonly errors: ClientError[];
   readonly states: ConnectionState[];
+  readonly transports: TransportName[];
 }
 
 /** What a rig is made with; a server and a clock of another one make a second device, or a later start. */
 export interface RigOptions extends Partial<ClientOptions> {
   readonly server?: FakeServer;
   readonly clock?: FakeClock;
+  readonly climb?: Platform['climb'];
 }
 
 /** A client that is not connected yet. */
 export function makeRig({
   server = new FakeServer(),
   clock = new FakeClock(),
+  climb,
   ...options
 }: RigOptions = {}): Rig {
   const client = new Client(
     { addresses: 'ws://a:1', token: '{"mid":7,"key":"phone"}', deflate: true, ...options },
-    { clock, openTransport: server.openTransport },
+    { clock, openTransport: server.openTransport, ...(climb && { climb }) },
   );
-  const rig: Rig = { client, server, clock, messages: [], gaps: [], errors: [], states: [] };
+  const rig: Rig = { client, server, clock, messages: [], gaps: [], errors: [], states: [], transports: [] };
   client.on('message', (message) => void rig.messages.push(message));
   client.on('gap', (gap) => void rig.gaps.push(gap));
   client.on('error', (error) => void rig.errors.push(error));
+  client.on('transport', (name) => void rig.transports.push(name));
   client.on('state', (state) => void rig.states.push(state));
   return rig;
 }

@@ -13,10 +13,14 @@ export interface WebSocketLike {
 
 export type WebSocketClass = new (address: string) => WebSocketLike;
 
-/** Transports on WebSocket: `ws://host:port` and `wss://host:port`; the path is `/sub` where none is given. */
+/**
+ * Transports on WebSocket: `ws://host:port` and `wss://host:port`, or the same with `http` and `https`; the path is `/sub` where
+ * none is given.
+ */
 export function webSocketTransport(WebSocket: WebSocketClass): OpenTransport {
   return (address, events) => {
-    const socket = new WebSocket(/^\w+:\/\/[^/]+$/.test(address) ? `${address}/sub` : address);
+    const url = address.replace(/^http/, 'ws');
+    const socket = new WebSocket(/^\w+:\/\/[^/]+$/.test(url) ? `${url}/sub` : url);
     socket.binaryType = 'arraybuffer';
     socket.onopen = () => events.opened();
     socket.onmessage = ({ data }: { readonly data: unknown }) => {
