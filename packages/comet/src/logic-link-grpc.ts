@@ -4,6 +4,7 @@ import { protos } from '@halley/cluster/grpc/protos';
 import type { TierView } from '@halley/cluster/registry/registry';
 import type { Presence } from '@halley/protocol/client/bodies';
 import { HalleyError } from '@halley/protocol/error';
+import type { ExceptionReport } from '@halley/service/exception-reports';
 import type { ConnectionKey, NodeRef, RoomId, UserId } from '@halley/protocol/ids';
 
 import { v7 as uuidv7 } from 'uuid';
@@ -192,6 +193,21 @@ export class GrpcLogicLink implements LogicLink {
     await this.#timed('Receive', () =>
       call(this.#client.Receive.bind(this.#client), request, { deadlineMs: RECEIVE_DEADLINE_MS }),
     );
+  }
+
+  async report(reports: readonly ExceptionReport[]): Promise<void> {
+    const request = {
+      comet: this.deps.self(),
+      reports: reports.map(({ reportId, atMs, lastAtMs, position, keys, ...report }) => ({
+        ...report,
+        report_id: Buffer.from(reportId),
+        keys: [...keys],
+        at_ms: atMs,
+        last_at_ms: lastAtMs,
+        ...(position === undefined ? {} : { position }),
+      })),
+    };
+    await this.#timed('Report', () => call(this.#client.Report.bind(this.#client), request));
   }
 
   reachable(): boolean {

@@ -1,6 +1,7 @@
 import type { Presence, ReadPosition } from '@halley/protocol/client/bodies';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { Frame } from '@halley/protocol/frame';
+import type { ExceptionReport } from '@halley/service/exception-reports';
 import type { Cursor, Position } from '@halley/store/streams/streams';
 
 import type { Variant } from './delivery/format.js';
@@ -207,6 +208,8 @@ export interface LogicLink {
   ask(asker: Asker, operation: number, body: Uint8Array): Promise<Uint8Array>;
   /** How users are now, in their order; at most {@link MAX_PRESENCES}. */
   presence(mids: readonly UserId[]): Promise<readonly Presence[]>;
+  /** Resolves when the ledger has what went wrong with pushes here. */
+  report(reports: readonly ExceptionReport[]): Promise<void>;
   /** Whether there is a logic to call, for readiness. */
   reachable(): boolean;
 }

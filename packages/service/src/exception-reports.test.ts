@@ -36,7 +36,7 @@ test('what is of one push for one reason is one report of a second, with how oft
   const { reports, clock, flushed } = reportsOf();
   reports.tell({ ...dropped, key: 'web', caller: 'orders', stream: 'r/x' });
   clock.nowMs = 5_400;
-  reports.tell({ ...dropped, key: 'phone', caller: 'orders', stream: 'r/x' });
+  reports.tell({ ...dropped, keys: ['web', 'phone'], caller: 'orders', stream: 'r/x' });
   reports.tell({ ...dropped, key: 'web', caller: 'orders', stream: 'r/x', count: 5 });
   const [report, ...others] = await flushed();
   expect(others).toEqual([]);

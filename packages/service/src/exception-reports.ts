@@ -97,20 +97,32 @@ export class ExceptionReports implements Exceptions, Service {
     this.#stopping.abort();
   }
 
-  tell({ id, caller = '', kind, reason, stream = '', position, key, count = 1 }: PushException): void {
+  tell(exception: PushException): void {
+    const {
+      id,
+      caller = '',
+      kind,
+      reason,
+      stream = '',
+      position,
+      key,
+      keys: some = [],
+      count = 1,
+    } = exception;
     if (id === '') return;
+    const named = key === undefined ? some : [key, ...some];
     const name = `${kind} ${reason} ${position ?? ''} ${stream}\n${id}\n${caller}`;
     const now = this.deps.clock.now();
     const known = this.#open.get(name);
     if (known) {
       known.count += count;
       known.lastAtMs = now;
-      if (key !== undefined && known.keys.length < KEYS_A_REPORT && !known.keys.includes(key))
-        known.keys.push(key);
+      for (const one of named)
+        if (known.keys.length < KEYS_A_REPORT && !known.keys.includes(one)) known.keys.push(one);
       return;
     }
     if (this.#open.size >= this.deps.maxPerSecond) return this.#lose(count, now);
-    const keys = key === undefined ? [] : [key];
+    const keys = named.slice(0, KEYS_A_REPORT);
     const times = { atMs: now, lastAtMs: now };
     const reportId = new Uint8Array(0);
     this.#open.set(name, { reportId, id, caller, kind, reason, stream, position, keys, count, ...times });

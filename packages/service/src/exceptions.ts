@@ -24,6 +24,8 @@ export interface PushException {
   readonly position?: number | undefined;
   /** The device, where it is about one. */
   readonly key?: string | undefined;
+  /** Some of the devices, where it is about several. */
+  readonly keys?: readonly string[] | undefined;
   /** Of how many devices, or of how many entries where there is no device. Default 1. */
   readonly count?: number | undefined;
 }

@@ -1,5 +1,6 @@
 import type { ConnectionKey, RoomId } from '@halley/protocol/ids';
 import type { Clock } from '@halley/service/clock';
+import type { ExceptionKind, Exceptions } from '@halley/service/exceptions';
 import type { Logger } from '@halley/service/log';
 import { Repeats } from '@halley/service/repeats';
 
@@ -13,6 +14,7 @@ import { HintWalk } from './hint-walk.js';
 import { HighWater } from './high-water.js';
 import { encodePushes, SharedPush } from './encoded.js';
 import type { Encoded } from './format.js';
+import { EVERYONE } from './lane.js';
 import { type Outgoing, outgoing, type Sender } from './outgoing.js';
 import type { RoomTable } from './room-table.js';
 
@@ -23,6 +25,7 @@ export interface DelivererDeps {
   readonly rooms: RoomTable;
   readonly fanout: Fanout;
   readonly metrics: CometMetrics;
+  readonly exceptions: Exceptions;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -47,6 +50,8 @@ export interface Delivered {
   readonly traceparent: string;
   /** Undefined when the business pushed it. */
   readonly sender: Sender | undefined;
+  /** Who pushed it; absent where that is not known. */
+  readonly caller?: string;
   /** A frame of the protocol itself, for connections with version 2 alone. */
   readonly control: boolean;
   readonly keys: readonly string[];
@@ -121,6 +126,7 @@ export class Deliverer {
       }
       if (expired) {
         metrics.dropped('expired', 1);
+        this.#tellLive(delivered, 'expired', 'expired');
         return;
       }
       const push = outgoing(delivered.operation, delivered.body, delivered, delivered.control);
@@ -140,12 +146,13 @@ export class Deliverer {
       const session = this.deps.table.get(key as ConnectionKey);
       if (!session) {
         this.deps.metrics.dropped('not_here', 1);
+        this.#tellKey(push, key, 'not_here');
         continue;
       }
       if (!push.control && !session.accepts.has(push.filterOp)) continue;
       encoded ??= encodePushes([push]);
       // With version 2 what is not kept may be dropped; a client of version 1 would not notice.
-      session.push(encoded, session.v2 !== undefined);
+      if (!session.push(encoded, session.v2 !== undefined)) this.#tellKey(push, key, 'user_slow');
     }
   }
 
@@ -169,6 +176,18 @@ export class Deliverer {
     }
   }
 
+  #tellKey({ about }: Outgoing, key: string, reason: string): void {
+    if (about) this.deps.exceptions.tell({ ...idOf(about), kind: 'dropped', reason, key });
+  }
+
+  /** What is not kept came to nobody here. */
+  #tellLive({ keys, rooms, everyone, ...push }: Delivered, kind: ExceptionKind, reason: string): void {
+    const what = { ...idOf(push), kind, reason };
+    if (keys.length > 0) this.deps.exceptions.tell({ ...what, keys, count: keys.length });
+    for (const room of rooms) this.deps.exceptions.tell({ ...what, stream: `r/${room}` });
+    if (everyone) this.deps.exceptions.tell({ ...what, stream: EVERYONE });
+  }
+
   /** To all in a room, whatever they accept. */
   toRoom(id: string, push: Outgoing): void {
     const room = this.deps.rooms.get(id as RoomId);
@@ -182,6 +201,10 @@ export class Deliverer {
     if (speed > 0) fanout.paced(table.everyone.roster.snapshot(), push, speed);
     else if (table.size > 0) fanout.push(table.everyone, push);
   }
+}
+
+function idOf({ id, caller }: { readonly id: string; readonly caller?: string }) {
+  return { id, caller };
 }
 
 /** Whether a delivery is for others than streams too. */

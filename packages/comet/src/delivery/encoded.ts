@@ -153,6 +153,10 @@ export class SharedPush {
     return this.fields.operation;
   }
 
+  get about(): About | undefined {
+    return this.fields.about;
+  }
+
   get expired(): boolean {
     return this.fields.expired;
   }

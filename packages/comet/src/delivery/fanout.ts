@@ -1,5 +1,7 @@
+import { type Exceptions, NO_EXCEPTIONS } from '@halley/service/exceptions';
+
 import type { CometMetrics } from '../comet-metrics.js';
-import { EVERYONE, FilteredPass, type Lane, type LaneTally, type Receiver } from './lane.js';
+import { EVERYONE, FilteredPass, type Lane, type LaneDrop, type LaneTally, type Receiver } from './lane.js';
 import { type Outgoing, outgoingBytes } from './outgoing.js';
 
 export interface FanoutLimits {
@@ -51,6 +53,7 @@ export class Fanout {
   constructor(
     private readonly metrics: CometMetrics,
     readonly limits: FanoutLimits = DEFAULT_FANOUT_LIMITS,
+    private readonly exceptions: Exceptions = NO_EXCEPTIONS,
   ) {}
 
   /** Bytes of pushes that are not written to every member yet. */
@@ -66,6 +69,7 @@ export class Fanout {
       (this.#backlogBytes > 0 && this.#backlogBytes + bytes > this.limits.maxTotalBacklogBytes);
     if (full) {
       this.metrics.dropped('backlog', push.frames * lane.roster.size);
+      this.#tell('backlog', lane.stream, { pushes: [push], count: lane.roster.size, keys: [] });
       return false;
     }
     this.#sequence += 1;
@@ -83,6 +87,7 @@ export class Fanout {
   paced(members: readonly Receiver[], push: Outgoing, speed: number): boolean {
     if (this.#paced.size >= MAX_PACED) {
       this.metrics.dropped('backlog', push.frames * members.length);
+      this.#tell('backlog', EVERYONE, { pushes: [push], count: members.length, keys: [] });
       return false;
     }
     const pass = new FilteredPass([push], EVERYONE);
@@ -123,7 +128,10 @@ export class Fanout {
       turns -= 1;
       const before = lane.backlogBytes;
       // An empty room costs a little too.
-      budget -= Math.max(1, lane.step(budget, lane.kind === 'room' ? room : everyone));
+      const [tally, reason] =
+        lane.kind === 'room' ? ([room, 'room_slow'] as const) : ([everyone, 'everyone_slow'] as const);
+      const served = lane.step(budget, tally, (drop) => this.#tell(reason, lane.stream, drop));
+      budget -= Math.max(1, served);
       this.#backlogBytes -= before - lane.backlogBytes;
       if (lane.active) this.#lanes.push(lane);
       else lane.scheduled = false;
@@ -134,6 +142,19 @@ export class Fanout {
     this.metrics.dropped('everyone_slow', everyone.dropped);
     this.#release();
   };
+
+  #tell(
+    reason: 'backlog' | 'room_slow' | 'everyone_slow',
+    stream: string,
+    { pushes, count, keys }: LaneDrop,
+  ): void {
+    if (count === 0) return;
+    for (const { about } of pushes)
+      if (about) {
+        const { id, caller } = about;
+        this.exceptions.tell({ id, caller, kind: 'dropped', reason, stream, count, keys });
+      }
+  }
 
   #release(): void {
     if (this.#waiters.length === 0) return;
@@ -161,8 +182,13 @@ export class Fanout {
         const { format } = member;
         const bytes = encoded.bytes(format);
         if (bytes.length === 0) continue;
-        if (member.outbox.offer(bytes)) sent += encoded.frames(format);
-        else dropped += encoded.frames(format);
+        if (member.outbox.offer(bytes)) {
+          sent += encoded.frames(format);
+          continue;
+        }
+        dropped += encoded.frames(format);
+        const keys = member.deviceKey ? [member.deviceKey] : [];
+        this.#tell('everyone_slow', EVERYONE, { pushes: paced.pass.pushesOf(encoded), count: 1, keys });
       }
       if (paced.next >= paced.members.length) this.#paced.delete(paced);
     }

@@ -10,6 +10,8 @@ export interface Receiver extends Rostered {
   readonly format: number;
   readonly outbox: Outbox;
   readonly accepts: ReadonlySet<number>;
+  /** The device's key; absent or empty where it is not known. */
+  readonly deviceKey?: string;
 }
 
 /** What became of the frames of a step, each counted once for each receiver. */
@@ -24,10 +26,24 @@ const MAX_JOINED_BYTES = 256 * 1024;
 /** What version 2 calls the pushes for every connection. */
 export const EVERYONE = 'all';
 
+/** Pushes that did not go to some members, because there was no room for them. */
+export interface LaneDrop {
+  readonly pushes: readonly Outgoing[];
+  /** Members. */
+  count: number;
+  /** Some of their keys. */
+  readonly keys: string[];
+}
+
+/** Members that a drop names. */
+const KEYS_A_DROP = 32;
+
 /** The pushes of a pass, encoded for who is to get them. */
 interface Pass {
   /** Undefined for a member that accepts none of them. */
   encodedFor(member: Receiver): Encoded | undefined;
+  /** What was encoded. */
+  pushesOf(encoded: Encoded): readonly Outgoing[];
 }
 
 /**
@@ -40,6 +56,8 @@ export class Lane {
   #pendingBytes = 0;
   #pass: Pass | undefined;
   #passBytes = 0;
+  /** What of the pass there was no room for. */
+  readonly #dropped = new Map<Encoded, LaneDrop>();
   /** Sequence of the oldest push that is not written yet, of those the fan-out gave. */
   #sequences: number[] = [];
   #passSequence = 0;
@@ -50,7 +68,7 @@ export class Lane {
     /** Members of a room get every push; of everyone, each gets the operations that it accepts. */
     readonly kind: 'room' | 'everyone',
     /** As version 2 names it: `r/…` or `all`. */
-    private readonly stream: string,
+    readonly stream: string,
   ) {
     this.roster = new Roster(kind === 'room' ? 'roomSlot' : 'everyoneSlot');
   }
@@ -77,8 +95,11 @@ export class Lane {
     this.#pendingBytes += outgoingBytes(push);
   }
 
-  /** Serves up to `limit` members and answers how many it did; adds to the tally. */
-  step(limit: number, tally: LaneTally): number {
+  /**
+   * Serves up to `limit` members and answers how many it did; adds to the tally. At the end of a pass it tells what of it
+   * there was no room for.
+   */
+  step(limit: number, tally: LaneTally, onDropped?: (drop: LaneDrop) => void): number {
     if (!this.#pass) this.#begin();
     const pass = this.#pass;
     if (!pass) return 0;
@@ -89,13 +110,25 @@ export class Lane {
       const bytes = encoded.bytes(format);
       if (bytes.length === 0) return;
       if (member.outbox.offer(bytes)) tally.sent += encoded.frames(format);
-      else tally.dropped += encoded.frames(format);
+      else {
+        tally.dropped += encoded.frames(format);
+        this.#drop(pass, encoded, member);
+      }
     });
     if (this.roster.unserved === 0) {
+      for (const drop of this.#dropped.values()) onDropped?.(drop);
+      this.#dropped.clear();
       this.#pass = undefined;
       this.#passBytes = 0;
     }
     return served;
+  }
+
+  #drop(pass: Pass, encoded: Encoded, { deviceKey = '' }: Receiver): void {
+    let drop = this.#dropped.get(encoded);
+    if (!drop) this.#dropped.set(encoded, (drop = { pushes: pass.pushesOf(encoded), count: 0, keys: [] }));
+    drop.count += 1;
+    if (deviceKey !== '' && drop.keys.length < KEYS_A_DROP) drop.keys.push(deviceKey);
   }
 
   #begin(): void {
@@ -123,8 +156,15 @@ export class Lane {
 class PlainPass implements Pass {
   readonly #encoded: Encoded;
 
-  constructor(pushes: readonly Outgoing[], stream: string) {
+  constructor(
+    private readonly pushes: readonly Outgoing[],
+    stream: string,
+  ) {
     this.#encoded = encodePushes(pushes, stream);
+  }
+
+  pushesOf(_encoded: Encoded): readonly Outgoing[] {
+    return this.pushes;
   }
 
   encodedFor(_member: Receiver): Encoded {
@@ -136,6 +176,7 @@ class PlainPass implements Pass {
 export class FilteredPass implements Pass {
   readonly #bySet = new Map<ReadonlySet<number>, Encoded | undefined>();
   readonly #bySelection = new Map<string, Encoded>();
+  readonly #selected = new Map<Encoded, readonly Outgoing[]>();
 
   constructor(
     private readonly pushes: readonly Outgoing[],
@@ -151,6 +192,10 @@ export class FilteredPass implements Pass {
     return encoded;
   }
 
+  pushesOf(encoded: Encoded): readonly Outgoing[] {
+    return this.#selected.get(encoded) ?? [];
+  }
+
   #encode(accepts: ReadonlySet<number>): Encoded | undefined {
     const selected = this.pushes.filter((push) => push.control || accepts.has(push.filterOp));
     if (selected.length === 0) return undefined;
@@ -161,6 +206,7 @@ export class FilteredPass implements Pass {
     if (!encoded) {
       encoded = encodePushes(selected, this.stream);
       this.#bySelection.set(selection, encoded);
+      this.#selected.set(encoded, selected);
     }
     return encoded;
   }

@@ -24,6 +24,8 @@ export interface About {
   readonly traceparent: string;
   /** Undefined when the business sent it. */
   readonly sender: Sender | undefined;
+  /** Who pushed it; absent where that is not known. It is not told to clients. */
+  readonly caller?: string;
 }
 
 /** A push on its way out: one frame to be, or frames that somebody else made. */

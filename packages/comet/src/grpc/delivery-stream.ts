@@ -13,13 +13,16 @@ import type { Deliverer } from '../delivery/deliverer.js';
 import type { Fanout } from '../delivery/fanout.js';
 import type { EarlyKicks } from '../session/early-kicks.js';
 import type { SessionTable } from '../session/session-table.js';
+import type { StreamIndex } from '../session/stream-index.js';
 import { senderOf } from './sender.js';
+import { inspect } from './inspect.js';
 import { kick } from './kick.js';
 
 export interface DeliveryDeps {
   readonly deliverer: Deliverer;
   readonly fanout: Fanout;
   readonly table: SessionTable;
+  readonly streams: StreamIndex;
   readonly earlyKicks: EarlyKicks;
   readonly metrics: CometMetrics;
   readonly log: Logger;
@@ -50,6 +53,7 @@ export class DeliveryService {
         await new DeliveryStream(call, deps).run().finally(() => this.#streams.delete(call));
       }),
       Kick: unary(async (request) => kick(request, { ...deps, incarnation: deps.incarnation() })),
+      Inspect: unary(async (request) => inspect(request, { ...deps, incarnation: deps.incarnation() })),
     };
   }
 
@@ -165,6 +169,7 @@ function deliveredOf(delivery: Delivery__Output): Parameters<Deliverer['deliver'
     acceptedAtMs: Number(delivery.accepted_at_ms),
     expireAtMs: Number(delivery.expire_at_ms),
     traceparent: delivery.traceparent,
+    caller: delivery.caller,
     sender: senderOf(delivery.sender),
     control: delivery.control,
     keys,

@@ -93,6 +93,7 @@ export function pageOf(page: StreamPage__Output): StreamPage {
       expireAtMs: Number(entry.expire_at_ms),
       traceparent,
       sender: senderOf(entry.sender),
+      caller: entry.caller,
     })),
     through: Number(page.through),
     more: page.more,

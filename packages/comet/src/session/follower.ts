@@ -1,6 +1,7 @@
 import { BEFORE_ALL, type Position } from '@halley/store/streams/streams';
 
 import type { SharedPush } from '../delivery/encoded.js';
+import type { About } from '../delivery/outgoing.js';
 import { type Gap, type HintDecision, type PageNext, Sequencer } from '../delivery/sequencer.js';
 import type { Pulled, PullState } from '../delivery/stream-reader.js';
 import type { StreamCursor, StreamEntry, StreamPage, StreamRead, StreamStart } from '../logic-link.js';
@@ -26,6 +27,42 @@ export interface Choice {
   readonly accepted: boolean;
 }
 
+/** An entry of which somebody asks how far the connection is with it. */
+export interface AskedEntry {
+  readonly epoch: string;
+  readonly position: Position;
+  /** Only these devices of the user; empty is all. */
+  readonly keys: readonly string[];
+  readonly operation: number;
+}
+
+/** How far a connection is with an entry. */
+export type Progress =
+  /** Its turn has not come. */
+  | 'waiting'
+  /** It is in the outbox. */
+  | 'sending'
+  /** It has left the node. */
+  | 'sent'
+  /** The device has it: it said so, or a heartbeat came afterwards. */
+  | 'acknowledged'
+  /** It is for other devices of the user. */
+  | 'other_devices'
+  /** The connection does not accept the operation. */
+  | 'not_accepted'
+  /** It stands at or in front of where the connection began. */
+  | 'earlier';
+
+/** Whose follower it is. */
+export interface FollowedBy {
+  readonly mid: string;
+  readonly key: string;
+  readonly transport: string;
+  readonly version: 1 | 2;
+  /** Unix milliseconds; 0 is unknown. */
+  readonly connectedAtMs: number;
+}
+
 /** Most entries and bytes of a page. */
 const MAX_PAGE_ENTRIES = 256;
 const MAX_PAGE_BYTES = 256 * 1024;
@@ -49,6 +86,8 @@ export class Follower implements Pulled, Expiring {
   readonly stream: string;
   #epoch: string;
   readonly #sequencer: Sequencer;
+  /** Where the connection began in the stream. */
+  #begin: Position;
   /** Whether hints may have been lost since the read under way began. */
   #suspect = false;
   /** The next entry goes only when nothing is ahead of it. */
@@ -63,6 +102,7 @@ export class Follower implements Pulled, Expiring {
   ) {
     this.stream = start.stream;
     this.#epoch = start.epoch;
+    this.#begin = start.position;
     this.#sequencer = new Sequencer(start.position, start.atEnd);
     this.#keepsCursor = start.kept;
   }
@@ -93,6 +133,34 @@ export class Follower implements Pulled, Expiring {
     return this.sink.acknowledged ? { ...cursor, acknowledged: true } : cursor;
   }
 
+  /** Up to where everything has left the node, at least. */
+  get left(): Position {
+    return this.sink.left(this.last);
+  }
+
+  /** Up to where the device has everything, as far as is known. */
+  get had(): Position {
+    return this.sink.cursor(this.last);
+  }
+
+  /** How far the connection is with an entry; whether it had expired when its turn came is not known here. */
+  progressOf({ epoch, position, keys, operation }: AskedEntry): Progress {
+    if (keys.length > 0 && !keys.includes(this.choice.key)) return 'other_devices';
+    if (this.choice.accepted && !this.session.accepts.has(operation)) return 'not_accepted';
+    if (epoch !== this.#epoch || position <= this.#begin) return 'earlier';
+    if (position <= this.had) return 'acknowledged';
+    if (position <= this.left) return 'sent';
+    return position <= this.last ? 'sending' : 'waiting';
+  }
+
+  /** What its connection is, while that is online. */
+  get about(): FollowedBy | undefined {
+    const { state, variant, v2 } = this.session;
+    if (state.name !== 'online') return undefined;
+    const { mid, key, owner } = state.identity;
+    return { mid, key, transport: variant, version: v2 ? 2 : 1, connectedAtMs: claimedAtMs(owner) };
+  }
+
   /** Follows the stream from now on: its connection is online. */
   open(): void {
     this.session.deps.streams.add(this);
@@ -116,6 +184,8 @@ export class Follower implements Pulled, Expiring {
     const sendable = due && (!wanted || this.sink.admits(push));
     const decision = sequencer.hint(hint.position, hint.prev, sendable);
     if (decision === 'send' && wanted) this.sink.send(push, hint.position);
+    else if (decision === 'send' && push.expired && push.about && this.#chosen(push.operation, hint.keys))
+      this.#tellExpired(push.about, hint.position);
     else if (decision === 'pull') this.session.deps.reader.want(this);
     return decision;
   }
@@ -207,7 +277,23 @@ export class Follower implements Pulled, Expiring {
   #wants(entry: StreamEntry): boolean {
     const late = entry.expireAtMs > 0 && entry.expireAtMs <= this.session.deps.clock.now();
     if (late) this.session.deps.metrics.dropped('expired', 1);
-    return !late && this.#chosen(entry.operation, entry.keys);
+    const chosen = this.#chosen(entry.operation, entry.keys);
+    if (late && chosen) this.#tellExpired(entry, entry.position);
+    return !late && chosen;
+  }
+
+  #tellExpired({ id, caller }: About, position: Position): void {
+    const { stream } = this;
+    const { key } = this.choice;
+    this.session.deps.exceptions.tell({
+      id,
+      caller,
+      kind: 'expired',
+      reason: 'expired',
+      stream,
+      position,
+      key,
+    });
   }
 
   #chosen(operation: number, keys: readonly string[]): boolean {
@@ -221,6 +307,7 @@ export class Follower implements Pulled, Expiring {
     const floor = page.gap?.through ?? BEFORE_ALL;
     this.#tellLost({ after: this.last, through: floor });
     this.#epoch = page.epoch;
+    this.#begin = floor;
     this.#sequencer.restart(floor);
     this.sink.restart(page.epoch, floor);
   }
@@ -230,4 +317,9 @@ export class Follower implements Pulled, Expiring {
     metrics.streams.gap();
     log.warn({ stream: this.stream, epoch: this.#epoch, after, through }, 'entries cannot be read any more');
   }
+}
+
+/** When a route was claimed: its owner sequence begins with the store's time in microseconds. */
+function claimedAtMs(owner: string): number {
+  return /^\d{16}-/.test(owner) ? Math.floor(Number(owner.slice(0, 16)) / 1_000) : 0;
 }

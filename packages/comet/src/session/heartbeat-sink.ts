@@ -89,6 +89,13 @@ export class HeartbeatSink implements Sink {
     return false;
   }
 
+  left(last: Position): Position {
+    const { outbox } = this.session;
+    outbox.look();
+    if (outbox.bufferedBytes === 0) return last;
+    return outbox.left >= this.#sentBytes ? Math.max(this.#mark, this.#sentThrough) : this.#mark;
+  }
+
   cursor(): Position {
     return this.#saved;
   }

@@ -1,4 +1,5 @@
 import type { Clock } from '@halley/service/clock';
+import type { Exceptions } from '@halley/service/exceptions';
 import type { Logger } from '@halley/service/log';
 
 import type { CometMetrics } from '../comet-metrics.js';
@@ -33,6 +34,7 @@ export interface SessionDeps {
   readonly leavers: Leavers;
   readonly accepts: AcceptSets;
   readonly metrics: CometMetrics;
+  readonly exceptions: Exceptions;
   readonly clock: Clock;
   readonly log: Logger;
   readonly limits: SessionLimits;

@@ -78,6 +78,11 @@ export class Session implements Receiver, Expiring, OutboxOwner {
     return this.v2 ? this.v2.homeRoom : this.room;
   }
 
+  /** The device's key, while it is online; else empty. */
+  get deviceKey(): string {
+    return this.state.name === 'online' ? this.state.identity.key : '';
+  }
+
   /** Its user's stream, while it is online; anonymous connections have none. */
   get inbox(): Follower | undefined {
     return this.following.inbox;
@@ -132,16 +137,20 @@ export class Session implements Receiver, Expiring, OutboxOwner {
 
   /**
    * Sends a push of its own, with what else comes in this tick. One for which there is no room closes it, or is dropped where
-   * that is allowed.
+   * that is allowed; answers whether there was room, or nothing to be sent.
    */
-  push(encoded: Encoded, droppable = false): void {
-    if (!this.open) return;
+  push(encoded: Encoded, droppable = false): boolean {
+    if (!this.open) return true;
     const bytes = encoded.bytes(this.format);
-    if (bytes.length === 0) return;
+    if (bytes.length === 0) return true;
     const frames = encoded.frames(this.format);
-    if (this.outbox.offerJoined(bytes)) this.deps.metrics.sent('user', frames);
-    else if (droppable) this.deps.metrics.dropped('user_slow', frames);
+    if (this.outbox.offerJoined(bytes)) {
+      this.deps.metrics.sent('user', frames);
+      return true;
+    }
+    if (droppable) this.deps.metrics.dropped('user_slow', frames);
     else this.#tooSlow(frames);
+    return false;
   }
 
   /** The outbox's call. */

@@ -49,6 +49,8 @@ export interface Sink {
   beat(last: Position): void;
   /** The client has handled everything up to here; answers whether that is news. */
   acked(position: Position): boolean;
+  /** Up to where everything has left the node, at least; `last` is up to where everything had its turn. */
+  left(last: Position): Position;
   /** Where the device goes on when it comes back; `last` is up to where everything had its turn. */
   cursor(last: Position): Position;
 }

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { type Presence, Start } from '@halley/protocol/client/bodies';
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
+import type { ExceptionReport } from '@halley/service/exception-reports';
 
 import type {
   Asker,
@@ -46,6 +47,7 @@ export class FakeLogic implements LogicLink {
   /** Calls in order, as `connect`, `enter a`, `leave a`, `receive text`. */
   readonly calls: string[] = [];
   readonly received: UpstreamAsk[] = [];
+  readonly reports: ExceptionReport[] = [];
   readonly renewals: RenewAsk[] = [];
   readonly streams = new FakeStreams();
   /** Rooms whose messages are kept. */
@@ -180,6 +182,11 @@ export class FakeLogic implements LogicLink {
   async receive(ask: UpstreamAsk): Promise<void> {
     await this.#enter(`receive ${Buffer.from(ask.frame.body).toString()}`);
     this.received.push({ ...ask, frame: { ...ask.frame, body: Uint8Array.from(ask.frame.body) } });
+  }
+
+  async report(reports: readonly ExceptionReport[]): Promise<void> {
+    await this.#enter('report');
+    this.reports.push(...reports);
   }
 
   reachable(): boolean {

@@ -117,6 +117,12 @@ export class AckedSink implements Sink {
     return true;
   }
 
+  left(last: Position): Position {
+    const { outbox } = this.session;
+    outbox.look();
+    return outbox.bufferedBytes === 0 ? last : this.#acked;
+  }
+
   /** What was acknowledged; or all that had its turn, where the rest was not for the client. */
   cursor(last: Position): Position {
     return this.#acked < this.#sentThrough || this.#gap ? this.#acked : last;

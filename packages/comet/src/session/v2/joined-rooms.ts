@@ -11,6 +11,7 @@ class Seat implements Receiver {
   readonly format;
   readonly outbox;
   readonly accepts;
+  readonly deviceKey: string;
   readonly room: Room;
 
   constructor(session: Session, id: RoomId) {
@@ -18,6 +19,7 @@ class Seat implements Receiver {
     this.outbox = session.outbox;
     // Who is in a room gets everything: this is not asked.
     this.accepts = session.accepts;
+    this.deviceKey = session.deviceKey;
     this.room = session.deps.rooms.join(id, this);
   }
 }
