@@ -24,7 +24,7 @@ afterEach(() => logic.stop());
 /** Three entries of user 1, of which one is archived; keys, a caller and a body that is no text. */
 const fill = async () => {
   const keys = ['phone' as ConnectionKey];
-  const fields = { keys, caller: 'shop', expireAtMs: 99, body: Buffer.from([0, 255, 128]) };
+  const fields = { keys, caller: 'shop', expireAtMs: 4_102_444_800_000, body: Buffer.from([0, 255, 128]) };
   await stores.append('u/1', [10, 20, 30], 40, fields);
   await stores.archiveTo(shardOf('u/1', bus.partitions()), 15);
 };
@@ -51,7 +51,7 @@ describe('over gRPC', () => {
       body: Buffer.from([0, 255, 128]),
       keys: ['phone'],
       accepted_at_ms: '1030',
-      expire_at_ms: '99',
+      expire_at_ms: '4102444800000',
       caller: 'shop',
       from_mid: '0',
       from_key: '',
@@ -144,7 +144,7 @@ describe('over HTTP', () => {
           body: 'AP+A',
           keys: ['phone'],
           accepted_at_ms: 1030,
-          expire_at_ms: 99,
+          expire_at_ms: 4_102_444_800_000,
           caller: 'shop',
         },
       ],

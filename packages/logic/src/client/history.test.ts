@@ -45,7 +45,7 @@ describe('a page', () => {
   });
 
   test('has everything of an entry, who sent it and to whom, in both inboxes', async () => {
-    await stores.append('u/1', [3], 3, { sender, expireAtMs: 9, body: Buffer.from('hi') });
+    await stores.append('u/1', [3], 3, { sender, expireAtMs: 4_102_444_800_000, body: Buffer.from('hi') });
     await stores.append('u/2', [3], 3, { sender });
     await stores.append('u/1', [4], 4);
     const { epoch, entries } = await read({ order: 2 });
@@ -56,7 +56,7 @@ describe('a page', () => {
       operation: 1_000,
       body: Buffer.from('hi'),
       acceptedAtMs: 1_003,
-      expireAtMs: 9,
+      expireAtMs: 4_102_444_800_000,
       traceparent: '',
       fromMid: '1',
       fromKey: 'web',

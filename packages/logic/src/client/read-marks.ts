@@ -5,6 +5,7 @@ import type { Clock } from '@halley/service/clock';
 import type { Archive } from '@halley/store/archive/archive';
 import type { ReadMark, Reads } from '@halley/store/reads/reads';
 import { shardOf } from '@halley/store/shard';
+import { endingOf } from '@halley/store/streams/lifetime';
 import { BEFORE_ALL, type Position, type Streams } from '@halley/store/streams/streams';
 
 import { ANONYMOUS } from './asker.js';
@@ -118,7 +119,7 @@ export class ReadMarks {
     const [held] = await streams.read(epoch, [query]);
     const nowMs = clock.now();
     const hot = (held?.entries ?? []).filter(
-      ({ sender, expireAtMs }) => sender?.mid !== mid && (expireAtMs === 0 || expireAtMs > nowMs),
+      (entry) => entry.sender?.mid !== mid && endingOf(entry, nowMs) === undefined,
     ).length;
     const through = held?.trimmed ?? (await archive.watermark(shardOf(stream, shards), epoch));
     if (hot >= MAX_UNREAD || through <= after) return Math.min(hot, MAX_UNREAD);

@@ -1,6 +1,8 @@
+import { systemClock, type Clock } from '@halley/service/clock';
 import type { Archive, ArchivedEntry, HistoryQuery } from '@halley/store/archive/archive';
 import { fitting } from '@halley/store/archive/page';
 import { shardOf } from '@halley/store/shard';
+import { endingOf } from '@halley/store/streams/lifetime';
 import { BEFORE_ALL, type Position, type StreamEntry, type Streams } from '@halley/store/streams/streams';
 
 export interface HistoryReaderDeps {
@@ -10,6 +12,7 @@ export interface HistoryReaderDeps {
   readonly shards: number;
   /** The bus's epoch now. */
   readonly epoch: () => string;
+  readonly clock?: Clock;
 }
 
 /** Bounds are as in {@link HistoryQuery}; `maxBytes` is held to {@link HISTORY_PAGE_BYTES}. */
@@ -40,14 +43,16 @@ interface HotPart {
 }
 
 /**
- * Reads the history of streams: the archive, and what is not archived yet. As with resume the hot part comes first: what is
+ * Reads the history of streams: the archive, and what is not archived yet. What has expired, or was kept as long as it was
+ * to be, is left out; what a newer entry with the same collapse key took the place of is not: it did happen. As with resume the hot part comes first: what is
  * trimmed meanwhile is in the archive by then.
  */
 export class HistoryReader {
   constructor(private readonly deps: HistoryReaderDeps) {}
 
   /** A page. Throws `store_unavailable`. */
-  async read(ask: HistoryAsk): Promise<HistoryPage> {
+  async read(asked: HistoryAsk): Promise<HistoryPage> {
+    const ask = { nowMs: (this.deps.clock ?? systemClock).now(), ...asked };
     const epoch = this.deps.epoch();
     const maxBytes = Math.min(ask.maxBytes ?? HISTORY_PAGE_BYTES, HISTORY_PAGE_BYTES);
     const hot = await this.#hot(epoch, ask);
@@ -105,9 +110,11 @@ export class HistoryReader {
 type Archived = Awaited<ReturnType<Archive['history']>>;
 const NOTHING: Archived = { entries: [], more: false };
 
-function isWithin({ position, acceptedAtMs }: StreamEntry, ask: HistoryAsk): boolean {
-  const { beforePosition = Infinity, fromMs = 0, toMs = Infinity } = ask;
-  return position < beforePosition && acceptedAtMs >= fromMs && acceptedAtMs < toMs;
+function isWithin(entry: StreamEntry, ask: HistoryAsk): boolean {
+  const { position, acceptedAtMs } = entry;
+  const { beforePosition = Infinity, fromMs = 0, toMs = Infinity, nowMs = 0 } = ask;
+  if (position >= beforePosition || acceptedAtMs < fromMs || acceptedAtMs >= toMs) return false;
+  return endingOf(entry, nowMs) === undefined;
 }
 
 function bodyBytes({ body }: ArchivedEntry): number {

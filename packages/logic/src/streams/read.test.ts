@@ -69,11 +69,11 @@ describe('a page', () => {
 
   test('carries what an entry is, from either part', async () => {
     const keys = ['phone' as ConnectionKey];
-    await stores.append(stream, [0, 1], 1, { keys, body: Buffer.from('hello'), expireAtMs: 99 });
+    await stores.append(stream, [0, 1], 1, { keys, body: Buffer.from('hello'), expireAtMs: 4e12 });
     await stores.archiveTo(shard, 0);
     const [page] = await reader.read([ask(BEFORE_ALL)]);
     for (const entry of page?.entries ?? []) {
-      expect(entry).toMatchObject({ operation: 1000, keys, expireAtMs: 99, id: `id-${entry.position}` });
+      expect(entry).toMatchObject({ operation: 1000, keys, expireAtMs: 4e12, id: `id-${entry.position}` });
       expect(Buffer.from(entry.body).toString()).toBe('hello');
     }
     expect(page?.entries).toHaveLength(2);

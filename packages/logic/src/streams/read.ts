@@ -1,3 +1,4 @@
+import { systemClock, type Clock } from '@halley/service/clock';
 import type { Archive } from '@halley/store/archive/archive';
 import { fitting } from '@halley/store/archive/page';
 import { shardOf } from '@halley/store/shard';
@@ -10,13 +11,18 @@ import {
   type Streams,
 } from '@halley/store/streams/streams';
 
+import { ShownEntries, type ShownEntriesDeps } from './shown.js';
+
 export interface StreamReaderDeps {
-  readonly streams: Pick<Streams, 'read'>;
-  readonly archive: Pick<Archive, 'read' | 'watermark'>;
+  readonly streams: Pick<Streams, 'read' | 'collapsed'>;
+  readonly archive: Pick<Archive, 'read' | 'watermark' | 'collapsed'>;
   /** The bus's partition count. */
   readonly shards: number;
   /** The bus's epoch now. */
   readonly epoch: () => string;
+  readonly clock?: Clock;
+  /** Told of each entry that is left out of a page. */
+  readonly onLeftOut?: ShownEntriesDeps['onLeftOut'];
 }
 
 /** A read of one stream above a position. Limits of 0 are as much as is allowed. */
@@ -29,6 +35,7 @@ export interface StreamRead extends ReadQuery {
 export interface StreamPage {
   /** Another than was asked for: `after` meant nothing, the page begins at the floor. */
   readonly epoch: string;
+  /** What is shown: entries that are over, or whose place a newer one takes, are left out, and `through` goes on over them. */
   readonly entries: readonly Omit<StreamEntry, 'prev'>[];
   /** Nothing between the position read from, or the gap, and here is missing from the page. Never below either. */
   readonly through: Position;
@@ -47,6 +54,8 @@ export const MAX_ANSWER_BYTES = 4 * 1_048_576;
 const MIN_PAGE_BYTES = 64 * 1_024;
 /** What an entry takes in an answer beside its body, roughly. */
 const ENTRY_BYTES = 256;
+/** Pages of which nothing is shown are read on from at once, so often. */
+const MAX_ROUNDS = 8;
 
 /**
  * Reads streams as DELIVERY's `Read(stream, cursor)`: first the hot part with its bounds, in one step, then the archive up to
@@ -54,7 +63,12 @@ const ENTRY_BYTES = 256;
  * `store_unavailable`, never a gap.
  */
 export class StreamReader {
-  constructor(private readonly deps: StreamReaderDeps) {}
+  readonly #shown: ShownEntries;
+
+  constructor(private readonly deps: StreamReaderDeps) {
+    const { streams, archive, clock = systemClock, onLeftOut = () => undefined } = deps;
+    this.#shown = new ShownEntries({ streams, archive, clock, onLeftOut });
+  }
 
   /** Pages in the order of the reads. The first holds something where there is something; later ones may be put off. */
   async read(reads: readonly StreamRead[]): Promise<readonly StreamPage[]> {
@@ -67,16 +81,47 @@ export class StreamReader {
       maxEntries: within(maxEntries, MAX_PAGE_ENTRIES),
       maxBytes: within(maxBytes, Math.min(MAX_PAGE_BYTES, share)),
     }));
-    const held = await this.deps.streams.read(epoch, queries);
-    const pages = await Promise.all(
-      queries.map(async (query, index) => {
-        const page = await this.#page(query, epoch, held[index] ?? (await this.#ofLostShard(query, epoch)));
+    const read = await this.#pages(epoch, queries);
+    const pages = read.map(({ page }) => page);
+    let silent = [...read.keys()].filter((index) => read[index]!.silent);
+    for (let round = 1; round < MAX_ROUNDS && silent.length > 0; round += 1) {
+      const rests = silent.map((index) => ({ ...queries[index]!, after: pages[index]!.through }));
+      const rest = await this.#pages(epoch, rests);
+      for (const [at, index] of silent.entries()) pages[index] = joined(pages[index]!, rest[at]!.page);
+      silent = silent.filter((_, at) => rest[at]!.silent);
+    }
+    return fittingAnswer(
+      queries,
+      pages.map((page, index) => {
         // All that the caller had is lost, as far as anybody knows.
         if (reads[index]?.epoch === epoch || page.gap) return page;
         return { ...page, gap: { after: BEFORE_ALL, through: BEFORE_ALL } };
       }),
     );
-    return fittingAnswer(queries, pages);
+  }
+
+  /** A page of each with what of it is shown, and whether that is nothing although the stream goes on behind it. */
+  async #pages(
+    epoch: string,
+    queries: readonly ReadQuery[],
+  ): Promise<readonly { readonly page: StreamPage; readonly silent: boolean }[]> {
+    const held = await this.deps.streams.read(epoch, queries);
+    const pages = await Promise.all(
+      queries.map(async (query, index) =>
+        this.#page(query, epoch, held[index] ?? (await this.#ofLostShard(query, epoch))),
+      ),
+    );
+    const shown = await this.#shown.of(
+      epoch,
+      pages.map(({ entries }, index) => ({ stream: queries[index]!.stream, entries })),
+    );
+    return pages.map((page, index) => {
+      const entries = shown[index]!;
+      return {
+        page: { ...page, entries },
+        silent: page.more && page.entries.length > 0 && entries.length === 0,
+      };
+    });
   }
 
   /**
@@ -105,6 +150,13 @@ export class StreamReader {
     if (page.more && through !== undefined) return { epoch, entries: page.rows, through, more: true, ...gap };
     return { epoch, ...ending(hot, from), entries: page.rows, ...gap };
   }
+}
+
+/** A page of which nothing is shown, and the one behind it. */
+function joined(first: StreamPage, second: StreamPage): StreamPage {
+  if (!first.gap) return second;
+  // Retention may have gone on meanwhile.
+  return { ...second, gap: { after: first.gap.after, through: second.gap?.through ?? first.gap.through } };
 }
 
 /** How far a page goes that holds all of what was read of the hot part above `from`. */

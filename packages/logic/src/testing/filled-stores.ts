@@ -16,6 +16,8 @@ export interface FilledWith {
   readonly acceptedAtMs?: (position: Position) => number;
   readonly caller?: string;
   readonly sender?: Sender;
+  readonly collapseKey?: string;
+  readonly retentionMs?: number;
 }
 
 /** For tests: streams and archive, and what job does with them. */
@@ -62,6 +64,8 @@ export function filling(stores: EmbeddedStores, epoch: string): FilledStores {
         expireAtMs = 0,
         caller = '',
         sender,
+        collapseKey,
+        retentionMs,
         acceptedAtMs = (position: Position) => 1_000 + position,
       } = {},
     ) => {
@@ -77,6 +81,8 @@ export function filling(stores: EmbeddedStores, epoch: string): FilledStores {
         traceparent: '',
         caller,
         ...(sender && { sender }),
+        ...(collapseKey !== undefined && { collapseKey }),
+        ...(retentionMs !== undefined && { retentionMs }),
         digest: String(position),
         targets: [{ stream, keys }],
       }));
