@@ -12,6 +12,7 @@ import { HalleyError } from '@halley/protocol/error';
 import type { NodeRef } from '@halley/protocol/ids';
 import { atMost } from '@halley/service/at-most';
 import { systemClock } from '@halley/service/clock';
+import { ExceptionReports } from '@halley/service/exception-reports';
 import { embeddedOnly } from '@halley/service/embedded-only';
 import type { Service } from '@halley/service/lifecycle';
 import { createLogger, type Logger } from '@halley/service/log';
@@ -55,6 +56,8 @@ export function createCometApp(config: CometConfig, ports: CometPorts = {}): Com
 const LOAD_INTERVAL_MS = 10_000;
 /** How long the registry may take to hear that the node goes. */
 const REGISTRY_MS = 1_000;
+/** How long logic may take to hear what went wrong last. */
+const REPORTS_MS = 1_000;
 const RENEWAL_INTERVAL_MS = 1_000;
 const RENEWAL_ROUND_MS = 8_000;
 
@@ -76,6 +79,7 @@ class App implements CometApp {
   #registration: Registration | undefined;
   #reporter: LoadReporter | undefined;
   #unlisten: (() => void) | undefined;
+  #exceptions: ExceptionReports | undefined;
 
   constructor(
     private readonly config: CometConfig,
@@ -142,6 +146,8 @@ class App implements CometApp {
     await comet?.stop(left() * 0.5);
     this.#delivery?.end();
     await this.#grpc?.stop(Math.min(left() * 0.5, REGISTRY_MS));
+    // What there was no room for at the end is told too.
+    await this.#exceptions?.stop(Math.min(left() * 0.5, REPORTS_MS));
     this.#link?.close();
     if (!this.ports.registry) await this.#registry?.stop(left() * 0.5);
     await this.#ops.stop(left());
@@ -173,7 +179,20 @@ class App implements CometApp {
     });
     this.#link = link;
     const peers = await registry.watch('comet');
+    const { maxPerSecond, maxWaiting } = config.ledger;
+    const exceptions = new ExceptionReports({
+      tier: 'comet',
+      write: (reports) => link.report(reports),
+      maxPerSecond,
+      maxWaiting,
+      clock: systemClock,
+      metrics: this.#metrics,
+      log,
+    });
+    this.#exceptions = exceptions;
+    await exceptions.start();
     const comet = new Comet(cometOptions(config, tls), {
+      exceptions,
       ...(this.ports.pages ? { pages: this.ports.pages } : {}),
       elsewhere: (kind) => moveTargets(peers.nodes(), self().node, kind),
       logic: link,
@@ -205,7 +224,7 @@ class App implements CometApp {
 
   #makeGrpc(comet: Comet): GrpcServer {
     const { config } = this;
-    const { deliverer, fanout, table, earlyKicks, rooms, metrics } = comet;
+    const { deliverer, fanout, table, streams, earlyKicks, rooms, metrics } = comet;
     const tls = serverTlsOf(config.cluster);
     const grpc = new GrpcServer({
       host: config.node.bind,
@@ -223,6 +242,7 @@ class App implements CometApp {
       deliverer,
       fanout,
       table,
+      streams,
       earlyKicks,
       metrics,
       log,
@@ -271,6 +291,7 @@ function cometOptions(
     maxMessageParts: config.ws.maxMessageParts,
     session,
     presence: config.presence,
+    http: config.http,
     outbox: config.outbox,
     limits: config.limits,
     trustedProxies: config.proxy.trusted,
@@ -291,7 +312,6 @@ async function readTls({ tls }: CometConfig): Promise<TlsOptions | undefined> {
       throw new HalleyError('bad_config', `${key}: ${file} cannot be read`, { cause: error });
     });
   const [cert, key] = await Promise.all([
-    http: config.http,
     read('tls.certFile', tls.certFile),
     read('tls.keyFile', tls.keyFile),
   ]);

@@ -4,13 +4,14 @@ import type { TlsOptions } from 'node:tls';
 import type { AddressKind } from '@halley/cluster/registry/registry';
 import { CloseCode } from '@halley/protocol/close-code';
 import type { Clock } from '@halley/service/clock';
+import { type Exceptions, NO_EXCEPTIONS } from '@halley/service/exceptions';
 import { type Service, ServiceGroup } from '@halley/service/lifecycle';
 import type { Logger } from '@halley/service/log';
 import type { Metrics } from '@halley/service/metrics';
 
 import { CometMetrics } from './comet-metrics.js';
 import { Deliverer } from './delivery/deliverer.js';
-import { Fanout } from './delivery/fanout.js';
+import { DEFAULT_FANOUT_LIMITS, Fanout } from './delivery/fanout.js';
 import { Outbox, OutboxLedger, type OutboxLimits } from './delivery/outbox.js';
 import { RoomTable } from './delivery/room-table.js';
 import { StreamReader } from './delivery/stream-reader.js';
@@ -63,13 +64,15 @@ export interface CometOptions {
   readonly leaveRoomAfterMs: number;
   readonly renewal: RenewalOptions;
   readonly presence: { readonly pollMs: number };
-}
   /** Sessions over HTTP: how often SSE says something, how long a poll waits, and how long none may come. */
   readonly http: { readonly keepAliveMs: number; readonly pollWaitMs: number; readonly pollGraceMs: number };
+}
 
 export interface CometDeps {
   readonly logic: LogicLink;
   readonly metrics: Metrics;
+  /** What went wrong with pushes is told there; default nowhere. */
+  readonly exceptions?: Exceptions;
   readonly clock: Clock;
   readonly log: Logger;
   /** Where clients of this kind of address can go when the node drains, best first. */
@@ -107,22 +110,22 @@ export class Comet implements Service {
   readonly #proxies: TrustedProxies;
   /** Every connection, authenticated or not, to be closed at the end. */
   readonly #sessions = new Set<Session>();
+  readonly #http: HttpSessions;
   readonly #listeners: { readonly [Kind in keyof CometOptions['ports']]?: Listener };
   readonly #services: ServiceGroup;
   #sweeper: NodeJS.Timeout | undefined;
-  readonly #http: HttpSessions;
   #counter = 0;
 
   constructor(
     private readonly options: CometOptions,
     private readonly deps: CometDeps,
   ) {
-    const { logic, clock, log } = deps;
+    const { logic, clock, log, exceptions = NO_EXCEPTIONS } = deps;
     const metrics = new CometMetrics(deps.metrics);
     this.metrics = metrics;
     this.ledger = new OutboxLedger(options.outbox);
     this.counter = new ConnectionCounter(options.limits);
-    this.fanout = new Fanout(metrics);
+    this.fanout = new Fanout(metrics, DEFAULT_FANOUT_LIMITS, exceptions);
     this.#deadlines = new Deadlines({ clock, log });
     this.releases = new Releases({ logic, log });
     this.reader = new StreamReader({
@@ -143,7 +146,17 @@ export class Comet implements Service {
     });
     this.presence = new PresenceWatch({ logic, log, pollMs: options.presence.pollMs });
     const { table, streams, reader, rooms, fanout, directory, releases, earlyHints, presence } = this;
-    this.deliverer = new Deliverer({ table, streams, earlyHints, rooms, fanout, metrics, clock, log });
+    this.deliverer = new Deliverer({
+      table,
+      streams,
+      earlyHints,
+      rooms,
+      fanout,
+      metrics,
+      exceptions,
+      clock,
+      log,
+    });
     this.renewal = new Renewal(options.renewal, {
       logic,
       table,
@@ -170,6 +183,7 @@ export class Comet implements Service {
       leavers: this.leavers,
       accepts: new AcceptSets(),
       metrics,
+      exceptions,
       clock,
       log,
       limits: options.session,
@@ -189,11 +203,11 @@ export class Comet implements Service {
       metrics,
       handshakeTimeoutMs: options.session.handshakeTimeoutMs,
     });
+    this.#http = this.#makeHttp();
     this.#listeners = this.#makeListeners();
     this.#services = new ServiceGroup(
       'comet',
       [this.#deadlines, ...Object.values(this.#listeners), this.renewal, presence],
-    this.#http = this.#makeHttp();
       log,
     );
     metrics.observe({
@@ -260,11 +274,11 @@ export class Comet implements Service {
       await new Promise((resolve) => setTimeout(resolve, stepMs));
     }
     this.closeAll(CloseCode.Draining, STOPPING);
+    this.#closeListeners();
   }
 
   /** Tells every connection to go, at once. */
   closeAll(code: CloseCode, reason: string): void {
-    this.#closeListeners();
     for (const session of this.#sessions) session.close(code, reason);
   }
 
@@ -277,14 +291,14 @@ export class Comet implements Service {
     await this.#services.stop(deadlineMs);
   }
 
-  #sweep(): void {
-    const { clock } = this.deps;
-    this.ledger.tellFrozen(clock.monotonicMs(), this.options.session.frozenTimeoutMs);
-    this.reader.sweep();
   #closeListeners(): void {
     for (const listener of Object.values(this.#listeners)) listener.close();
   }
 
+  #sweep(): void {
+    const { clock } = this.deps;
+    this.ledger.tellFrozen(clock.monotonicMs(), this.options.session.frozenTimeoutMs);
+    this.reader.sweep();
   }
 
   #makeListeners(): { [Kind in keyof CometOptions['ports']]?: Listener } {
@@ -346,10 +360,6 @@ export class Comet implements Service {
     };
   }
 
-  #onTcp(socket: Socket, client: Client): void {
-    const transport = new TcpTransport(socket, client.address, this.options.maxBodyBytes);
-    this.#open(transport, new Outbox(socket, this.ledger), client);
-  }
   #makeHttp(): HttpSessions {
     const { http, session, maxBodyBytes, maxMessageBytes, allowsOrigin } = this.options;
     const { closeTimeoutMs } = session;
@@ -369,6 +379,10 @@ export class Comet implements Service {
     );
   }
 
+  #onTcp(socket: Socket, client: Client): void {
+    const transport = new TcpTransport(socket, client.address, this.options.maxBodyBytes);
+    this.#open(transport, new Outbox(socket, this.ledger), client);
+  }
 
   #open(transport: TcpTransport | WebSocketTransport | HttpTransport, outbox: Outbox, client: Client): void {
     const session = new Session(transport, outbox, this.#sessionDeps, client.acceptedAtMs, this.#gone);

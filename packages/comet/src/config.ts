@@ -5,6 +5,7 @@ import { HalleyError } from '@halley/protocol/error';
 import { logConfig } from '@halley/service/log';
 import { nodeConfig } from '@halley/service/node-config';
 import { opsConfig } from '@halley/service/ops-config';
+import { ledgerConfig } from '@halley/store/ledger/config';
 import { z } from 'zod';
 
 const port = (fallback: number, description: string) =>
@@ -44,7 +45,6 @@ export const cometConfig = z.object({
       range: '64–4,096',
     }),
   }),
-  tls: z.object({
   http: z.object({
     keepAliveMs: z.int().min(1_000).max(600_000).default(15_000).meta({
       description:
@@ -63,6 +63,7 @@ export const cometConfig = z.object({
       range: '10,000–120,000',
     }),
   }),
+  tls: z.object({
     port: port(3105, 'Port of clients over TCP with TLS; served when there is a certificate.'),
     certFile: z.string().default('').meta({
       description: 'PEM certificate chain for clients. Empty serves neither TLS nor WSS.',
@@ -208,6 +209,7 @@ export const cometConfig = z.object({
       range: '1,000–10,000',
     }),
   }),
+  ledger: ledgerConfig,
   cluster: clusterConfig,
   registry: registryConfig,
   log: logConfig,
