@@ -1,7 +1,5 @@
-import type { Kysely } from 'kysely';
-
 import type { ArchiveDatabase } from '../archive/mariadb/database.js';
-import { bytesOf } from '../archive/mariadb/tables.js';
+import { bytesOf, type DeadLetterRow } from '../archive/mariadb/tables.js';
 import type {
   DeadLetter,
   DeadLetterClaim,
@@ -17,30 +15,6 @@ export interface MariadbDeadLettersDeps {
   /** The archive's, which starts and stops it. */
   readonly database: ArchiveDatabase;
 }
-
-/** The table as migrations/ makes it; what the columns mean is said there. */
-export interface DeadLetterTable {
-  dead_letters: {
-    id: number;
-    epoch: Buffer;
-    dead_partition: number;
-    dead_offset: number;
-    at_ms: number;
-    topic: string;
-    from_partition: number;
-    from_offset: number;
-    reason: string;
-    detail: string;
-    record_key: string;
-    headers: string;
-    value: Buffer;
-    value_bytes: number;
-    is_cut: number;
-    requeued_at_ms: number;
-  };
-}
-
-type Row = DeadLetterTable['dead_letters'];
 
 const HEAD = [
   'id',
@@ -69,26 +43,20 @@ export class MariadbDeadLetters implements DeadLetterStore {
 
   async add(epoch: string, letters: readonly NewDeadLetter[]): Promise<void> {
     for (let at = 0; at < letters.length;) {
-      const rows: Omit<Row, 'id'>[] = [];
+      const rows: Omit<DeadLetterRow, 'id'>[] = [];
       let bytes = 0;
       for (; at < letters.length && (rows.length === 0 || bytes < BYTES_A_STATEMENT); at += 1) {
         const letter = letters[at]!;
         bytes += letter.value.byteLength;
         rows.push(rowOf(epoch, letter));
       }
-      await this.deps.database.write((db) =>
-        (db as unknown as Kysely<DeadLetterInserts>)
-          .insertInto('dead_letters')
-          .ignore()
-          .values(rows)
-          .execute(),
-      );
+      await this.deps.database.write((db) => db.insertInto('dead_letters').ignore().values(rows).execute());
     }
   }
 
   async list({ before, topic, reason, maxLetters }: DeadLetterQuery): Promise<DeadLetterPage> {
     const rows = await this.deps.database.read((db) => {
-      let select = tableOf(db).selectFrom('dead_letters').select(HEAD);
+      let select = db.selectFrom('dead_letters').select(HEAD);
       if (before !== undefined) select = select.where('id', '<', Number(before));
       if (topic !== undefined) select = select.where('topic', '=', topic);
       if (reason !== undefined) select = select.where('reason', '=', reason);
@@ -102,14 +70,14 @@ export class MariadbDeadLetters implements DeadLetterStore {
 
   async get(id: DeadLetterId): Promise<DeadLetter | undefined> {
     const row = await this.deps.database.read((db) =>
-      tableOf(db).selectFrom('dead_letters').selectAll().where('id', '=', Number(id)).executeTakeFirst(),
+      db.selectFrom('dead_letters').selectAll().where('id', '=', Number(id)).executeTakeFirst(),
     );
     return row && letterOf(row);
   }
 
   claim(id: DeadLetterId, atMs: number, again: boolean): Promise<DeadLetterClaim> {
     return this.deps.database.write(async (db) => {
-      const row = await tableOf(db)
+      const row = await db
         .selectFrom('dead_letters')
         .selectAll()
         .where('id', '=', Number(id))
@@ -117,7 +85,7 @@ export class MariadbDeadLetters implements DeadLetterStore {
         .executeTakeFirst();
       if (!row) return { outcome: 'absent' };
       if (row.requeued_at_ms > 0 && !again) return { outcome: 'requeued', atMs: row.requeued_at_ms };
-      await tableOf(db)
+      await db
         .updateTable('dead_letters')
         .set({ requeued_at_ms: atMs })
         .where('id', '=', Number(id))
@@ -128,7 +96,7 @@ export class MariadbDeadLetters implements DeadLetterStore {
 
   async unclaim(id: DeadLetterId, atMs: number): Promise<void> {
     await this.deps.database.write((db) =>
-      tableOf(db)
+      db
         .updateTable('dead_letters')
         .set({ requeued_at_ms: 0 })
         .where('id', '=', Number(id))
@@ -141,14 +109,14 @@ export class MariadbDeadLetters implements DeadLetterStore {
     let gone = 0;
     for (let last = ROWS_A_RETAIN; last >= ROWS_A_RETAIN; gone += last) {
       last = await this.deps.database.write(async (db) => {
-        const newestGoing = await tableOf(db)
+        const newestGoing = await db
           .selectFrom('dead_letters')
           .select('id')
           .orderBy('id', 'desc')
           .offset(maxLetters)
           .limit(1)
           .executeTakeFirst();
-        const { numDeletedRows } = await tableOf(db)
+        const { numDeletedRows } = await db
           .deleteFrom('dead_letters')
           .where((eb) => eb.or([eb('id', '<=', newestGoing?.id ?? 0), eb('at_ms', '<', sinceMs)]))
           .orderBy('id')
@@ -161,16 +129,7 @@ export class MariadbDeadLetters implements DeadLetterStore {
   }
 }
 
-/** The database counts the ids. */
-interface DeadLetterInserts {
-  dead_letters: Omit<Row, 'id'>;
-}
-
-function tableOf(db: unknown): Kysely<DeadLetterTable> {
-  return db as Kysely<DeadLetterTable>;
-}
-
-function rowOf(epoch: string, { place, ...letter }: NewDeadLetter): Omit<Row, 'id'> {
+function rowOf(epoch: string, { place, ...letter }: NewDeadLetter): Omit<DeadLetterRow, 'id'> {
   return {
     epoch: bytesOf(epoch),
     dead_partition: place.partition,
@@ -190,7 +149,7 @@ function rowOf(epoch: string, { place, ...letter }: NewDeadLetter): Omit<Row, 'i
   };
 }
 
-function headOf(row: Pick<Row, (typeof HEAD)[number]>): DeadLetterHead {
+function headOf(row: Pick<DeadLetterRow, (typeof HEAD)[number]>): DeadLetterHead {
   return {
     id: String(row.id),
     atMs: row.at_ms,
@@ -205,7 +164,7 @@ function headOf(row: Pick<Row, (typeof HEAD)[number]>): DeadLetterHead {
   };
 }
 
-function letterOf(row: Row): DeadLetter {
+function letterOf(row: DeadLetterRow): DeadLetter {
   const headers = JSON.parse(row.headers) as Record<string, string>;
   return { ...headOf(row), key: row.record_key, headers, value: row.value };
 }

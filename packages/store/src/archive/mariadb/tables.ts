@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import type { Generated, Kysely, Selectable } from 'kysely';
 
 /** The tables as migrations/ makes them; what the columns mean is said there. Names are bytes. */
 export interface ArchiveTables {
@@ -55,6 +55,24 @@ export interface ArchiveTables {
     device_keys: string | null;
     count: number;
   };
+  dead_letters: {
+    id: Generated<number>;
+    epoch: Buffer;
+    dead_partition: number;
+    dead_offset: number;
+    at_ms: number;
+    topic: string;
+    from_partition: number;
+    from_offset: number;
+    reason: string;
+    detail: string;
+    record_key: string;
+    headers: string;
+    value: Buffer;
+    value_bytes: number;
+    is_cut: number;
+    requeued_at_ms: number;
+  };
   archive_bodies: { epoch: Buffer; shard: number; position: number; entries: number; body: Buffer };
 }
 
@@ -62,6 +80,8 @@ export interface ArchiveTables {
 export type Queries = Kysely<ArchiveTables>;
 
 export type EntryRow = ArchiveTables['archive_entries'];
+
+export type DeadLetterRow = Selectable<ArchiveTables['dead_letters']>;
 
 /** A name as it is compared and stored. */
 export function bytesOf(name: string): Buffer {
