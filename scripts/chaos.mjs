@@ -16,6 +16,7 @@ const HELP = `npm run chaos -- [options]
   --minutes N     of pushing in each round; default 3, and no less than the fault takes
   --seed N        draws users, pushes and when what is broken; default a fresh one
   --only LIST     rounds to run, separated by commas; default all
+  --bus redis     a cluster without Kafka, and the rounds that the bus in Redis promises to survive; default kafka
   --short         faults that last 60 s or 30 s last 10 s, and --minutes is 0.5 by default: to see that all works
   --rate N        pushes a second; default 100
   --users N       default 40
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     minutes: { type: 'string' },
     seed: { type: 'string' },
     only: { type: 'string' },
+    bus: { type: 'string', default: 'kafka' },
     short: { type: 'boolean', default: false },
     rate: { type: 'string', default: '100' },
     users: { type: 'string', default: '40' },
@@ -52,7 +54,8 @@ else {
 
 async function chaos() {
   const seed = Number(values.seed ?? randomInt(2 ** 31));
-  const rounds = roundsOf({ only: values.only, short: values.short, minutes: values.minutes });
+  const { bus, minutes, only, short } = values;
+  const rounds = roundsOf({ bus, minutes, only, short });
   const dir = await mkdtemp(path.join(os.tmpdir(), 'halley-chaos-'));
   const data = path.join(dir, 'cluster');
   const end = new AbortController();
@@ -125,7 +128,7 @@ function run(args) {
 }
 
 async function startCluster(dir, signal) {
-  const args = ['cluster', '--dir', dir, '--port-offset', values['port-offset']];
+  const args = ['cluster', '--bus', values.bus, '--dir', dir, '--port-offset', values['port-offset']];
   const child = spawn(process.execPath, [HALLEY, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,

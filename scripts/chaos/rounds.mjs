@@ -28,6 +28,14 @@ export const FAULTS = {
   mixed: { faults: 'tiers,redis-flush,restart-kafka,restart-mariadb' },
 };
 
+/** With the bus in Redis there is no Kafka, and emptying Redis loses what was accepted (docs/guarantees.md). */
+const REDIS_BUS_FAULTS = {
+  ...Object.fromEntries(
+    Object.entries(FAULTS).filter(([name]) => !name.endsWith('-kafka') && name !== 'redis-flush'),
+  ),
+  mixed: { faults: 'tiers,restart-redis,restart-mariadb' },
+};
+
 const MINUTES = 3;
 const SHORT_MINUTES = 0.5;
 /** Beside the fault itself: calm before and after, and putting it right. */
@@ -36,13 +44,15 @@ const AROUND_SECONDS = 20;
 const MIXED_SECONDS = 75;
 
 /** The rounds that are asked for, each with its faults and how many seconds it pushes. Throws on a name that is none. */
-export function roundsOf({ only, short = false, minutes }) {
-  const names = only === undefined ? Object.keys(FAULTS) : only.split(',').map((name) => name.trim());
+export function roundsOf({ only, short = false, minutes, bus = 'kafka' }) {
+  if (bus !== 'kafka' && bus !== 'redis') throw new Error(`--bus ${bus} is neither kafka nor redis`);
+  const faultsOf = bus === 'redis' ? REDIS_BUS_FAULTS : FAULTS;
+  const names = only === undefined ? Object.keys(faultsOf) : only.split(',').map((name) => name.trim());
   const seconds = Math.round(60 * Number(minutes ?? (short ? SHORT_MINUTES : MINUTES)));
   if (!(seconds > 0)) throw new Error(`--minutes ${minutes} is no time`);
   return names.map((name) => {
-    const fault = FAULTS[name];
-    if (!fault) throw new Error(`${name} is no round; there are ${Object.keys(FAULTS).join(', ')}`);
+    const fault = faultsOf[name];
+    if (!fault) throw new Error(`${name} is no round; there are ${Object.keys(faultsOf).join(', ')}`);
     const { faults = name, holdSeconds, shortSeconds } = fault;
     const hold = short ? shortSeconds : holdSeconds;
     const least = fault.faults === undefined ? (hold ?? 2) + AROUND_SECONDS : MIXED_SECONDS;

@@ -14,6 +14,7 @@ interface Asked {
   readonly only?: string;
   readonly short?: boolean;
   readonly minutes?: string;
+  readonly bus?: string;
 }
 
 const { roundsOf } = (await import(new URL('rounds.mjs', import.meta.url).href)) as {
@@ -47,6 +48,21 @@ describe('the rounds of npm run chaos', () => {
     expect(() => roundsOf({ only: 'pause-jobs' })).toThrow('pause-jobs is no round; there are kill-comet');
     expect(() => roundsOf({ minutes: 'x' })).toThrow('--minutes x is no time');
   });
+});
+
+test('with the bus in Redis the rounds are those that it promises to survive', () => {
+  const rounds = roundsOf({ bus: 'redis' });
+  const broken = rounds.flatMap(({ faults }) => parseFaults(faults, 'redis').map(({ kind }) => kind.name));
+  const left = CATALOGUE.filter(({ needs }) => needs !== 'kafka').map(({ name }) => name);
+  expect(new Set(broken)).toEqual(new Set(left.filter((name) => name !== 'redis-flush')));
+  expect(() => roundsOf({ bus: 'redis', only: 'restart-kafka' })).toThrow('restart-kafka is no round');
+  expect(() => roundsOf({ bus: 'nats' })).toThrow('--bus nats is neither kafka nor redis');
+  expect(() => parseFaults('redis-flush', 'redis')).toThrow('the bus of this cluster is in Redis');
+  expect(parseFaults('services', 'redis').map(({ kind }) => kind.name)).toEqual([
+    'restart-redis',
+    'restart-zookeeper',
+    'restart-mariadb',
+  ]);
 });
 
 test('the table has a line for each round, with what went wrong', () => {

@@ -12,6 +12,8 @@ export interface ClusterShape {
   readonly comets?: number;
   readonly logics?: number;
   readonly jobs?: number;
+  /** Where pushes are made durable; Kafka by default. */
+  readonly bus?: 'kafka' | 'redis';
   /** More arguments for the nodes of a tier, as `['--session.handshakeTimeoutMs', '500']`. */
   readonly arguments?: Readonly<Partial<Record<Tier, readonly string[]>>>;
 }
@@ -34,6 +36,7 @@ export class TestCluster {
         dir,
         portOffset: await freePortOffset(Math.max(comets, logics, jobs)),
         nodes: { comet: comets, logic: logics, job: jobs },
+        ...(shape.bus ? { bus: shape.bus } : {}),
         ...(shape.arguments ? { arguments: shape.arguments } : {}),
         say: (line) => said.push(line),
       });
@@ -91,8 +94,12 @@ export class TestCluster {
 
   /** Kafka, ZooKeeper, Redis and MariaDB, to kill, pause and restart. */
   get services() {
+    const { cluster } = this;
     return {
-      kafka: this.cluster.service('kafka'),
+      /** Throws where the bus is in Redis. */
+      get kafka() {
+        return cluster.service('kafka');
+      },
       zookeeper: this.cluster.service('zookeeper'),
       redis: this.cluster.service('redis'),
       mariadb: this.cluster.service('mariadb'),

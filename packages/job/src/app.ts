@@ -8,6 +8,7 @@ import { HalleyError } from '@halley/protocol/error';
 import { atMost } from '@halley/service/at-most';
 import { systemClock } from '@halley/service/clock';
 import { embeddedOnly } from '@halley/service/embedded-only';
+import { exitOnLoss } from '@halley/service/exit-on-loss';
 import type { Service } from '@halley/service/lifecycle';
 import { createLogger, type Logger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
@@ -100,7 +101,7 @@ class App implements JobApp {
     if (!registry?.healthy()) missing.push('registry: not reached');
     if (!bus?.healthy()) missing.push('bus: not reached');
     if (!push?.joined) missing.push(`bus consumer: has not joined ${this.config.consume.group}`);
-    if (this.config.ingress.enabled && !ingress?.joined)
+    if (takesIngress(this.config) && !ingress?.joined)
       missing.push(`bus consumer: has not joined ${this.config.ingress.group}`);
     if (!routes?.healthy() || troubles.has('routes')) missing.push('route store: not reached');
     if (!streams?.healthy() || troubles.has('streams')) missing.push('streams: not reached');
@@ -212,7 +213,7 @@ class App implements JobApp {
     this.#parts = { ...this.#parts, push };
     await push.start();
     const groups: [string, string][] = [[config.consume.group, Topic.Push]];
-    if (config.ingress.enabled) {
+    if (takesIngress(config)) {
       const ingress = new IngressConsumer({
         ...shared,
         group: config.ingress.group,
@@ -288,6 +289,11 @@ class App implements JobApp {
   }
 }
 
+/** goim's producers write to Kafka, so with the bus in Redis there is nothing to take in. */
+function takesIngress({ bus, ingress }: JobConfig): boolean {
+  return ingress.enabled && bus.adapter !== 'redis';
+}
+
 async function openRegistry(config: JobConfig, log: Logger): Promise<Registry> {
   if (config.registry.adapter === 'embedded') throw embeddedOnly('job', 'registry.adapter', 'zookeeper');
   const { ZooKeeperRegistry } = await import('@halley/cluster/registry/zookeeper');
@@ -295,9 +301,14 @@ async function openRegistry(config: JobConfig, log: Logger): Promise<Registry> {
 }
 
 async function openBus(config: JobConfig, log: Logger, metrics: Metrics): Promise<Bus> {
-  if (config.bus.adapter === 'embedded') throw embeddedOnly('job', 'bus.adapter', 'kafka');
+  if (config.bus.adapter === 'embedded') throw embeddedOnly('job', 'bus.adapter', 'kafka or redis');
+  const shared = { config: config.bus, log, metrics, clock: systemClock };
+  if (config.bus.adapter === 'redis') {
+    const { RedisBus } = await import('@halley/store/bus/redis');
+    return new RedisBus({ ...shared, routes: config.routes, onLost: exitOnLoss });
+  }
   const { KafkaBus } = await import('@halley/store/bus/kafka');
-  return new KafkaBus({ config: config.bus, log, metrics, clock: systemClock });
+  return new KafkaBus(shared);
 }
 
 async function openRoutes(config: JobConfig, log: Logger): Promise<Routes> {

@@ -9,6 +9,7 @@ import { HalleyError } from '@halley/protocol/error';
 import { atMost } from '@halley/service/at-most';
 import { systemClock } from '@halley/service/clock';
 import { embeddedOnly } from '@halley/service/embedded-only';
+import { exitOnLoss } from '@halley/service/exit-on-loss';
 import type { Service } from '@halley/service/lifecycle';
 import { createLogger, type Logger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
@@ -212,9 +213,14 @@ class App implements LogicApp {
 
   async #makeBus(): Promise<Bus> {
     const { config } = this;
-    if (config.bus.adapter === 'embedded') throw embeddedOnly('logic', 'bus.adapter', 'kafka');
+    const shared = { config: config.bus, log: this.#log, clock: systemClock, metrics: this.#metrics };
+    if (config.bus.adapter === 'embedded') throw embeddedOnly('logic', 'bus.adapter', 'kafka or redis');
+    if (config.bus.adapter === 'redis') {
+      const { RedisBus } = await import('@halley/store/bus/redis');
+      return new RedisBus({ ...shared, routes: config.routes, onLost: exitOnLoss });
+    }
     const { KafkaBus } = await import('@halley/store/bus/kafka');
-    return new KafkaBus({ config: config.bus, log: this.#log, clock: systemClock, metrics: this.#metrics });
+    return new KafkaBus(shared);
   }
 
   async #makeRoutes(bus: Bus): Promise<Routes> {

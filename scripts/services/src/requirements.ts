@@ -9,12 +9,13 @@ export class RequirementError extends Error {
 }
 
 /**
- * Throws `RequirementError` when the machine lacks what Kafka, ZooKeeper and Redis need to run, or, where they are not
- * in the cache yet, to be fetched. Changes nothing.
+ * Throws `RequirementError` when the machine lacks what Kafka (unless it is not wanted), ZooKeeper and Redis need to run,
+ * or, where they are not in the cache yet, to be fetched. Changes nothing.
  */
-export async function requireServices(): Promise<void> {
+export async function requireServices({ kafka = true }: { readonly kafka?: boolean } = {}): Promise<void> {
   await requireJava();
-  if (!Object.values(JARS).every(({ folder }) => isCached(folder))) await requireMaven();
+  const jars = kafka ? Object.values(JARS) : [JARS.zookeeper];
+  if (!jars.every(({ folder }) => isCached(folder))) await requireMaven();
   if (!isCached(DEBS.redis.folder)) await requireApt();
 }
 

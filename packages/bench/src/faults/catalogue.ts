@@ -28,7 +28,7 @@ export type ServiceName = 'kafka' | 'redis' | 'zookeeper' | 'mariadb';
 const TIERS = ['comet', 'logic', 'job'] as const;
 const SERVICES: Readonly<Record<ServiceName, { readonly title: string; readonly afterRestart: string }>> = {
   kafka: { title: 'Kafka', afterRestart: '' },
-  redis: { title: 'Redis', afterRestart: ', empty' },
+  redis: { title: 'Redis', afterRestart: ', empty unless it has the bus' },
   zookeeper: { title: 'ZooKeeper', afterRestart: '' },
   mariadb: { title: 'MariaDB', afterRestart: '' },
 };
@@ -168,7 +168,7 @@ function restartService(service: ServiceName): FaultKind {
       const slot = serviceOf(targets, service);
       return {
         name: `restart-${service}`,
-        forgetsIds: service === 'redis',
+        forgetsIds: service === 'redis' && targets.bus !== 'redis',
         inject: () => slot.kill(),
         heal: () => slot.start(),
       };

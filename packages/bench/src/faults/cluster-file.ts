@@ -10,6 +10,8 @@ export interface ClusterFile {
   /** Those that run. */
   readonly processes: readonly ClusterNode[];
   readonly services: Readonly<Partial<Record<ServiceName, ClusterService>>>;
+  /** Where pushes are made durable. */
+  readonly bus: 'kafka' | 'redis';
   /** What makes a node of a tier belong to the cluster. */
   readonly arguments: Readonly<Partial<Record<ClusterNode['tier'], readonly string[]>>>;
   /** The process that ends the cluster. */
@@ -56,6 +58,7 @@ export async function readClusterFile(path: string): Promise<ClusterFile> {
     path,
     processes,
     services: value.services ?? {},
+    bus: value.bus ?? 'kafka',
     arguments: value.arguments ?? {},
     ...(value.pid === undefined ? {} : { pid: value.pid }),
   };

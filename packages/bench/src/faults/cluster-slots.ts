@@ -31,6 +31,7 @@ export function clusterSlots(file: ClusterFile, options: ClusterSlotsOptions): C
   );
   return {
     nodes,
+    bus: file.bus,
     openNetwork: (links) => Network.open(file, nodes, links),
     services: Object.entries(file.services).map(
       ([service, running]) =>

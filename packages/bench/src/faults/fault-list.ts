@@ -21,8 +21,14 @@ export const FAULT_GROUPS: Readonly<Record<string, readonly string[]>> = {
   all: named(() => true),
 };
 
-/** Reads `kill-comet,pause-job:10,services`: names of kinds or groups, with seconds behind a colon. Throws `invalid_argument`. */
-export function parseFaults(text: string): FaultChoice[] {
+/** Where the cluster makes pushes durable. */
+export type BusKind = 'kafka' | 'redis';
+
+/**
+ * Reads `kill-comet,pause-job:10,services`: names of kinds or groups, with seconds behind a colon. Groups leave out what the
+ * cluster has not, or does not promise to survive. Throws `invalid_argument`, also on such a kind by its own name.
+ */
+export function parseFaults(text: string, bus: BusKind = 'kafka'): FaultChoice[] {
   const words = text
     .split(',')
     .map((word) => word.trim())
@@ -34,10 +40,21 @@ export function parseFaults(text: string): FaultChoice[] {
     for (const one of names) {
       const kind = CATALOGUE.find((known) => known.name === one);
       if (!kind) throw unknown(word);
+      const objection = bus === 'redis' ? againstRedisBus(kind) : undefined;
+      if (objection !== undefined && one !== name) continue;
+      if (objection !== undefined) throw new HalleyError('invalid_argument', `${one}: ${objection}`);
       choices.set(one, { kind, holdMs: seconds === undefined ? kind.holdMs : Number(seconds) * 1_000 });
     }
   }
   return [...choices.values()];
+}
+
+/** Why a kind is not for a cluster whose bus is in Redis. */
+function againstRedisBus({ name, needs }: FaultKind): string | undefined {
+  if (needs === 'kafka') return 'the bus of this cluster is in Redis, there is no Kafka';
+  if (name === 'redis-flush')
+    return 'the bus of this cluster is in Redis: accepted pushes are lost with what it holds, as docs/guarantees.md says';
+  return undefined;
 }
 
 function unknown(word: string): HalleyError {

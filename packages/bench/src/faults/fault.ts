@@ -15,6 +15,8 @@ export interface Fault {
 export interface FaultTargets {
   readonly nodes: readonly Slot[];
   readonly services: readonly ServiceSlot[];
+  /** Where pushes are made durable: a Redis that is the bus has everything again after a restart. Default Kafka. */
+  readonly bus?: 'kafka' | 'redis';
   /** Puts relays where they are asked for, for {@link FaultTargets.network}; absent where nodes cannot be started again. */
   openNetwork?(links: readonly Link[]): Promise<OpenNetwork>;
   readonly network?: OpenNetwork;

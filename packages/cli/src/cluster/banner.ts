@@ -1,3 +1,4 @@
+import { demoLines } from '../start/banner.js';
 import { colours } from '../terminal.js';
 import type { LocalCluster } from './local-cluster.js';
 
@@ -7,7 +8,8 @@ export function clusterBanner(cluster: LocalCluster): string[] {
   const logic = cluster.node('logic-2').ports;
   const offset = (comet['tcp'] ?? 3101) - 3101;
   const tailAddress = offset === 0 ? '' : ` --address 127.0.0.1:${comet['tcp']}`;
-  const services = (['kafka', 'zookeeper', 'redis', 'mariadb'] as const).map((name) => {
+  const names = ['zookeeper', 'redis', 'mariadb'] as const;
+  const services = (cluster.bus === 'kafka' ? (['kafka', ...names] as const) : names).map((name) => {
     const service = cluster.service(name);
     return `${service.name} ${service.address}`;
   });
@@ -23,6 +25,8 @@ export function clusterBanner(cluster: LocalCluster): string[] {
       .join('  ')}`,
     `  services   ${services.join('  ')}`,
     `  logs       ${cluster.logs}`,
+    '',
+    ...demoLines(`127.0.0.1:${comet['ws']}`),
     '',
     'Connect as user 1 to the first comet in a second terminal:',
     `  ${colours.bold(`npx halley tail --mid 1 --room live://1000 --accepts 1000${tailAddress}`)}`,

@@ -12,11 +12,12 @@ import { startKafka } from '@halley/services/kafka';
 import { mariadbUrl, startMariadb } from '@halley/services/mariadb';
 import { startRedis } from '@halley/services/redis';
 import { requireServices } from '@halley/services/requirements';
-import type { RunningService } from '@halley/services/running-service';
+import type { RunningService, StartOptions } from '@halley/services/running-service';
 import { ServiceStartError } from '@halley/services/service-process';
 import { startZooKeeper } from '@halley/services/zookeeper';
 
 import {
+  type ClusterBus,
   type ClusterProcess,
   type ClusterService,
   ClusterStateFile,
@@ -36,6 +37,8 @@ export interface LocalClusterOptions {
   readonly portOffset: number;
   /** How many of each tier. */
   readonly nodes: Readonly<Record<Tier, number>>;
+  /** Where pushes are made durable: Kafka by default; with `redis` there is none. */
+  readonly bus?: ClusterBus;
   /** More arguments for the nodes of a tier. */
   readonly arguments?: Readonly<Partial<Record<Tier, readonly string[]>>>;
   /** Told what is going on, a line at a time. */
@@ -43,7 +46,7 @@ export interface LocalClusterOptions {
 }
 
 /**
- * The real cluster on one machine: Kafka, ZooKeeper, Redis and MariaDB, and nodes of each tier in processes of their own, which
+ * The real cluster on one machine: Kafka (unless the bus is in Redis), ZooKeeper, Redis and MariaDB, and nodes of each tier in processes of their own, which
  * are never restarted. All of it ends with this process at the latest.
  */
 export class LocalCluster implements Service {
@@ -51,6 +54,7 @@ export class LocalCluster implements Service {
   readonly logs: string;
   readonly stateFile: ClusterStateFile;
   readonly nodes: TierProcess[] = [];
+  readonly bus: ClusterBus;
   readonly #services = new Map<ServiceName, RunningService>();
   readonly #started: Record<Tier, number> = { comet: 0, logic: 0, job: 0 };
   /** Of the services that were started here. */
@@ -60,6 +64,7 @@ export class LocalCluster implements Service {
   #stopping = false;
 
   constructor(private readonly options: LocalClusterOptions) {
+    this.bus = options.bus ?? 'kafka';
     this.logs = join(options.dir, 'logs');
     this.stateFile = new ClusterStateFile(join(options.dir, 'cluster.json'));
   }
@@ -117,14 +122,15 @@ export class LocalCluster implements Service {
   async #start(): Promise<void> {
     const { nodes, say } = this.options;
     // First of all: a machine that can't run them is left as it is.
-    await requireServices();
+    await requireServices({ kafka: this.bus === 'kafka' });
     await this.#claim();
     await this.#startServices();
     await this.stateFile.write({
       pid: process.pid,
       processes: [],
+      bus: this.bus,
       services: {
-        kafka: this.#where('kafka'),
+        ...(this.bus === 'kafka' ? { kafka: this.#where('kafka') } : {}),
         zookeeper: this.#where('zookeeper'),
         redis: this.#where('redis'),
         mariadb: this.#where('mariadb'),
@@ -171,12 +177,17 @@ export class LocalCluster implements Service {
   /** A fresh set of services: what a cluster that was killed left behind is of no use without its Redis. */
   async #startServices(): Promise<void> {
     const { say } = this.options;
-    say('Starting Kafka, ZooKeeper, Redis and MariaDB');
+    const isInRedis = this.bus === 'redis';
+    say(
+      isInRedis
+        ? 'Starting ZooKeeper, Redis with the bus, and MariaDB'
+        : 'Starting Kafka, ZooKeeper, Redis and MariaDB',
+    );
     const folder = this.#lock?.folder ?? '';
     const starts = {
-      kafka: startKafka,
+      ...(isInRedis ? {} : { kafka: startKafka }),
       zookeeper: startZooKeeper,
-      redis: startRedis,
+      redis: (options: StartOptions) => startRedis({ ...options, appendOnly: isInRedis }),
       mariadb: startMariadb,
     };
     const results = await Promise.allSettled(
@@ -279,7 +290,10 @@ export class LocalCluster implements Service {
   /** What makes a node of the tier belong to this cluster. comet knows neither Kafka nor Redis nor MariaDB. */
   #joining(tier: Tier): string[] {
     const registry = ['--registry.servers', this.service('zookeeper').address];
-    const kafka = ['--bus.brokers', this.service('kafka').address];
+    const bus =
+      this.bus === 'redis'
+        ? ['--bus.adapter', 'redis', '--bus.redis.fsync', 'always']
+        : ['--bus.brokers', this.service('kafka').address];
     const redis = ['--routes.url', `redis://${this.service('redis').address}`];
     const archive = ['--archive.url', mariadbUrl(this.service('mariadb').address)];
     const open = ['--auth.mode', 'open'];
@@ -287,9 +301,9 @@ export class LocalCluster implements Service {
       case 'comet':
         return [...registry, ...open];
       case 'logic':
-        return [...registry, ...kafka, ...redis, ...archive, ...open];
+        return [...registry, ...bus, ...redis, ...archive, ...open];
       case 'job':
-        return [...registry, ...kafka, ...redis, ...archive];
+        return [...registry, ...bus, ...redis, ...archive];
     }
   }
 }

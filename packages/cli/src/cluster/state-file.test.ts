@@ -24,6 +24,7 @@ const service = (address: string, pid: number): ClusterService => ({
 const EMPTY: ClusterState = {
   pid: 1,
   processes: [],
+  bus: 'kafka',
   services: {
     kafka: service('127.0.0.1:1', 1),
     zookeeper: service('127.0.0.1:2', 2),

@@ -19,6 +19,14 @@ export interface ClusterProcess {
 
 export type ServiceName = 'kafka' | 'zookeeper' | 'redis' | 'mariadb';
 
+/** With the bus in Redis there is no Kafka. */
+export type ClusterBus = 'kafka' | 'redis';
+
+/** Those that the cluster runs on. */
+export type ClusterServices = Readonly<Record<Exclude<ServiceName, 'kafka'>, ClusterService>> & {
+  readonly kafka?: ClusterService;
+};
+
 /** A real service of the cluster. */
 export interface ClusterService {
   readonly address: string;
@@ -39,8 +47,10 @@ export interface ClusterState {
   /** Of the process that runs the cluster, and ends it. */
   readonly pid: number;
   readonly processes: readonly ClusterProcess[];
+  /** Where pushes are made durable. */
+  readonly bus: ClusterBus;
   /** Where the real services are, `host:port` on this machine. */
-  readonly services: Readonly<Record<ServiceName, ClusterService>>;
+  readonly services: ClusterServices;
   /** What a node of each tier is started with to belong to the cluster; `--join` puts it before its own arguments. */
   readonly arguments: Readonly<Record<Tier, readonly string[]>>;
 }

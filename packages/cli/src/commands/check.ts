@@ -36,7 +36,8 @@ Faults, each for a while (kill-comet:5 is 5 seconds), drawn from the seed in an 
   kill-random                         kill -9 any one, start it again                 (2 s)
   kill-all                            all of them at once                             (2 s)
   pause-comet, pause-logic, pause-job SIGSTOP one, each in turn                       (30 s)
-  restart-kafka, -redis, -zookeeper, -mariadb   kill -9 it, start it again; Redis is empty   (3 s)
+  restart-kafka, -redis, -zookeeper, -mariadb   kill -9 it, start it again; Redis is empty, unless
+                                      the bus is in it   (3 s)
   pause-kafka, -redis, -zookeeper, -mariadb     SIGSTOP it                            (15 s)
   redis-flush                         FLUSHALL
   expire-sessions                     the ZooKeeper sessions of all nodes end, while the nodes live
@@ -167,8 +168,10 @@ async function target({
     return { addresses: parseAddresses(against), targets: { nodes: [], services: [] }, faults: choices };
   }
   const { ClusterStateFile } = await import('../cluster/state-file.js');
-  const choices = parseFaults(faults ?? DEFAULT_FAULTS);
+  // A misspelt one is told first of all.
+  parseFaults(faults ?? DEFAULT_FAULTS);
   const file = await readClusterFile(path);
+  const choices = parseFaults(faults ?? DEFAULT_FAULTS, file.bus);
   const targets = clusterSlots(file, {
     command: [process.execPath, HALLEY],
     onServiceRestarted: (service, pid) =>

@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
 
-import { wholeNumber } from '../arguments.js';
+import { oneOf, wholeNumber } from '../arguments.js';
+import type { ClusterBus } from '../cluster/state-file.js';
 import { print } from '../terminal.js';
 
 interface ClusterOptions {
   readonly dir: string;
   readonly portOffset: number;
+  readonly bus: ClusterBus;
 }
 
 /** `halley cluster`: the real Kafka, ZooKeeper, Redis and MariaDB, and two of each tier, one process each. */
@@ -15,7 +17,13 @@ export function registerCluster(program: Command): void {
     .description('run the real Kafka, ZooKeeper, Redis and MariaDB on this machine, and two of each tier')
     .option('--dir <folder>', 'folder for cluster.json, the logs and the data', '.halley')
     .option('--port-offset <number>', 'added to every port of the tiers', wholeNumber(0, 60_000), 0)
-    .action(async ({ dir, portOffset }: ClusterOptions) => {
+    .option(
+      '--bus <kafka|redis>',
+      'where pushes are made durable; with redis there is no Kafka',
+      oneOf('kafka', 'redis'),
+      'kafka',
+    )
+    .action(async ({ bus, dir, portOffset }: ClusterOptions) => {
       // Loaded when it is needed, as the other commands need none of it.
       const [{ LocalCluster }, { clusterBanner }, { createLogger }, { runService }] = await Promise.all([
         import('../cluster/local-cluster.js'),
@@ -26,6 +34,7 @@ export function registerCluster(program: Command): void {
       const cluster = new LocalCluster({
         dir,
         portOffset,
+        bus,
         nodes: { comet: 2, logic: 2, job: 2 },
         say: print,
       });

@@ -25,7 +25,7 @@ const schemas = {
     node,
     ops: ops(3124),
     bus: z.object({
-      adapter: z.enum(['kafka', 'embedded']).default('kafka').meta({ description: 'Adapter.' }),
+      adapter: z.enum(['kafka', 'redis', 'embedded']).default('kafka').meta({ description: 'Adapter.' }),
     }),
     archive: z.object({
       adapter: z.enum(['mariadb', 'embedded']).default('mariadb').meta({ description: 'Adapter.' }),
@@ -67,6 +67,12 @@ describe('one configuration for three tiers', () => {
       expect(() => load(flag, 'kafka')).toThrow('halley start is always embedded');
     }
     expect(() => load('--archive.adapter', 'mariadb')).toThrow('halley start is always embedded');
+  });
+
+  test('the bus may be in Redis, for all tiers at once', () => {
+    const { job, logic } = load('--bus.adapter', 'redis');
+    expect([job.bus.adapter, logic.bus.adapter]).toEqual(['redis', 'redis']);
+    expect(() => load('--job.bus.adapter', 'redis')).toThrow('halley start is always embedded');
   });
 
   test('what is told as the default is what holds', () => {

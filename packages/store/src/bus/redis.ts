@@ -6,7 +6,7 @@ import type { Metrics } from '@halley/service/metrics';
 
 import type { RedisLocation } from '../redis/connection.js';
 import type { Bus, BusConsumer, BusRecord, ConsumeOptions, ProduceOptions, Written } from './bus.js';
-import { RecordsTooLarge } from './bus.js';
+import { RecordsTooLarge, Topic } from './bus.js';
 import type { BusConfig } from './config.js';
 import { halleyTopics, type TopicSpec } from './kafka-topics.js';
 import { busMetrics, type BusMetrics } from './metrics.js';
@@ -191,7 +191,9 @@ export class RedisBus implements Bus {
       await connection.start();
       await writing.start();
       await wakeups.start();
-      const topics = this.deps.topics ?? halleyTopics(config.partitions);
+      // goim's producers can't write here.
+      const topics =
+        this.deps.topics ?? halleyTopics(config.partitions).filter(({ name }) => name !== Topic.GoimPush);
       await this.#check(connection, topics);
       const { epoch, partitions: counts } = await openTopics(connection, this.#keys, topics, log);
       const trimmer = new RedisTrimmer({
