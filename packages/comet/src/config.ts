@@ -46,6 +46,10 @@ export const cometConfig = z.object({
     }),
   }),
   http: z.object({
+    demo: z.boolean().default(false).meta({
+      description: 'Serves the demo, a chat page, on the HTTP port. `halley start` does.',
+      flag: 'demo',
+    }),
     keepAliveMs: z.int().min(1_000).max(600_000).default(15_000).meta({
       description:
         'An SSE response in which nothing else was sent gets a comment so often, so that no proxy takes it for dead.',

@@ -39,6 +39,8 @@ export interface LocalClusterOptions {
   readonly nodes: Readonly<Record<Tier, number>>;
   /** Where pushes are made durable: Kafka by default; with `redis` there is none. */
   readonly bus?: ClusterBus;
+  /** More that all nodes of a tier have, also those that others add with `--join`. */
+  readonly shared?: Readonly<Partial<Record<Tier, readonly string[]>>>;
   /** More arguments for the nodes of a tier. */
   readonly arguments?: Readonly<Partial<Record<Tier, readonly string[]>>>;
   /** Told what is going on, a line at a time. */
@@ -289,6 +291,7 @@ export class LocalCluster implements Service {
 
   /** What makes a node of the tier belong to this cluster. comet knows neither Kafka nor Redis nor MariaDB. */
   #joining(tier: Tier): string[] {
+    const shared = this.options.shared?.[tier] ?? [];
     const registry = ['--registry.servers', this.service('zookeeper').address];
     const bus =
       this.bus === 'redis'
@@ -299,11 +302,11 @@ export class LocalCluster implements Service {
     const open = ['--auth.mode', 'open'];
     switch (tier) {
       case 'comet':
-        return [...registry, ...open];
+        return [...registry, ...open, ...shared];
       case 'logic':
-        return [...registry, ...bus, ...redis, ...archive, ...open];
+        return [...registry, ...bus, ...redis, ...archive, ...open, ...shared];
       case 'job':
-        return [...registry, ...bus, ...redis, ...archive];
+        return [...registry, ...bus, ...redis, ...archive, ...shared];
     }
   }
 }

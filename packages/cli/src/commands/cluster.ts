@@ -4,6 +4,12 @@ import { oneOf, wholeNumber } from '../arguments.js';
 import type { ClusterBus } from '../cluster/state-file.js';
 import { print } from '../terminal.js';
 
+/** The chat page, and its rooms: with a history, and telling who has read what. */
+const DEMO = {
+  comet: ['--demo'],
+  logic: ['--push.durableRooms', 'chat://*', '--receipts.rooms', 'chat://*'],
+};
+
 interface ClusterOptions {
   readonly dir: string;
   readonly portOffset: number;
@@ -36,6 +42,7 @@ export function registerCluster(program: Command): void {
         portOffset,
         bus,
         nodes: { comet: 2, logic: 2, job: 2 },
+        shared: DEMO,
         say: print,
       });
       await runService(cluster, {

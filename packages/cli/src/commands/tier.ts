@@ -14,11 +14,12 @@ const TIERS: Readonly<
   comet: {
     summary: 'run one comet: holds client connections',
     load: async () => {
-      const [{ main }, { cometConfig: schema }] = await Promise.all([
+      const [{ main }, { cometConfig: schema }, { requireDemoPages }] = await Promise.all([
         import('@halley/comet/main'),
         import('@halley/comet/config'),
+        import('../demo-pages.js'),
       ]);
-      return { main, schema };
+      return { main: (argv) => main(argv, { demo: requireDemoPages }), schema };
     },
   },
   logic: {

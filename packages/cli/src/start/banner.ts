@@ -10,7 +10,10 @@ export interface StartedNodes {
 }
 
 /** What `halley start` prints when it is ready: where to connect, and a first push to try that works as printed. */
-export function banner({ comet, logic, job }: StartedNodes, dataDir: string): string[] {
+export function banner(
+  { comet, logic, job }: StartedNodes,
+  { dataDir, demo }: { readonly dataDir: string; readonly demo: boolean },
+): string[] {
   const { tcp, ws, wss, tls } = comet.addresses;
   const { http, grpc } = logic.addresses;
   const places: [string, string | undefined][] = [
@@ -33,6 +36,7 @@ export function banner({ comet, logic, job }: StartedNodes, dataDir: string): st
     `${colours.green('Halley is ready')}: all tiers in this process, what it accepts kept in ${dataDir}.`,
     '',
     ...places.filter(([, place]) => place).map(([name, place]) => `  ${name.padEnd(14)}  ${place}`),
+    ...(demo && ws ? ['', ...demoLines(ws)] : []),
     '',
     'Connect as user 1 in a second terminal:',
     `  ${colours.bold(`npx halley tail --mid 1 --room live://1000 --accepts 1000${tailAddress}`)}`,
@@ -42,4 +46,10 @@ export function banner({ comet, logic, job }: StartedNodes, dataDir: string): st
     '',
     'Ctrl-C ends it.',
   ];
+}
+
+/** Where the chat page is, for two people; `ws` is comet's address of WebSocket, `host:port`. */
+export function demoLines(ws: string): string[] {
+  const as = (name: string): string => colours.bold(`http://${ws}/?as=${name}`);
+  return ['Two people chat, in two windows of a browser:', `  ${as('alice')}   ${as('bob')}`];
 }

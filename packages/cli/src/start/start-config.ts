@@ -18,12 +18,16 @@ const dataConfig = z.object({
 });
 
 /** What the embedded start runs with unless it is told otherwise. */
-const EMBEDDED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+const EMBEDDED: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   auth: { mode: 'open' },
   registry: { adapter: 'embedded' },
   routes: { adapter: 'embedded' },
   bus: { adapter: 'embedded' },
   archive: { adapter: 'embedded' },
+  // The chat page, and rooms that have a history and tell who has read what.
+  http: { demo: true },
+  push: { durableRooms: ['chat://*'] },
+  receipts: { rooms: ['chat://*'] },
 };
 
 type Tree = Record<string, unknown>;
@@ -62,7 +66,8 @@ export function loadStartConfig<Schemas extends TierSchemas>(
   sources: ConfigSources,
 ): StartConfig<Schemas> {
   const said: Tree = loadConfig(startSchema(schemas), sources);
-  for (const part of [said, ...TIERS.map((tier) => said[tier] as Tree | undefined)]) requireEmbedded(part);
+  requireEmbedded(said, { bus: 'redis' });
+  for (const tier of TIERS) requireEmbedded(said[tier] as Tree | undefined);
   const one = (tier: TierName): Tree => {
     const shared = pick(said, schemas[tier]);
     const values = overlay(
@@ -75,13 +80,14 @@ export function loadStartConfig<Schemas extends TierSchemas>(
   return { dataDir: (said['data'] as { dir: string }).dir, tiers: tiers as StartConfig<Schemas>['tiers'] };
 }
 
-function requireEmbedded(said: Tree | undefined): void {
+/** `also`: another adapter that a section may have, as all tiers share it. */
+function requireEmbedded(said: Tree | undefined, also: Readonly<Record<string, string>> = {}): void {
   for (const section of ['registry', 'routes', 'bus', 'archive']) {
     const { adapter } = (said?.[section] ?? {}) as { readonly adapter?: string };
-    if (adapter === undefined || adapter === 'embedded') continue;
+    if (adapter === undefined || adapter === 'embedded' || adapter === also[section]) continue;
     throw new HalleyError(
       'bad_config',
-      `${section}.adapter: ${adapter} is for tiers in processes of their own (halley comet, logic, job); halley start is always embedded`,
+      `${section}.adapter: ${adapter} is for tiers in processes of their own (halley comet, logic, job); halley start is always embedded, but for --bus redis`,
     );
   }
 }

@@ -61,7 +61,7 @@ async function run(config: StartConfig<typeof tierSchemas>): Promise<void> {
       const started = late.service;
       if (!started) return;
       await untilReady([started], 15_000);
-      for (const line of banner(started.nodes, dataDir)) print(line);
+      for (const line of banner(started.nodes, { dataDir, demo: started.servesDemo })) print(line);
     },
   });
 }

@@ -1,0 +1,56 @@
+/** The longest name, in characters as people count them. */
+export const MAX_NAME_LENGTH = 24;
+
+/** A name as it is shown: without spaces around and doubled; empty when nothing is left. */
+export function tidyName(name: string): string {
+  const tidy = name
+    .normalize('NFKC')
+    .replace(/[\p{C}\s]+/gu, ' ')
+    .trim();
+  return [...tidy].slice(0, MAX_NAME_LENGTH).join('').trim();
+}
+
+const FNV_OFFSET = 0xcbf29ce484222325n;
+const FNV_PRIME = 0x100000001b3n;
+const MASK_64 = (1n << 64n) - 1n;
+
+/**
+ * The user id of a name, the same on every machine and whatever its case: 52 bits of FNV-1a, so that it is exact as a number
+ * of JSON. A demo's shortcut: whoever takes a name is that user.
+ */
+export function midOf(name: string): string {
+  let hash = FNV_OFFSET;
+  for (const byte of new TextEncoder().encode(tidyName(name).toLowerCase())) {
+    hash = ((hash ^ BigInt(byte)) * FNV_PRIME) & MASK_64;
+  }
+  return String(hash >> 12n || 1n);
+}
+
+/** The letters in a person's disc. */
+export function initialsOf(name: string): string {
+  const words = name.split(' ').filter(Boolean);
+  const letters = words.length > 1 ? [words[0], words.at(-1)] : [words[0]];
+  return letters.map((word) => [...(word ?? '?')][0]?.toUpperCase() ?? '?').join('');
+}
+
+/** One of the twelve colours, by the user. */
+export function hueOf(mid: string): number {
+  return Number(BigInt(mid) % 12n);
+}
+
+/** `chat://{slug}` of what somebody called a room; undefined when nothing of it can stand in a room's name. */
+export function roomOfTitle(title: string): string | undefined {
+  const slug = title
+    .normalize('NFKC')
+    .toLowerCase()
+    .replace(/^#+/, '')
+    .replace(/[^\p{L}\p{N}]+/gu, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 32);
+  return slug ? `chat://${slug}` : undefined;
+}
+
+/** What a room is called: the part behind `://`. */
+export function titleOfRoom(room: string): string {
+  return room.slice(room.indexOf('://') + 3);
+}
