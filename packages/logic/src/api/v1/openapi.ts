@@ -4,7 +4,9 @@ import { z } from 'zod';
 import {
   createDocument,
   type oas31,
+  type ZodOpenApiObject,
   type ZodOpenApiOperationObject,
+  type ZodOpenApiOverride,
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
 
@@ -80,7 +82,7 @@ export function openApiDocument(): OpenApiDocument {
 }
 
 /** What is answered may get more fields, and its numbers are as large as they are: only what is sent has bounds. */
-const openReplies: NonNullable<Parameters<typeof createDocument>[1]>['override'] = ({ jsonSchema, io }) => {
+const openReplies: ZodOpenApiOverride = ({ jsonSchema, io }) => {
   if (io !== 'output') return;
   if (jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
   if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { MAX_GROUP_COUNT, MAX_ID_LENGTH, MAX_LABEL_LENGTH } from '../../push/read-push.js';
 import { MAX_BATCH } from '../push-calls.js';
 import { int64, millis, millisReply } from './fields.js';
+import { CLASSES, OUTCOMES, PRIORITIES, wordsOf } from './words.js';
 
 /** Whom users and keys name, also those of a disconnect. */
 export const usersField = z
@@ -56,9 +57,6 @@ export const targetField = z
     override: { minProperties: 1, maxProperties: 1 },
   });
 
-const CLASSES = { durable: 'DELIVERY_CLASS_DURABLE', ephemeral: 'DELIVERY_CLASS_EPHEMERAL' } as const;
-const PRIORITIES = { normal: 'PRIORITY_NORMAL', bulk: 'PRIORITY_BULK' } as const;
-
 /** What every push has: whom, what, and how. Recurring ones have no id and time of their own. */
 export const contentFields = {
   target: targetField,
@@ -78,7 +76,7 @@ export const contentFields = {
     .base64()
     .optional()
     .meta({ description: 'The message in base64, in place of `body`.', example: 'aGVsbG8=' }),
-  class: z.enum(['durable', 'ephemeral']).optional().meta({
+  class: z.enum(wordsOf(CLASSES)).optional().meta({
     description:
       "The target's default where it is left out: durable for users, keys and durable rooms (push.durableRooms), ephemeral for other rooms and everyone.",
   }),
@@ -90,7 +88,7 @@ export const contentFields = {
   retention_ms: millis(
     'How long after its acceptance the message can be resumed and read in the history, at most; 0 is as long as its stream.',
   ).optional(),
-  priority: z.enum(['normal', 'bulk']).optional().meta({
+  priority: z.enum(wordsOf(PRIORITIES)).optional().meta({
     description: '`bulk` waits while there is a backlog of other pushes, and is in order among its like.',
   }),
 };
@@ -202,7 +200,7 @@ export const batchReplySchema = z
         z
           .object({
             ...replyFields,
-            outcome: z.enum(['ok', 'refused', 'unknown']).meta({
+            outcome: z.enum(wordsOf(OUTCOMES)).meta({
               description:
                 '`ok`: durable. `refused`: it will never appear. `unknown`: it may appear; repeat with the same id before sending the next.',
             }),

@@ -8,6 +8,7 @@ import { parse } from './input.js';
 import { batchReplySchema, batchSchema, pushReplySchema, pushSchema } from './push-schema.js';
 import { serve, v1Route, type V1Endpoint } from './route.js';
 import { batchExamples, pushExamples } from './push-examples.js';
+import { OUTCOMES, wordFor } from './words.js';
 
 const REFUSALS = [
   'body_too_large',
@@ -91,11 +92,9 @@ function replyOf(
   };
 }
 
-const OUTCOMES = { OUTCOME_OK: 'ok', OUTCOME_REFUSED: 'refused', OUTCOME_UNKNOWN: 'unknown' } as const;
-
 function resultOf(result: PushResult): z.input<typeof batchReplySchema>['results'][number] {
   const { outcome, code, message, retry_after_ms } = result;
-  const told = OUTCOMES[outcome as keyof typeof OUTCOMES] ?? 'unknown';
+  const told = wordFor(OUTCOMES, outcome) ?? 'unknown';
   const retryAfterMs = Number(retry_after_ms ?? 0);
   return {
     ...replyOf(result),
