@@ -5,7 +5,7 @@ import { describe, expect, test } from '@jest/globals';
 import { climb } from '../fallback.js';
 import { memoryStore } from '../stores/memory.js';
 import { settled } from '../testing/fake-clock.js';
-import { FakeServer } from '../testing/fake-server.js';
+import { AUTH_REPLY, FakeServer } from '../testing/fake-server.js';
 import { connectedRig, entryAt, makeRig, positionsOf, type Rig } from '../testing/harness.js';
 import type { TransportName } from '../transport/transport.js';
 
@@ -73,7 +73,7 @@ describe('falling back', () => {
     const server = new FakeServer();
     let full = 4;
     server.onAuth = (connection) => {
-      if ((full -= 1) < 0) return { mid: '7', key: 'phone' };
+      if ((full -= 1) < 0) return AUTH_REPLY;
       connection.cut(3006);
       return undefined;
     };
@@ -183,7 +183,7 @@ describe('going up', () => {
     server.onAuth = (connection, { cursor }) => {
       const others = server.connections.filter((other) => other !== connection && !other.ended);
       for (const other of others) other.cut(3503);
-      return { mid: '7', key: 'phone', inbox: { ...INBOX, position: cursor?.position ?? -1 } };
+      return { ...AUTH_REPLY, inbox: { ...INBOX, position: cursor?.position ?? -1 } };
     };
     const trials: number[] = [];
     let goneMs = 0;

@@ -7,7 +7,8 @@ export function lazyTransport(load: () => Promise<OpenTransport>): OpenTransport
     let closed = false;
     load()
       .then((open) => {
-        if (!closed) opened = open(address, events, name);
+        if (closed) events.closed(undefined, '');
+        else opened = open(address, events, name);
       })
       .catch((error: unknown) => events.closed(undefined, String(error)));
     return {

@@ -81,9 +81,10 @@ export class Requests {
   }
 
   /** Waits ahead of a repetition, longer with each `attempt`, which counts from 0; at most until the session ends. */
-  pause(attempt: number): Promise<void> {
+  async pause(attempt: number): Promise<void> {
+    if (this.#ended) return;
     const ms = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** attempt) * (0.5 + this.clock.random() / 2);
-    return new Promise((resolve) => {
+    await new Promise<void>((resolve) => {
       const done = (): void => {
         cancel();
         this.#waits.delete(done);
