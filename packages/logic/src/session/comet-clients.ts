@@ -1,4 +1,6 @@
 import { call, createClient, type ClientDeps } from '@halley/cluster/grpc/client';
+import type { InspectedStream__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/InspectedStream';
+import type { InspectRequest } from '@halley/cluster/grpc/gen/halley/delivery/v1/InspectRequest';
 import type { KickRequest } from '@halley/cluster/grpc/gen/halley/delivery/v1/KickRequest';
 import type { DeliveryServiceClient } from '@halley/cluster/grpc/gen/halley/delivery/v1/DeliveryService';
 import { protos } from '@halley/cluster/grpc/protos';
@@ -6,6 +8,7 @@ import type { NodeRecord, TierView } from '@halley/cluster/registry/registry';
 import { HalleyError } from '@halley/protocol/error';
 import type { NodeRef } from '@halley/protocol/ids';
 
+import type { CometLooks } from '../ledger/comets.js';
 import type { CometCalls } from './kick.js';
 
 export interface CometClientsDeps {
@@ -15,6 +18,9 @@ export interface CometClientsDeps {
   readonly client: ClientDeps;
 }
 
+/** Somebody waits for what became of a push: without the answer of one comet the rest is told. */
+const INSPECT_DEADLINE_MS = 1_000;
+
 interface Comet {
   readonly record: NodeRecord;
   client: DeliveryServiceClient | undefined;
@@ -22,7 +28,7 @@ interface Comet {
 }
 
 /** A gRPC client for each comet of the registry, made when first needed. */
-export class CometClients implements CometCalls {
+export class CometClients implements CometCalls, CometLooks {
   readonly #comets = new Map<string, Comet>();
   readonly #unwatch: () => void;
 
@@ -35,19 +41,34 @@ export class CometClients implements CometCalls {
   }
 
   async kick(at: NodeRef, request: KickRequest): Promise<number> {
+    const reply = await this.#ask(at, (client) => call(client.Kick.bind(client), request));
+    return reply?.closed ?? 0;
+  }
+
+  async inspect(at: NodeRef, request: InspectRequest): Promise<InspectedStream__Output[] | undefined> {
+    const reply = await this.#ask(at, (client) =>
+      call(client.Inspect.bind(client), request, { deadlineMs: INSPECT_DEADLINE_MS }),
+    );
+    return reply?.streams;
+  }
+
+  /** Undefined when this start of the comet is gone. */
+  async #ask<Reply>(
+    at: NodeRef,
+    use: (client: DeliveryServiceClient) => Promise<Reply>,
+  ): Promise<Reply | undefined> {
     const comet = this.#comets.get(keyOf(at.node, at.incarnation));
     const target = comet?.record.addresses.grpc;
-    if (!comet || target === undefined) return 0;
+    if (!comet || target === undefined) return undefined;
     comet.client ??= createClient(protos.halley.delivery.v1.DeliveryService, {
       ...this.deps.client,
       target,
     }) as DeliveryServiceClient;
-    const { client } = comet;
     try {
-      return (await call(client.Kick.bind(client), request)).closed;
+      return await use(comet.client);
     } catch (error) {
-      if (error instanceof HalleyError && error.code === 'wrong_incarnation') return 0;
-      if (comet.forget) return 0;
+      if (error instanceof HalleyError && error.code === 'wrong_incarnation') return undefined;
+      if (comet.forget) return undefined;
       throw error;
     }
   }

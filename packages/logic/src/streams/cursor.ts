@@ -77,7 +77,9 @@ export class Cursors {
       : await this.#resumed(stream, device);
     const kept = keyGiven || version2 !== undefined;
     // From here on the cursor is this owner's: what the connection before still saves changes nothing.
-    if (kept) await this.save([{ ...cursor, stream, key, owner, acknowledged: version2 !== undefined }]);
+    const begins = version2?.start === 'newest' && !version2.cursor;
+    if (kept)
+      await this.save([{ ...cursor, stream, key, owner, begins, acknowledged: version2 !== undefined }]);
     return { ...cursor, stream, kept, atEnd };
   }
 

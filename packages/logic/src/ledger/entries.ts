@@ -1,0 +1,81 @@
+import type { Archive } from '@halley/store/archive/archive';
+import { archivedName } from '@halley/store/archive/stream-name';
+import type { Streams } from '@halley/store/streams/streams';
+
+import type { TracedEntry } from './trace.js';
+
+export interface EntryFinderDeps {
+  readonly streams: Pick<Streams, 'positions' | 'scan'>;
+  readonly archive: Pick<Archive, 'find'>;
+  /** The bus's epoch now. */
+  readonly epoch: () => string;
+}
+
+/** What is found of a push in its streams. */
+export interface FoundEntries {
+  /** By stream. */
+  readonly entries: readonly TracedEntry[];
+  /** Whether its id is known to have been taken in within the last day. */
+  readonly known: boolean;
+  /** Whether there are more streams than are looked at. */
+  readonly more: boolean;
+  /** The archive could not be asked: what is only there is missing. */
+  readonly archiveAway: boolean;
+}
+
+/** Streams of one push that are looked at. */
+export const MAX_STREAMS = 10_000;
+
+/** Finds where the entries of a push stand: in the hot part by the positions of its id, in the archive by the id itself. */
+export class EntryFinder {
+  constructor(private readonly deps: EntryFinderDeps) {}
+
+  /** Throws `store_unavailable` when the hot part cannot be reached. */
+  async find(caller: string, id: string): Promise<FoundEntries> {
+    const { known, hot } = await this.#hot(caller, id);
+    // Behind the hot part: what is trimmed meanwhile is in the archive by then.
+    const archived = await this.deps.archive.find(caller, id, MAX_STREAMS + 1).catch(() => undefined);
+    const entries = new Map(hot.map((entry) => [placeOf(entry), entry]));
+    for (const { epoch, stream, ...entry } of archived ?? []) {
+      const place = placeOf({ epoch, stream, position: entry.position });
+      // The hot part knows the whole name.
+      entries.set(place, { ...entry, epoch, stream: entries.get(place)?.stream ?? stream, archived: true });
+    }
+    const all = [...entries.values()].sort((one, other) => compare(one.stream, other.stream));
+    return {
+      entries: all.slice(0, MAX_STREAMS),
+      known,
+      more: all.length > MAX_STREAMS,
+      archiveAway: archived === undefined,
+    };
+  }
+
+  async #hot(caller: string, id: string): Promise<{ readonly known: boolean; readonly hot: TracedEntry[] }> {
+    const { streams } = this.deps;
+    const epoch = this.deps.epoch();
+    const positions = await streams.positions(caller, id);
+    const found = await Promise.all(
+      [...positions].map(async ([shard, position]) => {
+        // All entries of one position; when it was trimmed, those of another, which are not meant.
+        const scanned = await streams.scan(shard, epoch, position - 1, 1);
+        const meant = scanned?.entries.filter(
+          ({ entry }) => entry.position === position && entry.id === id && entry.caller === caller,
+        );
+        return (meant ?? []).map(({ stream, entry }): TracedEntry => {
+          const { body, keys, operation, acceptedAtMs, expireAtMs, sender } = entry;
+          const about = { keys, operation, acceptedAtMs, expireAtMs, bodyBytes: body.byteLength, sender };
+          return { ...about, epoch, stream, position, archived: false };
+        });
+      }),
+    );
+    return { known: positions.size > 0, hot: found.flat() };
+  }
+}
+
+function placeOf({ epoch, stream, position }: Pick<TracedEntry, 'epoch' | 'stream' | 'position'>): string {
+  return `${position} ${epoch} ${archivedName(stream)}`;
+}
+
+function compare(one: string, other: string): number {
+  return one < other ? -1 : one > other ? 1 : 0;
+}

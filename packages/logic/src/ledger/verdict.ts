@@ -1,0 +1,51 @@
+import type { LedgerRow } from '@halley/store/ledger/ledger';
+import type { Schedule } from '@halley/store/schedule/schedules';
+
+import type { DeviceCounts, TracedEntry, TraceState } from './trace.js';
+
+/** What a push is judged by. */
+export interface Evidence {
+  readonly entries: readonly TracedEntry[];
+  /** Its id was taken in within the last day. */
+  readonly known: boolean;
+  readonly counts: DeviceCounts;
+  readonly schedule: Schedule | undefined;
+  readonly rows: readonly LedgerRow[];
+  readonly nowMs: number;
+}
+
+/** What became of a push as a whole. */
+export function stateOf(evidence: Evidence): TraceState {
+  const { entries, known, schedule, rows } = evidence;
+  if (entries.length > 0) return stateInStreams(evidence);
+  if (schedule) return stateOfSchedule(schedule.state, known);
+  const kinds = new Set(rows.map(({ kind }) => kind));
+  if (known) return 'removed';
+  for (const kind of ['dead', 'dropped', 'expired', 'refused'] as const) if (kinds.has(kind)) return kind;
+  return 'unknown';
+}
+
+function stateInStreams({ entries, counts, nowMs }: Evidence): TraceState {
+  const { waiting, sending, sent, acknowledged, expired, dropped, unknown } = counts;
+  const isOver = entries.every(({ expireAtMs }) => expireAtMs > 0 && expireAtMs <= nowMs);
+  if (sending + sent + acknowledged === 0 && (isOver || expired > 0) && waiting + unknown === 0)
+    return 'expired';
+  if (waiting + sending + unknown > 0) return 'waiting';
+  if (sent > 0) return 'sent';
+  if (acknowledged > 0) return 'acknowledged';
+  return dropped > 0 ? 'dropped' : 'waiting';
+}
+
+function stateOfSchedule(state: Schedule['state'], known: boolean): TraceState {
+  switch (state) {
+    case 'waiting':
+    case 'firing':
+      return 'scheduled';
+    case 'fired':
+      return known ? 'removed' : 'fired';
+    case 'cancelled':
+      return 'cancelled';
+    case 'failed':
+      return 'dead';
+  }
+}
