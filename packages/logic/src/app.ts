@@ -17,6 +17,7 @@ import { offsetPort, resolveNode } from '@halley/service/node-config';
 import { OpsServer } from '@halley/service/ops-server';
 import type { Archive } from '@halley/store/archive/archive';
 import { type Bus, Topic } from '@halley/store/bus/bus';
+import type { DeadLetterStore } from '@halley/store/dead/dead';
 import type { Reads } from '@halley/store/reads/reads';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
@@ -26,7 +27,7 @@ import { JwtVerifier } from './auth/jwt.js';
 import { OpenVerifier } from './auth/open.js';
 import type { TokenVerifier } from './auth/verifier.js';
 import { checkLogicConfig, type LogicConfig } from './config.js';
-import { assembleLogic, type Logic } from './logic.js';
+import { assembleLogic, type Logic, type LogicDeps } from './logic.js';
 
 /** What is shared with others in the process: it is used and not stopped. What is absent is made from the configuration. */
 export interface LogicPorts {
@@ -37,6 +38,8 @@ export interface LogicPorts {
   readonly archive?: Archive;
   /** Beside the archive: given where that is. */
   readonly reads?: Reads;
+  /** Beside the archive; where that is given and this is not, dead letters are not served. */
+  readonly dead?: DeadLetterStore;
   readonly log?: Logger;
   readonly metrics?: Metrics;
 }
@@ -154,7 +157,7 @@ class App implements LogicApp {
     this.#routes = routes;
     const streams = ports.streams ?? (await this.#own(await this.#makeStreams(bus)));
     this.#streams = streams;
-    const { archive, reads } = await this.#openArchive();
+    const { archive, reads, dead } = await this.#openArchive();
     const [comets, logics, jobs] = await Promise.all([
       registry.watch('comet'),
       registry.watch('logic'),
@@ -175,6 +178,7 @@ class App implements LogicApp {
       streams,
       archive,
       reads,
+      dead,
       comets,
       tiers: [comets, logics, jobs],
       registrySessionTimeoutMs: registry.sessionTimeoutMs,
@@ -241,14 +245,15 @@ class App implements LogicApp {
     });
   }
 
-  async #openArchive(): Promise<{ readonly archive: Archive; readonly reads: Reads }> {
+  async #openArchive(): Promise<Pick<LogicDeps, 'archive' | 'reads' | 'dead'>> {
     const { config, ports } = this;
-    if (ports.archive && ports.reads) return { archive: ports.archive, reads: ports.reads };
+    if (ports.archive && ports.reads) return { archive: ports.archive, reads: ports.reads, dead: ports.dead };
     if (config.archive.adapter === 'embedded') throw embeddedOnly('logic', 'archive.adapter', 'mariadb');
     const { MariadbArchive } = await import('@halley/store/archive/mariadb');
     const { MariadbReads } = await import('@halley/store/reads/mariadb');
+    const { MariadbDeadLetters } = await import('@halley/store/dead/mariadb');
     const archive = await this.#own(new MariadbArchive({ config: config.archive, log: this.#log }));
-    return { archive, reads: new MariadbReads(archive) };
+    return { archive, reads: new MariadbReads(archive), dead: new MariadbDeadLetters(archive) };
   }
 }
 

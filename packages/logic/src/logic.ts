@@ -5,16 +5,19 @@ import { protos } from '@halley/cluster/grpc/protos';
 import { GrpcServer } from '@halley/cluster/grpc/server';
 import type { TierView, ViewChange } from '@halley/cluster/registry/registry';
 import type { Clock } from '@halley/service/clock';
+import { type Exceptions, NO_EXCEPTIONS } from '@halley/service/exceptions';
 import type { Logger } from '@halley/service/log';
 import type { Metrics } from '@halley/service/metrics';
 import { isLoopback, offsetPort } from '@halley/service/node-config';
 import type { Archive } from '@halley/store/archive/archive';
 import { type Bus, Topic } from '@halley/store/bus/bus';
+import type { DeadLetterStore } from '@halley/store/dead/dead';
 import type { Reads } from '@halley/store/reads/reads';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
 
 import { apiKeyCheck } from './api/api-auth.js';
+import { deadLetterGrpc } from './api/dead-letter-grpc.js';
 import { goimGrpc } from './api/goim-grpc.js';
 import { GoimHttp } from './api/goim-http.js';
 import { historyGrpc } from './api/history-grpc.js';
@@ -31,7 +34,8 @@ import type { TokenVerifier } from './auth/verifier.js';
 import type { LogicConfig } from './config.js';
 import { clientAsks } from './client/assemble.js';
 import { ReadMarks } from './client/read-marks.js';
-import { logicMetrics, watchAdmission } from './metrics.js';
+import { DeadLetters } from './dead/dead-letters.js';
+import { logicMetrics, type LogicMetrics, watchAdmission } from './metrics.js';
 import { Balancer } from './nodes/balancer.js';
 import { ClientNodes } from './nodes/nodes.js';
 import { Regions } from './nodes/regions.js';
@@ -47,6 +51,7 @@ import { Cursors } from './streams/cursor.js';
 import { HistoryReader } from './streams/history.js';
 import { StreamReader } from './streams/read.js';
 import { RoomStreams } from './streams/rooms.js';
+import type { ShownEntriesDeps } from './streams/shown.js';
 import { UpstreamWriter } from './upstream/receive.js';
 
 /** What a logic works with, started. */
@@ -57,11 +62,15 @@ export interface LogicDeps {
   readonly streams: Streams;
   readonly archive: Archive;
   readonly reads: Reads;
+  /** Undefined where there is none: dead letters are not served then. */
+  readonly dead: DeadLetterStore | undefined;
   readonly comets: TierView;
   /** The views of every tier, for listing. */
   readonly tiers: readonly TierView[];
   readonly registrySessionTimeoutMs: number;
   readonly verifier: TokenVerifier;
+  /** Told what went wrong with pushes. Default: nobody. */
+  readonly exceptions?: Exceptions;
   /** How other nodes are called. */
   readonly client: ClientDeps;
   readonly clock: Clock;
@@ -94,6 +103,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
     clock,
     log,
     metrics,
+    ...(deps.exceptions && { exceptions: deps.exceptions }),
   });
   const online = new Online({ routes, clock });
   const balancer = new Balancer(config.nodes.regionWeight);
@@ -115,8 +125,9 @@ export function assembleLogic(deps: LogicDeps): Logic {
   const kicker = new Kicker({ comets: cometClients, metrics, log });
   const store = { streams, archive, shards: bus.partitions(Topic.Push), epoch: () => bus.epoch };
   const cursors = new Cursors({ ...store, clock, acknowledgedTtlMs: config.archive.resumeMaxAgeMs });
-  const reader = new StreamReader(store);
-  const history = { history: new HistoryReader(store), epoch: store.epoch };
+  const exceptions = deps.exceptions ?? NO_EXCEPTIONS;
+  const reader = new StreamReader({ ...store, clock, onLeftOut: leftOut(metrics, exceptions) });
+  const history = { history: new HistoryReader({ ...store, clock }), epoch: store.epoch };
   const connector = new Connector({ verifier, routes, kicker, cursors, metrics });
   const upstream = new UpstreamWriter({ bus, clock, metrics });
   const marks = new ReadMarks({ ...store, reads: deps.reads, clock });
@@ -202,6 +213,11 @@ export function assembleLogic(deps: LogicDeps): Logic {
     business,
   );
   grpc.addService(protos.halley.push.v1.HistoryService.service, { ...historyGrpc(history) }, business);
+  const deadLetters = deps.dead && new DeadLetters({ dead: deps.dead, bus, clock, metrics });
+  if (deadLetters) {
+    const service = protos.halley.push.v1.DeadLetterService.service;
+    grpc.addService(service, { ...deadLetterGrpc({ deadLetters }) }, business);
+  }
 
   const http = new GoimHttp({
     host: config.node.bind,
@@ -232,6 +248,15 @@ export function assembleLogic(deps: LogicDeps): Logic {
       unwatch();
       cometClients.close();
     },
+  };
+}
+
+/** What is left out of pages is counted, and told where it is no longer to be had. */
+function leftOut(metrics: LogicMetrics, exceptions: Exceptions): ShownEntriesDeps['onLeftOut'] {
+  return (stream, { id, caller, position }, reason) => {
+    metrics.leftOut.inc({ reason });
+    const kind = reason === 'collapsed' ? 'dropped' : 'expired';
+    exceptions.tell({ id, caller, kind, reason, stream, position });
   };
 }
 

@@ -65,6 +65,11 @@ export function logicMetrics(metrics: Metrics) {
       'halley_logic_upstream_undecodable_total',
       'Records of goim-receive-topic that are no upstream messages; streams pass over them.',
     ),
+    leftOut: metrics.counter(
+      'halley_logic_entries_left_out_total',
+      'Entries of streams that a read left out, by reason: expired, retention (kept as long as it was to be), collapsed (a newer one has the same collapse key). Each read of a connection counts.',
+      ['reason'],
+    ),
     requeued: metrics.counter(
       'halley_logic_requeued_total',
       'Dead letters that were asked to be requeued, by outcome (ok, refused, unknown).',

@@ -6,6 +6,7 @@ import { systemClock } from '@halley/service/clock';
 import { type Service, ServiceGroup } from '@halley/service/lifecycle';
 import type { Logger } from '@halley/service/log';
 import { EmbeddedArchive } from '@halley/store/archive/embedded';
+import { EmbeddedDeadLetters } from '@halley/store/dead/embedded';
 import { EmbeddedReads } from '@halley/store/reads/embedded';
 import { EmbeddedRoutes } from '@halley/store/routes/embedded';
 import { EmbeddedStreams } from '@halley/store/streams/embedded';
@@ -39,11 +40,13 @@ export class StartedTiers implements Service, Readiness {
     const streams = new EmbeddedStreams({ dataDir, shards: partitions, inlineBytes, log });
     const archive = new EmbeddedArchive({ dataDir });
     const reads = new EmbeddedReads({ dataDir });
+    const dead = new EmbeddedDeadLetters({ dataDir });
     const stores = { bus, routes, streams, archive };
     this.#logic = createLogicApp(tiers.logic, {
       registry,
       ...stores,
       reads,
+      dead,
       log: log.child({ tier: 'logic' }),
     });
     const pages = tiers.comet.http.demo ? demoPages() : undefined;
@@ -54,7 +57,18 @@ export class StartedTiers implements Service, Readiness {
       ...(pages && { pages }),
     });
     this.#job = createJobApp(tiers.job, { registry, ...stores, log: log.child({ tier: 'job' }) });
-    const services = [bus, streams, archive, reads, routes, registry, this.#logic, this.#comet, this.#job];
+    const services = [
+      bus,
+      streams,
+      archive,
+      reads,
+      dead,
+      routes,
+      registry,
+      this.#logic,
+      this.#comet,
+      this.#job,
+    ];
     this.#all = new ServiceGroup(this.name, services, log);
   }
 

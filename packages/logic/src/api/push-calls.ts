@@ -38,8 +38,9 @@ export class PushCalls {
 
   /** The same of a push that was read. */
   async accept(push: PushMessage, origin: PushOrigin): Promise<PushReply> {
-    await this.deps.acceptor.accept(push, origin);
-    return { id: push.id, deliver_at_ms: push.deliverAtMs ?? 0 };
+    let duplicate = false;
+    await this.deps.acceptor.accept(push, { ...origin, onDuplicate: () => (duplicate = true) });
+    return { id: push.id, deliver_at_ms: push.deliverAtMs ?? 0, duplicate };
   }
 
   /** Takes pushes in their order and answers each, in order. Throws `invalid_argument` for none or too many. */
@@ -60,10 +61,15 @@ export class PushCalls {
         results[index] = resultOf(request.id, HalleyError.from(error));
       }
     }
-    const answers = valid.length > 0 ? await this.deps.acceptor.acceptAll(valid, origin) : [];
+    const duplicates = new Set<PushMessage>();
+    const onDuplicate = (push: PushMessage): unknown => duplicates.add(push);
+    const answers =
+      valid.length > 0 ? await this.deps.acceptor.acceptAll(valid, { ...origin, onDuplicate }) : [];
     for (const [at, push] of valid.entries()) {
       const result = resultOf(push.id, answers[at]);
-      results[places[at] ?? 0] = answers[at] ? result : { ...result, deliver_at_ms: push.deliverAtMs ?? 0 };
+      results[places[at] ?? 0] = answers[at]
+        ? result
+        : { ...result, deliver_at_ms: push.deliverAtMs ?? 0, duplicate: duplicates.has(push) };
     }
     return results;
   }

@@ -67,7 +67,7 @@ describe('SessionService', () => {
     const fields = {
       operation: 7,
       acceptedAtMs: 1,
-      expireAtMs: 5,
+      expireAtMs: 4_102_444_800_000,
       traceparent: 't',
       caller: 'c',
       digest: 'd',
@@ -103,7 +103,7 @@ describe('SessionService', () => {
         operation: 7,
         body: Buffer.from('hi'),
         keys: ['k'],
-        expire_at_ms: '5',
+        expire_at_ms: '4102444800000',
         traceparent: 't',
         accepted_at_ms: '1',
         sender: null,

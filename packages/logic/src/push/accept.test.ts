@@ -1,6 +1,7 @@
 import type { PushRequest__Output } from '@halley/cluster/grpc/gen/halley/push/v1/PushRequest';
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, UserId } from '@halley/protocol/ids';
+import type { PushException } from '@halley/service/exceptions';
 import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
 import { EmbeddedRoutes } from '@halley/store/routes/embedded';
@@ -46,6 +47,9 @@ let monotonicMs = 0;
 const clock = { now: () => NOW, monotonicMs: () => monotonicMs };
 let bus: FakeBus;
 let full = false;
+let applied: Map<string, number> | undefined = new Map();
+let askedFor = 0;
+let told: PushException[] = [];
 let routes: EmbeddedRoutes;
 let acceptor: PushAcceptor;
 const metrics = logicMetrics(new Metrics({ process: false }));
@@ -60,10 +64,19 @@ const setUp = (maxInFlight = 100, maxQueuedBytes = 1_000) => {
   routes = new EmbeddedRoutes({ leaseMs: 60_000 });
   const admission = new Admission({ maxInFlight, maxQueuedBytes, clock });
   full = false;
+  told = [];
   acceptor = new PushAcceptor({
     bus,
     routes,
-    streams: { full: () => full },
+    streams: {
+      full: () => full,
+      appliedAt: async (stream, caller, id) => {
+        askedFor += 1;
+        if (!applied) throw new HalleyError('store_unavailable');
+        return applied.get(`${stream} ${caller} ${id}`);
+      },
+    },
+    exceptions: { tell: (exception) => told.push(exception) },
     admission,
     maxRecordBytes: MAX_RECORD_BYTES,
     clock,
@@ -417,5 +430,80 @@ describe('admission', () => {
     await expect(
       acceptor.accept(read({ target: room('a'), body: Buffer.alloc(51) }), origin()),
     ).rejects.toMatchObject({ code: 'overloaded' });
+  });
+});
+
+test('a push that expires while it waits for its turn is refused, and told of', async () => {
+  const expired = { ...read({ target: users('1'), id: 'late' }), expireAtMs: NOW };
+  const [first, second] = await acceptor.acceptAll([expired, read({ target: users('1') })], origin());
+  expect(first).toMatchObject({ code: 'invalid_argument', message: 'expire_at_ms: has passed' });
+  expect(second).toBeUndefined();
+  expect(bus.pushes()).toHaveLength(1);
+  expect(told).toEqual([{ id: 'late', caller: 'shop', kind: 'refused', reason: 'expired' }]);
+});
+
+test('bulk pushes go to a topic of their own, in order and packed as the others are', async () => {
+  const bulk = (id: string) => read({ target: users('1'), id, priority: 'PRIORITY_BULK' });
+  const normal = (id: string) => read({ target: users('1'), id });
+  const tooMuch = { ...bulk('large'), body: Buffer.alloc(MAX_RECORD_BYTES) };
+  const answers = await acceptor.acceptAll(
+    [bulk('a'), normal('b'), tooMuch, bulk('c'), normal('d')],
+    origin(),
+  );
+  expect(answers.map((error) => error?.code)).toEqual([
+    undefined,
+    undefined,
+    'invalid_argument',
+    undefined,
+    undefined,
+  ]);
+  expect(bus.calls.map(({ topic, records }) => [topic, records[0]?.partition])).toEqual([
+    ['halley-push', userPartition('1')],
+    ['halley-bulk', userPartition('1')],
+  ]);
+  expect(bus.pushes().map(({ id }) => id)).toEqual(['b', 'd', 'a', 'c']);
+  bus.answer = () => new HalleyError('bus_refused');
+  const failed = await acceptor.acceptAll([bulk('e'), normal('f')], origin());
+  expect(failed.map((error) => error?.code)).toEqual(['bus_refused', 'bus_refused']);
+});
+
+describe('a repeat is told as a duplicate', () => {
+  const accept = async (fields: Partial<PushRequest__Output>) => {
+    const duplicates: string[] = [];
+    await acceptor.accept(read(fields), origin({ onDuplicate: ({ id }) => duplicates.push(id) }));
+    return duplicates;
+  };
+  beforeEach(() => {
+    applied = new Map([
+      ['u/1 shop a', 7],
+      ['r/chat://1 shop a', 7],
+      ['all shop a', 7],
+      ['u/5 shop a', 7],
+    ]);
+  });
+
+  test('where the id was taken in, and is written all the same', async () => {
+    await claim('5', 'phone');
+    for (const target of [users('1', '2'), room('chat://1'), keys('gone', 'phone')])
+      expect(await accept({ target, id: 'a' })).toEqual(['a']);
+    const all = { target: everyone(), id: 'a', class: 'DELIVERY_CLASS_DURABLE' as const };
+    expect(await accept(all)).toEqual(['a']);
+    expect(new Set(bus.pushes().map(({ id }) => id))).toEqual(new Set(['a']));
+  });
+
+  test('and nothing is asked for an id that logic gave, or that is not kept, or of nobody known', async () => {
+    applied = new Map();
+    expect(await accept({ target: users('1'), id: 'a' })).toEqual([]);
+    const asked = askedFor;
+    expect(await accept({ target: users('1') })).toEqual([]);
+    expect(await accept({ target: room('other'), id: 'a' })).toEqual([]);
+    expect(await accept({ target: keys('gone'), id: 'a' })).toEqual([]);
+    expect(askedFor).toBe(asked);
+  });
+
+  test('unless the store is away', async () => {
+    applied = undefined;
+    expect(await accept({ target: users('1'), id: 'a' })).toEqual([]);
+    expect(bus.pushes()).toHaveLength(1);
   });
 });

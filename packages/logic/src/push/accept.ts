@@ -1,29 +1,32 @@
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import type { Clock } from '@halley/service/clock';
+import { type Exceptions, NO_EXCEPTIONS } from '@halley/service/exceptions';
 import type { Logger } from '@halley/service/log';
 import { RecordsTooLarge, Topic, type Bus } from '@halley/store/bus/bus';
 import { recordSize } from '@halley/store/bus/record-size';
 import type { Routes } from '@halley/store/routes/routes';
+import { streamOf } from '@halley/store/shard';
 import type { Streams } from '@halley/store/streams/streams';
 
 import type { LogicMetrics } from '../metrics.js';
 import type { Admission } from './admission.js';
 import { Lanes, type Lane } from './lane.js';
 import { joinErrors, outcomeOf } from './outcome.js';
-import { packWithin, tooLarge, type PackedRecord } from './record.js';
-import type { PushMessage } from './target.js';
+import { packWithin, tooLarge, type PackedRecord, type RecordContext } from './record.js';
+import type { PushMessage, Target } from './target.js';
 
 export interface PushAcceptorDeps {
   readonly bus: Bus;
   readonly routes: Routes;
-  readonly streams: Pick<Streams, 'full'>;
+  readonly streams: Pick<Streams, 'full' | 'appliedAt'>;
   readonly admission: Admission;
   /** What the bus takes as one record at most. */
   readonly maxRecordBytes: number;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: LogicMetrics;
+  readonly exceptions?: Exceptions;
 }
 
 /** Where pushes come from. */
@@ -36,12 +39,16 @@ export interface PushOrigin {
   readonly traceparent: string;
   /** When the caller stops waiting (Clock.monotonicMs): later the push is not written any more. */
   readonly deadlineMs?: number | undefined;
+  /** Told of pushes that had been taken in before under the id that the caller gave, before they are answered. */
+  readonly onDuplicate?: (push: PushMessage) => void;
 }
 
 /** Room is made by the archive, in seconds rather than milliseconds. */
 const FULL_RETRY_MS = 1_000;
 
-const NO_OWNERS: ReadonlyMap<ConnectionKey, UserId> = new Map();
+type Owners = ReadonlyMap<ConnectionKey, UserId>;
+
+const NO_OWNERS: Owners = new Map();
 
 /**
  * Takes pushes: accepted means written to the bus for good. Pushes of one origin are handed to the bus in the order of
@@ -73,8 +80,8 @@ export class PushAcceptor {
       for (const push of pushes) metrics.pushes.inc({ target: push.target.kind, outcome: 'refused' });
       return Promise.reject(HalleyError.from(error));
     }
-    const owners = this.#ownersOf(pushes);
-    const start = (known: ReadonlyMap<ConnectionKey, UserId>) => this.#produce(pushes, known, origin);
+    const owners = this.#needsOf(pushes, origin);
+    const start = (known: Owners) => this.#produce(pushes, known, origin);
     const answered =
       typeof origin.lane === 'string'
         ? this.#lanes.run(origin.lane, owners, start)
@@ -99,7 +106,7 @@ export class PushAcceptor {
   /** Called in order; hands everything to the bus before it returns. */
   async #produce(
     pushes: readonly PushMessage[],
-    owners: ReadonlyMap<ConnectionKey, UserId>,
+    owners: Owners,
     origin: PushOrigin,
   ): Promise<(HalleyError | undefined)[]> {
     const { bus, streams, clock } = this.deps;
@@ -116,21 +123,47 @@ export class PushAcceptor {
       traceparent: origin.traceparent,
       caller: origin.caller,
     };
-    const { records, refused } = packWithin(pushes, context, this.deps.maxRecordBytes);
-    const written = records.map((one) => this.#write(one, origin));
-    const outcomes = pushes.map((_, index): (HalleyError | undefined)[] =>
-      refused.has(index) ? [refused.get(index)] : [],
-    );
+    const outcomes = pushes.map((push): (HalleyError | undefined)[] => {
+      const error = this.#expired(push, context);
+      return error ? [error] : [];
+    });
+    const records: PackedRecord[] = [];
+    const written: Promise<HalleyError | undefined>[] = [];
+    // Each class has its topic, and its own order.
+    for (const topic of [Topic.Push, Topic.Bulk]) {
+      const places = [...pushes.keys()].filter(
+        (index) => outcomes[index]!.length === 0 && (pushes[index]!.bulk === true) === (topic === Topic.Bulk),
+      );
+      if (places.length === 0) continue;
+      const packed = packWithin(
+        places.map((index) => pushes[index]!),
+        context,
+        this.deps.maxRecordBytes,
+      );
+      for (const [at, error] of packed.refused) outcomes[places[at]!]!.push(error);
+      for (const one of packed.records) {
+        records.push({ ...one, pushes: one.pushes.map((at) => places[at]!) });
+        written.push(this.#write(topic, one, origin));
+      }
+    }
     for (const [at, error] of (await Promise.all(written)).entries()) {
       for (const index of records[at]?.pushes ?? []) outcomes[index]?.push(error);
     }
     return outcomes.map(joinErrors);
   }
 
-  async #write({ record }: PackedRecord, origin: PushOrigin): Promise<HalleyError | undefined> {
+  /** Nobody would be shown it: it may have waited for its turn. */
+  #expired(push: PushMessage, { acceptedAtMs, caller }: RecordContext): HalleyError | undefined {
+    if (push.expireAtMs === 0 || push.expireAtMs > acceptedAtMs) return undefined;
+    const { exceptions = NO_EXCEPTIONS } = this.deps;
+    exceptions.tell({ id: push.id, caller, kind: 'refused', reason: 'expired' });
+    return new HalleyError('invalid_argument', 'expire_at_ms: has passed');
+  }
+
+  async #write(topic: Topic, { record }: PackedRecord, origin: PushOrigin): Promise<HalleyError | undefined> {
     const { deadlineMs } = origin;
     try {
-      await this.deps.bus.produce(Topic.Push, [record], deadlineMs === undefined ? {} : { deadlineMs });
+      await this.deps.bus.produce(topic, [record], deadlineMs === undefined ? {} : { deadlineMs });
       return undefined;
     } catch (error) {
       // The brokers may allow less than the configuration says.
@@ -139,10 +172,35 @@ export class PushAcceptor {
     }
   }
 
+  /** What has to be known before pushes are written; at once where that is nothing. */
+  #needsOf(pushes: readonly PushMessage[], origin: PushOrigin): Owners | Promise<Owners> {
+    const owners = this.#ownersOf(pushes);
+    const { onDuplicate } = origin;
+    const named = onDuplicate ? pushes.filter(({ idGiven, durable }) => idGiven && durable) : [];
+    if (named.length === 0 || !onDuplicate) return owners;
+    return Promise.resolve(owners).then(async (known) => {
+      const duplicates = await Promise.all(named.map((push) => this.#isApplied(push, known, origin.caller)));
+      for (const [at, push] of named.entries()) if (duplicates[at]) onDuplicate(push);
+      return known;
+    });
+  }
+
+  /**
+   * Whether the id is known where the push goes first; not known while the store is away. It is written all the same: where
+   * else it goes it may be missing, and an id for another content is to be told.
+   */
+  async #isApplied({ id, target }: PushMessage, owners: Owners, caller: string): Promise<boolean> {
+    const stream = firstStreamOf(target, owners);
+    if (stream === undefined) return false;
+    try {
+      return (await this.deps.streams.appliedAt(stream, caller, id)) !== undefined;
+    } catch {
+      return false;
+    }
+  }
+
   /** Whose keys they are; undefined keys and, while the store is away, all keys go by themselves. */
-  #ownersOf(
-    pushes: readonly PushMessage[],
-  ): ReadonlyMap<ConnectionKey, UserId> | Promise<ReadonlyMap<ConnectionKey, UserId>> {
+  #ownersOf(pushes: readonly PushMessage[]): Owners | Promise<Owners> {
     const keys = pushes.flatMap(({ target }) => (target.kind === 'keys' ? target.keys : []));
     if (keys.length === 0) return NO_OWNERS;
     return this.deps.routes.owners([...new Set(keys)]).catch((error: unknown) => {
@@ -150,5 +208,21 @@ export class PushAcceptor {
       this.deps.log.debug({ err: error }, 'owners of keys are unknown: their pushes go by key');
       return NO_OWNERS;
     });
+  }
+}
+
+/** A stream whose shard knows the ids of a push; undefined where none does. */
+function firstStreamOf(target: Target, owners: Owners): string | undefined {
+  switch (target.kind) {
+    case 'users':
+      return target.users[0] && streamOf.user(target.users[0]);
+    case 'keys': {
+      const owner = target.keys.map((key) => owners.get(key)).find((mid) => mid !== undefined && mid !== '0');
+      return owner && streamOf.user(owner);
+    }
+    case 'room':
+      return streamOf.room(target.room);
+    case 'everyone':
+      return streamOf.everyone;
   }
 }

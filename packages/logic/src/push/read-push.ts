@@ -47,6 +47,7 @@ export function readPush(
   const group = readGroup(request, limits.maxDelayMs, prefix);
   return {
     id: (request.id || uuidv7()) as MessageId,
+    ...(request.id !== '' && { idGiven: true }),
     target,
     operation: request.operation,
     body: request.body,

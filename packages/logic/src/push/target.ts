@@ -23,6 +23,8 @@ export interface PushGroup {
 /** A push that was found valid. */
 export interface PushMessage {
   readonly id: MessageId;
+  /** Whether the caller gave the id, and may have given it before. */
+  readonly idGiven?: boolean;
   readonly target: Target;
   readonly operation: number;
   readonly body: Buffer;

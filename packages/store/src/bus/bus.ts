@@ -5,6 +5,8 @@ import type { Service } from '@halley/service/lifecycle';
 export const Topic = {
   /** Pushes: written by logic (and job, for goim's ingress), read by job. */
   Push: 'halley-push',
+  /** Pushes that wait while there is a backlog of others: written by logic, moved to halley-push by job. */
+  Bulk: 'halley-bulk',
   /** Pushes that goim's producers write; job takes them in. */
   GoimPush: 'goim-push-topic',
   /** What clients send, for the business. */

@@ -14,9 +14,13 @@ export interface TopicSpec {
   readonly frozen: boolean;
 }
 
-/** Halley's topics; only the push topic's partitions are shards, and frozen. */
+/** Halley's topics; the partitions of pushes are shards, and frozen. */
 export function halleyTopics(partitions: number): TopicSpec[] {
-  return Object.values(Topic).map((name) => ({ name, partitions, frozen: name === Topic.Push }));
+  return Object.values(Topic).map((name) => ({
+    name,
+    partitions,
+    frozen: name === Topic.Push || name === Topic.Bulk,
+  }));
 }
 
 /**

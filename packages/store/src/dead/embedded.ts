@@ -117,7 +117,7 @@ export class EmbeddedDeadLetters implements DeadLetterStore {
     return this.#write(({ heads, records, places }) => {
       let above = heads.getCount() - maxLetters;
       let gone = 0;
-      for (const { key, value } of heads.getRange({}).asArray) {
+      for (const { key, value } of Array.from(heads.getRange({}))) {
         const isGoing = above > 0 || value.atMs < sinceMs;
         above -= 1;
         if (!isGoing) continue;
