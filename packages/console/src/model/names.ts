@@ -7,7 +7,12 @@ export function tidyName(name: string): string {
     .normalize('NFKC')
     .replace(/[\p{C}\s]+/gu, ' ')
     .trim();
-  return [...tidy].slice(0, MAX_NAME_LENGTH).join('').trim();
+  return charactersOf(tidy).slice(0, MAX_NAME_LENGTH).join('').trim();
+}
+
+/** A text by what people take for one character. */
+function charactersOf(text: string): string[] {
+  return Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment);
 }
 
 const FNV_OFFSET = 0xcbf29ce484222325n;
@@ -30,7 +35,7 @@ export function midOf(name: string): string {
 export function initialsOf(name: string): string {
   const words = name.split(' ').filter(Boolean);
   const letters = words.length > 1 ? [words[0], words.at(-1)] : [words[0]];
-  return letters.map((word) => [...(word ?? '?')][0]?.toUpperCase() ?? '?').join('');
+  return letters.map((word) => charactersOf(word ?? '')[0]?.toUpperCase() ?? '?').join('');
 }
 
 /** One of the twelve colours, by the user. */

@@ -1,5 +1,5 @@
 import type { Connection } from '../model/chat.js';
-import { TRANSPORT_TITLES, TRANSPORTS, type TransportWish } from '../session/transports.js';
+import { TRANSPORT_TITLES, type TransportWish } from '../session/transports.js';
 import { el, setAttribute, setText } from './dom.js';
 import { icon } from './icons.js';
 import type { Page, View } from './page.js';

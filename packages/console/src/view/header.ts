@@ -2,6 +2,7 @@ import { ConnectionPill } from './connection.js';
 import { el, setText } from './dom.js';
 import { icon } from './icons.js';
 import { type Page, titleOf, type View } from './page.js';
+import { namesText } from './time.js';
 
 /** The open conversation's name, who is there, and the connection. */
 export class Header implements View {
@@ -48,13 +49,13 @@ export class Header implements View {
     setText(this.#title, active.kind === 'room' ? `# ${title}` : title);
     this.#leave.hidden = active.kind !== 'room' || chat.rooms.length < 2;
     if (active.kind === 'direct') {
-      setText(this.#about, chat.people.isOnline(active.target) ? 'online' : 'offline');
+      setText(this.#about, chat.people.isOnline(active.target) ? 'Online' : 'Offline');
       return;
     }
     const online = chat.people.mids.filter((mid) => mid !== chat.me.mid && chat.people.isOnline(mid));
-    const others =
-      online.length === 0 ? 'nobody else' : online.length === 1 ? '1 other' : `${online.length} others`;
-    setText(this.#about, `${others} online`);
+    const names = namesText(online.map((mid) => chat.nameOf(mid)));
+    const verb = online.length === 1 ? 'is' : 'are';
+    setText(this.#about, online.length === 0 ? 'Nobody else is online' : `${names} ${verb} online`);
   }
 
   #leaves(): void {

@@ -20,7 +20,8 @@ export class Messages implements View {
   readonly #count = el('span', { className: 'count' });
   readonly #rows: Rows<Line>;
   #shown: Conversation | undefined;
-  #unreadAbove = -1;
+  /** Up to where it was read when it was opened, or looked away from; undefined until that is known. */
+  #unreadAbove: number | undefined;
   #atEnd = true;
 
   constructor(private readonly page: Page) {
@@ -59,7 +60,10 @@ export class Messages implements View {
     if (conversation !== this.#shown) this.#open(conversation);
     if (!conversation) return;
     const anchor = this.#atEnd ? undefined : this.#anchor();
-    this.#rows.show(linesOf(chat, conversation, { unreadAbove: this.#unreadAbove, nowMs: Date.now() }));
+    this.#markUnread(conversation);
+    this.#rows.show(
+      linesOf(chat, conversation, { unreadAbove: this.#unreadAbove ?? Infinity, nowMs: Date.now() }),
+    );
     this.#tellStart(conversation);
     if (anchor) this.#scroller.scrollTop += top(anchor.element) - anchor.top;
     else this.#goToEnd();
@@ -71,9 +75,23 @@ export class Messages implements View {
   #open(conversation: Conversation | undefined): void {
     this.#shown = conversation;
     this.#rows.clear();
-    this.#unreadAbove = conversation?.readUpTo ?? -1;
+    this.#unreadAbove = undefined;
     this.#atEnd = true;
     if (conversation?.older === 'none' && conversation.kind === 'direct') conversation.older = 'more';
+  }
+
+  /** The line above what is new stands where somebody comes back to; what comes as they look needs none. */
+  #markUnread({ older, unread, readUpTo, timeline }: Conversation): void {
+    if (older === 'none' || (older === 'loading' && timeline.entries.length === 0)) return;
+    const hasNew = unread.count > 0 && (this.#unreadAbove === undefined || !this.#isSeen());
+    if (timeline.newest?.mine === true || timeline.outgoing.length > 0) this.#unreadAbove = Infinity;
+    else if (this.#unreadAbove === undefined || (this.#unreadAbove === Infinity && hasNew)) {
+      this.#unreadAbove = hasNew ? readUpTo : Infinity;
+    }
+  }
+
+  #isSeen(): boolean {
+    return this.#atEnd && document.visibilityState === 'visible' && this.element.offsetParent !== null;
   }
 
   /** What is at the upper edge, and where: it is to stay there whatever comes above it. */
@@ -101,8 +119,7 @@ export class Messages implements View {
 
   /** Who looks at the end has read it. */
   #see(): void {
-    const isShown = document.visibilityState === 'visible' && this.element.offsetParent !== null;
-    if (this.#shown && this.#atEnd && isShown) this.page.session.reading.seen(this.#shown);
+    if (this.#shown && this.#isSeen()) this.page.session.reading.seen(this.#shown);
   }
 
   /** Asks for older messages where the first ones are in sight. */

@@ -81,6 +81,7 @@ class Entry implements Row<Conversation> {
   readonly #link: HTMLAnchorElement;
   readonly #mark: HTMLElement;
   readonly #title = el('span', { className: 'title' });
+  readonly #preview = el('span', { className: 'preview' });
   readonly #unread = el('span', { className: 'unread' });
   readonly #presence = el('span', { className: 'hidden' });
 
@@ -93,7 +94,13 @@ class Entry implements Row<Conversation> {
       kind === 'room'
         ? el('span', { className: 'hash', attributes: { 'aria-hidden': 'true' } }, '#')
         : avatar(target, name);
-    this.#link = el('a', {}, this.#mark, this.#title, this.#presence, this.#unread);
+    this.#link = el(
+      'a',
+      {},
+      this.#mark,
+      el('span', { className: 'lines-two' }, this.#title, this.#presence, this.#preview),
+      this.#unread,
+    );
     this.element = el('li', {}, this.#link);
   }
 
@@ -104,6 +111,7 @@ class Entry implements Row<Conversation> {
     const href = hashOf(this.page, conversation);
     if (this.#link.getAttribute('href') !== href) this.#link.href = href;
     setText(this.#title, title);
+    setText(this.#preview, previewOf(conversation));
     if (kind === 'direct') {
       const isOnline = chat.people.isOnline(target);
       renameAvatar(this.#mark, title);
@@ -117,6 +125,15 @@ class Entry implements Row<Conversation> {
     setText(this.#unread, unread.count > 0 ? `${unread.count}${unread.more ? '+' : ''}` : '');
     setAttribute(this.#unread, 'aria-label', unread.count > 0 ? `${unread.count} unread` : undefined);
   }
+}
+
+/** The last thing said, and by whom where that is not plain. */
+function previewOf({ kind, timeline }: Conversation): string {
+  const message = timeline.outgoing.at(-1) ?? timeline.newest;
+  if (!message) return '';
+  const text = message.text.slice(0, 100).replace(/\s+/g, ' ');
+  if (message.mine) return `You: ${text}`;
+  return kind === 'room' ? `${message.fromName}: ${text}` : text;
 }
 
 function section(title: string, action: string, act: () => void): HTMLElement {
