@@ -2,6 +2,7 @@ import type { Node__Output } from '@halley/cluster/grpc/gen/halley/push/v1/Node'
 import type { Command } from 'commander';
 
 import { oneOf } from '../arguments.js';
+import { loadGrpc } from '../client/load-grpc.js';
 import { addLogicOptions, type LogicOptions } from '../client/logic-options.js';
 import { colours, print, table } from '../terminal.js';
 
@@ -25,12 +26,7 @@ export function registerNodes(program: Command): void {
 }
 
 async function list(options: NodesOptions): Promise<Node__Output[]> {
-  // Loaded when it is needed: the other commands need no gRPC.
-  const [{ withLogic }, { call }, { protos }] = await Promise.all([
-    import('../client/logic-client.js'),
-    import('@halley/cluster/grpc/client'),
-    import('@halley/cluster/grpc/protos'),
-  ]);
+  const { withLogic, call, protos } = await loadGrpc();
   const reply = await withLogic(protos.halley.push.v1.PushService, options, (client) =>
     call(client.ListNodes.bind(client), { tier: options.tier ?? '' }),
   );

@@ -1,25 +1,19 @@
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { buffer } from 'node:stream/consumers';
 
+import type { PushReply__Output } from '@halley/cluster/grpc/gen/halley/push/v1/PushReply';
 import { HalleyError } from '@halley/protocol/error';
 import type { Command } from 'commander';
 
-import { listOf, oneOf, operation, userId, wholeNumber } from '../arguments.js';
+import { wholeNumber } from '../arguments.js';
+import { loadGrpc } from '../client/load-grpc.js';
 import { addLogicOptions, type LogicOptions } from '../client/logic-options.js';
+import { aheadText } from '../duration.js';
 import { colours, note, print } from '../terminal.js';
+import { addContentOptions, type ContentOptions, contentOf } from './push-content.js';
+import { addTimingOptions, type TimingOptions, timingOf } from './push-options.js';
 
-interface PushOptions extends LogicOptions {
-  readonly users?: string[];
-  readonly keys?: string[];
-  readonly room?: string;
-  readonly all?: true;
-  readonly speed?: number;
-  readonly operation: number;
-  readonly body?: string;
-  readonly bodyFile?: string;
+interface PushOptions extends LogicOptions, ContentOptions, TimingOptions {
   readonly id?: string;
-  readonly class?: 'durable' | 'ephemeral';
   readonly deadlineMs: number;
   readonly json?: true;
 }
@@ -29,6 +23,12 @@ Examples:
   halley push --users 1,2 --operation 1000 --body 'hello, users'
   halley push --room live://1000 --operation 1000 --body 'hello, room'
   date | halley push --all --operation 1000 --body-file -
+  halley push --users 1 --operation 1000 --body 'your table is ready' --delay 15m --id table-7
+  halley push --users 1 --operation 1000 --body 'the sale ends' --at 2030-12-31T18:00 --expire-in 2h
+  halley push --users 1 --operation 1000 --body '2:1' --collapse-key score --retention 1d
+  halley push --users 1 --operation 1000 --body 'Ada likes it' --group likes-7 --window 10s
+
+One with --delay, --at or --group waits, and can be shown and cancelled by its id: halley schedule --help.
 
 Exit code: 0 when the push is accepted; 1 when it was refused: it will never appear;
 2 when that is not known: repeat it with the same --id.`;
@@ -37,25 +37,9 @@ Exit code: 0 when the push is accepted; 1 when it was refused: it will never app
 export function registerPush(program: Command): void {
   const command = program
     .command('push')
-    .description('push a message to users, connections, a room or everyone')
-    .option('--users <ids>', 'to these users, separated by commas', listOf(userId))
-    .option(
-      '--keys <keys>',
-      'to these connections, separated by commas',
-      listOf((text) => text),
-    )
-    .option('--room <room>', 'to this room, as live://1000')
-    .option('--all', 'to everyone')
-    .option('--speed <n>', 'with --all: messages a second over the cluster', wholeNumber(0, 1_000_000))
-    .requiredOption('--operation <n>', 'operation of the frame that clients receive', operation)
-    .option('--body <text>', 'the message')
-    .option('--body-file <file>', 'the message from a file; - is standard input')
-    .option('--id <id>', 'message id, to repeat a push safely; default a fresh one')
-    .option(
-      '--class <class>',
-      'durable or ephemeral; default what the target has',
-      oneOf('durable', 'ephemeral'),
-    )
+    .description('push a message to users, connections, a room or everyone');
+  addContentOptions(command).option('--id <id>', 'message id, to repeat a push safely; default a fresh one');
+  addTimingOptions(command)
     .option('--deadline-ms <ms>', 'wait at most this long for the answer', wholeNumber(1, 600_000), 10_000)
     .option('--json', 'print the outcome as JSON');
   addLogicOptions(command)
@@ -67,27 +51,13 @@ export function registerPush(program: Command): void {
 
 async function push(options: PushOptions): Promise<number> {
   const id = options.id ?? randomUUID();
-  const request = {
-    id,
-    target: targetOf(options),
-    operation: options.operation,
-    body: await bodyOf(options),
-    class: classOf(options.class),
-  } as const;
-  // Loaded when it is needed: the other commands need no gRPC.
-  const [{ withLogic }, { call }, { protos }, { outcomeOf }] = await Promise.all([
-    import('../client/logic-client.js'),
-    import('@halley/cluster/grpc/client'),
-    import('@halley/cluster/grpc/protos'),
-    import('@halley/cluster/grpc/status'),
-  ]);
+  const request = { id, ...timingOf(options, Date.now()), ...(await contentOf(options)) };
+  const { withLogic, call, protos, outcomeOf } = await loadGrpc();
   try {
     const reply = await withLogic(protos.halley.push.v1.PushService, options, (client) =>
       call(client.Push.bind(client), request, { deadlineMs: options.deadlineMs }),
     );
-    print(
-      options.json ? JSON.stringify({ outcome: 'ok', id: reply?.id }) : `${colours.green('ok')} ${reply?.id}`,
-    );
+    print(options.json ? JSON.stringify(acceptedJson(reply)) : acceptedLine(reply, Date.now()));
     return 0;
   } catch (error) {
     const told = HalleyError.from(error);
@@ -95,6 +65,18 @@ async function push(options: PushOptions): Promise<number> {
     tellFailure(told, outcome, id, options);
     return outcome === 'unknown' ? 2 : 1;
   }
+}
+
+/** What is said of an accepted push: its id, when it will be delivered, and whether it is a repeat. */
+export function acceptedLine({ id, deliver_at_ms, duplicate }: PushReply__Output, nowMs: number): string {
+  const atMs = Number(deliver_at_ms);
+  const when = atMs > 0 ? `, to be delivered ${aheadText(atMs, nowMs)}` : '';
+  return `${colours.green('ok')} ${id}${when}${duplicate ? ' (taken in before)' : ''}`;
+}
+
+function acceptedJson({ id, deliver_at_ms, duplicate }: PushReply__Output) {
+  const deliverAtMs = Number(deliver_at_ms);
+  return { outcome: 'ok', id, ...(deliverAtMs > 0 && { deliverAtMs }), ...(duplicate && { duplicate }) };
 }
 
 function tellFailure(
@@ -117,47 +99,4 @@ function tellFailure(
           : ` Repeat in ${retryAfterMs} ms.`;
     note(`halley: ${outcome}: ${code}: ${message}${repeat}`);
   }
-}
-
-/** The fields of the oneof in `halley.push.v1.Target`. */
-interface Target {
-  readonly users?: { readonly mids: string[] };
-  readonly keys?: { readonly keys: string[] };
-  readonly room?: string;
-  readonly everyone?: { readonly speed: number };
-}
-
-function targetOf({ users, keys, room, all, speed }: PushOptions): Target {
-  const targets: Target[] = [];
-  if (users) targets.push({ users: { mids: users } });
-  if (keys) targets.push({ keys: { keys } });
-  if (room !== undefined) targets.push({ room });
-  if (all) targets.push({ everyone: { speed: speed ?? 0 } });
-  const [target] = targets;
-  if (!target || targets.length > 1) {
-    throw new HalleyError(
-      'invalid_argument',
-      'say whom to push to: one of --users, --keys, --room and --all',
-    );
-  }
-  return target;
-}
-
-async function bodyOf({ body, bodyFile }: PushOptions): Promise<Buffer> {
-  if (body !== undefined && bodyFile === undefined) return Buffer.from(body);
-  if (bodyFile === '-' && body === undefined) return buffer(process.stdin);
-  if (bodyFile !== undefined && body === undefined) {
-    return readFile(bodyFile).catch((error: unknown) => {
-      throw new HalleyError('invalid_argument', `--body-file ${bodyFile} cannot be read`, { cause: error });
-    });
-  }
-  throw new HalleyError(
-    'invalid_argument',
-    'say what to push: --body TEXT, or --body-file FILE (- is standard input)',
-  );
-}
-
-function classOf(name: PushOptions['class']) {
-  if (name === 'durable') return 'DELIVERY_CLASS_DURABLE';
-  return name === 'ephemeral' ? 'DELIVERY_CLASS_EPHEMERAL' : 'DELIVERY_CLASS_UNSPECIFIED';
 }

@@ -8,6 +8,7 @@ import { Backoff } from '@halley/service/backoff';
 import type { Command } from 'commander';
 
 import { listOf, oneOf, operation, userId, wholeNumber } from '../arguments.js';
+import { shownText, textOf } from '../body-text.js';
 import { type ClientAddress, clientAddress, type Transport } from '@halley/bench/goim/client-address';
 import type { ClientEnd } from '@halley/bench/goim/goim-client';
 import { colours, note, print } from '../terminal.js';
@@ -194,10 +195,7 @@ export function messageLine({ op, body }: Frame, at: Date): string {
       ? colours.dim(
           `${body.length} bytes: ${Buffer.from(body.subarray(0, 64)).toString('hex')}${body.length > 64 ? '…' : ''}`,
         )
-      : text.replace(
-          /[\p{Cc}\p{Cf}]/gu,
-          (char) => `\\u${(char.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
-        );
+      : shownText(text);
   return `${colours.dim(time)} ${colours.cyan(`op ${op}`)} ${shown}`;
 }
 
@@ -221,12 +219,4 @@ async function read(file: string, option: string): Promise<Buffer> {
   return readFile(file).catch((error: unknown) => {
     throw new HalleyError('invalid_argument', `${option} ${file} cannot be read`, { cause: error });
   });
-}
-
-function textOf(body: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body);
-  } catch {
-    return undefined;
-  }
 }

@@ -52,6 +52,7 @@ type All = CometTypes &
   RecordTypes &
   DeliveryTypes &
   SessionTypes &
+  ScheduleTypes &
   DeadLetterTypes;
 
 /** Service definitions and clients by package: `protos.goim.logic.Logic`, `protos.halley.push.v1.PushService`. */
