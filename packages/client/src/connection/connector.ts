@@ -61,6 +61,7 @@ export class Connector {
   /** Counts what is begun, so that what was overtaken meanwhile is dropped. */
   #turn = 0;
   #cancelTimer: () => void = () => undefined;
+  #cancelLeaving: () => void = () => undefined;
 
   constructor(deps: ConnectorDeps) {
     this.#deps = deps;
@@ -115,6 +116,7 @@ export class Connector {
     if (this.#state.name === 'closed') return;
     this.#turn += 1;
     this.#cancelTimer();
+    this.#cancelLeaving();
     this.#set(reason ? { name: 'closed', reason } : { name: 'closed' });
     const end = { error: reason ?? clientClosed(), reconnect: false };
     this.#endTrial(end.error);
@@ -179,9 +181,15 @@ export class Connector {
     if (!link.open) return trial?.reject(connectionLost());
     this.#set({ name: 'connected', address, version: link.version2 ? 2 : 1, key: this.#key });
     trial?.resolve();
-    // Under the same key the server ends the old one by itself.
+    this.#leave();
     this.#left = old;
-    if (old) clock.after(OLD_LINK_MS, () => old.end({ error: connectionLost(), reconnect: true }));
+    // Under the same key the server ends the old one by itself.
+    if (old) this.#cancelLeaving = clock.after(OLD_LINK_MS, () => this.#leave());
+  }
+
+  #leave(): void {
+    this.#cancelLeaving();
+    this.#left?.end({ error: connectionLost(), reconnect: true });
   }
 
   #frame(link: Link, frame: Frame): void {
@@ -220,6 +228,8 @@ export class Connector {
       this.#again(end.error, end.afterMs ?? 0);
     } else if (wasCurrent || !this.#current) {
       this.stop(end.error);
+    } else {
+      this.#endTrial(end.error);
     }
   }
 

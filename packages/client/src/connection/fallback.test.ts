@@ -262,6 +262,16 @@ describe('chosen by hand', () => {
     await expect(rig.client.useTransport('tcp')).rejects.toMatchObject({ code: 'no_address' });
   });
 
+  test('one that the server refuses for good is told, and the connection in use goes on', async () => {
+    const rig = await connectedRig({ climb });
+    rig.server.onAuth = (connection) => {
+      connection.cut(3504);
+      return undefined;
+    };
+    await expect(rig.client.useTransport('sse')).rejects.toMatchObject({ code: 'key_in_use' });
+    expect([rig.client.state.name, rig.client.transport]).toEqual(['connected', 'websocket']);
+  });
+
   test('it is kept until it does not get through, or none is named', async () => {
     const rig = await connectedRig({ climb });
     await rig.client.useTransport('poll');

@@ -45,6 +45,7 @@ describe('moving', () => {
     rig.client.close();
     await settled();
     expect(rig.server.connections.map(({ ended }) => ended)).toEqual([true, true]);
+    expect(rig.clock.pending).toBe(0);
   });
 
   test('a connection that ends while another one is about to be made leaves one attempt', async () => {

@@ -22,7 +22,7 @@ export interface SessionEnd {
 }
 
 /** Waits between repetitions double from here. */
-const FIRST_WAIT_MS = 250;
+const FIRST_WAIT_MS = 100;
 const MAX_WAIT_MS = 5_000;
 /** Said by who is in between, or by a server that can't just now: the same request may succeed. */
 const TEMPORARY: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
