@@ -136,6 +136,20 @@ export interface StreamPage {
   readonly more: boolean;
   /** Positions in (after, through] that cannot be read any more. */
   readonly gap?: { readonly after: Position; readonly through: Position };
+  /** Entries up to `through` that nobody is shown any more. */
+  readonly leftOut?: readonly LeftOutEntry[];
+}
+
+/** An entry that nobody is shown any more. */
+export interface LeftOutEntry {
+  readonly position: Position;
+  readonly id: string;
+  readonly caller: string;
+  /** `collapsed`, or how its time ended. */
+  readonly reason: string;
+  /** Only these devices of the user; empty is all. */
+  readonly keys: readonly string[];
+  readonly operation: number;
 }
 
 export interface StreamEntry extends About {

@@ -26,9 +26,7 @@ import { pushGrpc } from './api/push-grpc.js';
 import { SessionCalls } from './api/session-calls.js';
 import { sessionGrpc } from './api/session-grpc.js';
 import { upstreamGrpc } from './api/upstream-grpc.js';
-import { historyHttp } from './api/v1/history.js';
-import { pushHttp } from './api/v1/push.js';
-import { sessionsHttp } from './api/v1/sessions.js';
+import { v1Endpoints } from './api/v1/assemble.js';
 import { ApiKeys } from './auth/api-key.js';
 import type { TokenVerifier } from './auth/verifier.js';
 import type { LogicConfig } from './config.js';
@@ -126,7 +124,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
   const store = { streams, archive, shards: bus.partitions(Topic.Push), epoch: () => bus.epoch };
   const cursors = new Cursors({ ...store, clock, acknowledgedTtlMs: config.archive.resumeMaxAgeMs });
   const exceptions = deps.exceptions ?? NO_EXCEPTIONS;
-  const reader = new StreamReader({ ...store, clock, onLeftOut: leftOut(metrics, exceptions) });
+  const reader = new StreamReader({ ...store, clock, onLeftOut: leftOut(metrics) });
   const history = { history: new HistoryReader({ ...store, clock }), epoch: store.epoch };
   const connector = new Connector({ verifier, routes, kicker, cursors, metrics });
   const upstream = new UpstreamWriter({ bus, clock, metrics });
@@ -230,11 +228,14 @@ export function assembleLogic(deps: LogicDeps): Logic {
     comets,
     keys,
     publicNodes: config.api.publicNodes,
-    v1: [
-      ...pushHttp(pushes),
-      ...sessionsHttp({ sessions: sessionCalls, tiers: deps.tiers }),
-      ...historyHttp(history),
-    ],
+    v1: v1Endpoints({
+      pushes,
+      sessions: sessionCalls,
+      tiers: deps.tiers,
+      history,
+      deadLetters,
+      schedules: undefined,
+    }),
     clock,
     metrics,
     log,
@@ -251,13 +252,9 @@ export function assembleLogic(deps: LogicDeps): Logic {
   };
 }
 
-/** What is left out of pages is counted, and told where it is no longer to be had. */
-function leftOut(metrics: LogicMetrics, exceptions: Exceptions): ShownEntriesDeps['onLeftOut'] {
-  return (stream, { id, caller, position }, reason) => {
-    metrics.leftOut.inc({ reason });
-    const kind = reason === 'collapsed' ? 'dropped' : 'expired';
-    exceptions.tell({ id, caller, kind, reason, stream, position });
-  };
+/** What is left out of pages is counted; comet tells the ledger for which devices. */
+function leftOut(metrics: LogicMetrics): ShownEntriesDeps['onLeftOut'] {
+  return (_stream, _entry, reason) => metrics.leftOut.inc({ reason });
 }
 
 /** Figures of comets that left vanish; one that started again under its name tells its own. */

@@ -96,6 +96,9 @@ export function pageOf(page: StreamPage__Output): StreamPage {
       caller: entry.caller,
     })),
     through: Number(page.through),
+    ...(page.left_out.length > 0 && {
+      leftOut: page.left_out.map(({ position, ...left }) => ({ ...left, position: Number(position) })),
+    }),
     more: page.more,
     ...(page.gap ? { gap: { after: Number(page.gap_after), through: Number(page.gap_through) } } : {}),
   };

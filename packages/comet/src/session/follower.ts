@@ -4,7 +4,14 @@ import type { SharedPush } from '../delivery/encoded.js';
 import type { About } from '../delivery/outgoing.js';
 import { type Gap, type HintDecision, type PageNext, Sequencer } from '../delivery/sequencer.js';
 import type { Pulled, PullState } from '../delivery/stream-reader.js';
-import type { StreamCursor, StreamEntry, StreamPage, StreamRead, StreamStart } from '../logic-link.js';
+import type {
+  LeftOutEntry,
+  StreamCursor,
+  StreamEntry,
+  StreamPage,
+  StreamRead,
+  StreamStart,
+} from '../logic-link.js';
 import type { Expiring } from './deadlines.js';
 import type { Session } from './session.js';
 import type { Sink } from './sink.js';
@@ -233,8 +240,11 @@ export class Follower implements Pulled, Expiring {
     this.session.deps.metrics.streams.page(page.entries.length);
     if (page.epoch !== this.#epoch) this.#restart(page);
     const entries: StreamEntry[] = [];
+    const before = this.last;
     const taken = this.#fill(page, entries);
     const { gap, next } = this.#sequencer.page(taken);
+    for (const left of page.leftOut ?? [])
+      if (left.position > before && left.position <= this.last) this.#tellLeftOut(left);
     if (gap) {
       this.#tellLost(gap);
       this.sink.lost(gap);
@@ -280,6 +290,14 @@ export class Follower implements Pulled, Expiring {
     const chosen = this.#chosen(entry.operation, entry.keys);
     if (late && chosen) this.#tellExpired(entry, entry.position);
     return !late && chosen;
+  }
+
+  #tellLeftOut({ id, caller, position, reason, operation, keys }: LeftOutEntry): void {
+    if (!this.#chosen(operation, keys)) return;
+    const { stream } = this;
+    const { key } = this.choice;
+    const kind = reason === 'collapsed' ? 'dropped' : 'expired';
+    this.session.deps.exceptions.tell({ id, caller, kind, reason, stream, position, key });
   }
 
   #tellExpired({ id, caller }: About, position: Position): void {

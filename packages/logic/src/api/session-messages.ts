@@ -57,7 +57,7 @@ export function readsOf(reads: readonly StreamRead__Output[]): StreamRead[] {
 }
 
 /** A page as comet gets it. */
-export function pageOf({ epoch, entries, through, more, gap }: StreamPage): StreamPageMessage {
+export function pageOf({ epoch, entries, through, more, gap, leftOut = [] }: StreamPage): StreamPageMessage {
   return {
     epoch,
     entries: entries.map(({ sender, ...entry }) => ({
@@ -69,12 +69,14 @@ export function pageOf({ epoch, entries, through, more, gap }: StreamPage): Stre
       expire_at_ms: entry.expireAtMs,
       traceparent: entry.traceparent,
       accepted_at_ms: entry.acceptedAtMs,
+      caller: entry.caller,
       ...(sender && {
         sender: { mid: sender.mid, key: sender.key, client_id: sender.clientId, to_mid: sender.toMid },
       }),
     })),
     through,
     more,
+    left_out: leftOut.map(({ keys, ...left }) => ({ ...left, keys: [...keys] })),
     ...(gap ? { gap: true, gap_after: gap.after, gap_through: gap.through } : {}),
   };
 }

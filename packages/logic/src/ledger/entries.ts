@@ -62,8 +62,9 @@ export class EntryFinder {
           ({ entry }) => entry.position === position && entry.id === id && entry.caller === caller,
         );
         return (meant ?? []).map(({ stream, entry }): TracedEntry => {
-          const { body, keys, operation, acceptedAtMs, expireAtMs, sender } = entry;
-          const about = { keys, operation, acceptedAtMs, expireAtMs, bodyBytes: body.byteLength, sender };
+          const { body, keys, operation, acceptedAtMs, expireAtMs, retentionMs, collapseKey, sender } = entry;
+          const ends = { acceptedAtMs, expireAtMs, retentionMs, collapseKey };
+          const about = { ...ends, keys, operation, bodyBytes: body.byteLength, sender };
           return { ...about, epoch, stream, position, archived: false };
         });
       }),

@@ -2,6 +2,7 @@ import { archivedName } from '@halley/store/archive/stream-name';
 import type { LedgerRow } from '@halley/store/ledger/ledger';
 
 import type { FoundDevices } from './devices.js';
+import type { Ended } from './ended.js';
 import { type DeviceState, noCounts, type TracedDevice, type TracedEntry } from './trace.js';
 
 /**
@@ -13,7 +14,7 @@ export function withExceptions(
   found: FoundDevices,
   entries: readonly TracedEntry[],
   rows: readonly LedgerRow[],
-  nowMs: number,
+  ended: ReadonlyMap<TracedEntry, Ended>,
 ): Pick<FoundDevices, 'devices' | 'others'> {
   const entryOf = new Map(entries.map((entry) => [entry.stream, entry]));
   const rowsOf = new Map<string, LedgerRow[]>();
@@ -30,7 +31,7 @@ export function withExceptions(
   const devices = found.devices.map((device): TracedDevice => {
     const entry = entryOf.get(device.stream);
     const row = entry && about(entry).find(({ keys }) => keys.some((key) => key === device.key));
-    return { ...device, state: stateOf(device.state, row?.kind, entry, nowMs) };
+    return { ...device, state: stateOf(device.state, row?.kind, entry && ended.get(entry)) };
   });
   const others = new Map(
     [...found.others].map(([stream, counts]) => {
@@ -40,7 +41,7 @@ export function withExceptions(
         (sum, { count, keys }) => sum + count - keys.filter((key) => named.has(key)).length,
         0,
       );
-      return [stream, shifted(counts, unnamed, entry, nowMs)] as const;
+      return [stream, shifted(counts, unnamed, entry && ended.get(entry))] as const;
     }),
   );
   return { devices, others };
@@ -49,21 +50,19 @@ export function withExceptions(
 function stateOf(
   state: DeviceState,
   row: LedgerRow['kind'] | undefined,
-  entry: TracedEntry | undefined,
-  nowMs: number,
+  ended: Ended | undefined,
 ): DeviceState {
   const passed = state === 'sending' || state === 'sent' || state === 'acknowledged';
   if (passed && row === 'expired') return 'expired';
   if (passed && row === 'dropped') return 'dropped';
-  return state === 'waiting' && isOver(entry, nowMs) ? 'expired' : state;
+  return state === 'waiting' && ended ? endOf(ended) : state;
 }
 
 /** Of members that are only counted, so many as rows tell of were passed over. */
 function shifted(
   counts: Readonly<Record<DeviceState, number>>,
   unnamed: number,
-  entry: TracedEntry | undefined,
-  nowMs: number,
+  ended: Ended | undefined,
 ): Record<DeviceState, number> {
   const now = { ...noCounts(), ...counts };
   let left = Math.max(0, unnamed);
@@ -73,13 +72,13 @@ function shifted(
     now.expired += moved;
     left -= moved;
   }
-  if (isOver(entry, nowMs)) {
-    now.expired += now.waiting;
+  if (ended) {
+    now[endOf(ended)] += now.waiting;
     now.waiting = 0;
   }
   return now;
 }
 
-function isOver(entry: TracedEntry | undefined, nowMs: number): boolean {
-  return entry !== undefined && entry.expireAtMs > 0 && entry.expireAtMs <= nowMs;
+function endOf(ended: Ended): 'expired' | 'dropped' {
+  return ended === 'collapsed' ? 'dropped' : 'expired';
 }

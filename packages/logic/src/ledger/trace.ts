@@ -45,6 +45,8 @@ export interface TracedEntry {
   readonly operation: number;
   readonly acceptedAtMs: number;
   readonly expireAtMs: number;
+  readonly retentionMs?: number | undefined;
+  readonly collapseKey?: string | undefined;
   readonly bodyBytes: number;
   readonly sender?: Sender | undefined;
 }

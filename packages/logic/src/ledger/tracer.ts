@@ -5,14 +5,26 @@ import type { Reads } from '@halley/store/reads/reads';
 import type { Schedule, Schedules } from '@halley/store/schedule/schedules';
 
 import type { DeviceFinder, FoundDevices } from './devices.js';
+import type { Ended } from './ended.js';
 import type { EntryFinder, FoundEntries } from './entries.js';
 import { withExceptions } from './overlay.js';
-import { type DeviceState, noCounts, type Trace, type TracedDevice, type TracedStream } from './trace.js';
+import {
+  type DeviceState,
+  noCounts,
+  type Trace,
+  type TracedDevice,
+  type TracedEntry,
+  type TracedStream,
+} from './trace.js';
 import { stateOf } from './verdict.js';
 
 export interface TracerDeps {
   readonly entries: Pick<EntryFinder, 'find'>;
   readonly devices: Pick<DeviceFinder, 'find'>;
+  readonly ended: (
+    entries: FoundEntries['entries'],
+    nowMs: number,
+  ) => Promise<ReadonlyMap<TracedEntry, Ended>>;
   readonly ledger: Pick<Ledger, 'find' | 'lostSince'>;
   readonly reads: Pick<Reads, 'get'>;
   /** Absent where pushes cannot be scheduled. */
@@ -36,6 +48,11 @@ const MAX_READ_STREAMS = 20;
 /** Things that went wrong that are looked at, and told. */
 const MAX_ROWS = 1_000;
 const MAX_TOLD_ROWS = 100;
+const ENDED: Readonly<Record<Ended, string>> = {
+  expired: 'Its time has passed: who does not have it is not shown it any more.',
+  retention: 'It was kept for as long as its retention says: who does not have it is not shown it any more.',
+  collapsed: 'A newer push with its collapse key took its place: who does not have it is shown that one.',
+};
 const DAY_MS = 24 * 3_600_000;
 
 /** Says what became of a push, from its entries, the devices' positions, its schedule, and what the ledger keeps. */
@@ -54,15 +71,16 @@ export class Tracer {
     const { entries } = found;
     const rows = kept === 'away' ? [] : (kept?.rows ?? []);
     const acceptedAtMs = acceptedAt(entries, schedule === 'away' ? undefined : schedule);
-    const [read, lost, followed] = await Promise.all([
+    const [read, lost, followed, ended] = await Promise.all([
       this.#read(entries.slice(0, MAX_READ_STREAMS)),
       ledger.lostSince(acceptedAtMs ?? nowMs - DAY_MS).catch(() => 0),
       this.deps.devices.find(entries),
+      this.deps.ended(entries, nowMs),
     ]);
     // A row that came meanwhile may say what a position does not.
     const later = entries.length > 0 ? await ledger.find(caller, id, MAX_ROWS).catch(away) : kept;
     const told = later === 'away' ? rows : later.rows;
-    const judged = withExceptions(followed, entries, told, nowMs);
+    const judged = withExceptions(followed, entries, told, ended);
     const counts = countsOf(judged);
     const page = pageOf(judged.devices, limit, after);
     const [first] = entries;
@@ -70,7 +88,14 @@ export class Tracer {
     return {
       id,
       caller,
-      state: stateOf({ entries, known: found.known, counts, schedule: planned, rows: told, nowMs }),
+      state: stateOf({
+        entries,
+        known: found.known,
+        counts,
+        schedule: planned,
+        rows: told,
+        ended: new Set(ended.values()),
+      }),
       acceptedAtMs,
       expireAtMs: first?.expireAtMs ?? planned?.expireAtMs ?? 0,
       durable: first ? true : undefined,
@@ -89,7 +114,7 @@ export class Tracer {
       moreExceptions: Math.max(0, (later === 'away' ? 0 : later.all) - MAX_TOLD_ROWS),
       lostReports: lost,
       notes: [
-        ...notesOf(found),
+        ...notesOf(found, ended),
         ...followed.notes,
         ...(schedule === 'away' ? ['Scheduled pushes could not be looked at: their store is away.'] : []),
         ...(later === 'away' ? ['What went wrong could not be looked at: the ledger is away.'] : []),
@@ -149,8 +174,12 @@ function nameOf({ stream, key }: TracedDevice): string {
   return `${stream}\n${key}`;
 }
 
-function notesOf({ entries, known, more, archiveAway }: FoundEntries): string[] {
+function notesOf(
+  { entries, known, more, archiveAway }: FoundEntries,
+  ended: ReadonlyMap<TracedEntry, Ended>,
+): string[] {
   const notes: string[] = [];
+  for (const why of new Set(ended.values())) notes.push(ENDED[why]);
   if (more) notes.push('It stands in more streams than are looked at: the counts are of the first 10,000.');
   if (archiveAway) notes.push('The archive is away: what is only there is missing.');
   if (known && entries.length === 0 && !archiveAway)

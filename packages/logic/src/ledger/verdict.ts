@@ -1,6 +1,7 @@
 import type { LedgerRow } from '@halley/store/ledger/ledger';
 import type { Schedule } from '@halley/store/schedule/schedules';
 
+import type { Ended } from './ended.js';
 import type { DeviceCounts, TracedEntry, TraceState } from './trace.js';
 
 /** What a push is judged by. */
@@ -9,9 +10,10 @@ export interface Evidence {
   /** Its id was taken in within the last day. */
   readonly known: boolean;
   readonly counts: DeviceCounts;
+  /** Why entries are not shown any more, of those that are not. */
+  readonly ended: ReadonlySet<Ended>;
   readonly schedule: Schedule | undefined;
   readonly rows: readonly LedgerRow[];
-  readonly nowMs: number;
 }
 
 /** What became of a push as a whole. */
@@ -25,15 +27,13 @@ export function stateOf(evidence: Evidence): TraceState {
   return 'unknown';
 }
 
-function stateInStreams({ entries, counts, nowMs }: Evidence): TraceState {
+function stateInStreams({ counts, ended }: Evidence): TraceState {
   const { waiting, sending, sent, acknowledged, expired, dropped, unknown } = counts;
-  const isOver = entries.every(({ expireAtMs }) => expireAtMs > 0 && expireAtMs <= nowMs);
-  if (sending + sent + acknowledged === 0 && (isOver || expired > 0) && waiting + unknown === 0)
-    return 'expired';
   if (waiting + sending + unknown > 0) return 'waiting';
   if (sent > 0) return 'sent';
   if (acknowledged > 0) return 'acknowledged';
-  return dropped > 0 ? 'dropped' : 'waiting';
+  if (expired > 0 || ended.has('expired') || ended.has('retention')) return 'expired';
+  return dropped > 0 || ended.has('collapsed') ? 'dropped' : 'waiting';
 }
 
 function stateOfSchedule(state: Schedule['state'], known: boolean): TraceState {

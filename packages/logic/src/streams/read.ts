@@ -2,6 +2,7 @@ import { systemClock, type Clock } from '@halley/service/clock';
 import type { Archive } from '@halley/store/archive/archive';
 import { fitting } from '@halley/store/archive/page';
 import { shardOf } from '@halley/store/shard';
+import { endingOf } from '@halley/store/streams/lifetime';
 import {
   BEFORE_ALL,
   type HeldPage,
@@ -11,7 +12,7 @@ import {
   type Streams,
 } from '@halley/store/streams/streams';
 
-import { ShownEntries, type ShownEntriesDeps } from './shown.js';
+import { type LeftOut, ShownEntries, type ShownEntriesDeps } from './shown.js';
 
 export interface StreamReaderDeps {
   readonly streams: Pick<Streams, 'read' | 'collapsed'>;
@@ -43,6 +44,13 @@ export interface StreamPage {
   readonly more: boolean;
   /** Positions in (after, through] cannot be read any more. */
   readonly gap?: { readonly after: Position; readonly through: Position };
+  /** What is left out; absent is nothing. */
+  readonly leftOut?: readonly LeftOutEntry[];
+}
+
+/** An entry that nobody is shown any more. */
+export interface LeftOutEntry extends Pick<StreamEntry, 'position' | 'id' | 'caller' | 'keys' | 'operation'> {
+  readonly reason: LeftOut;
 }
 
 /** Limits of one page, which a caller's own are held to. */
@@ -117,11 +125,23 @@ export class StreamReader {
     );
     return pages.map((page, index) => {
       const entries = shown[index]!;
+      const left = entries.length < page.entries.length ? this.#leftOf(page.entries, entries) : undefined;
       return {
-        page: { ...page, entries },
+        page: { ...page, entries, ...(left && { leftOut: left }) },
         silent: page.more && page.entries.length > 0 && entries.length === 0,
       };
     });
+  }
+
+  #leftOf(read: StreamPage['entries'], shown: StreamPage['entries']): LeftOutEntry[] {
+    const kept = new Set(shown);
+    const nowMs = (this.deps.clock ?? systemClock).now();
+    return read
+      .filter((entry) => !kept.has(entry))
+      .map((entry) => {
+        const { position, id, caller, keys, operation } = entry;
+        return { position, id, caller, keys, operation, reason: endingOf(entry, nowMs) ?? 'collapsed' };
+      });
   }
 
   /**
@@ -153,7 +173,9 @@ export class StreamReader {
 }
 
 /** A page of which nothing is shown, and the one behind it. */
-function joined(first: StreamPage, second: StreamPage): StreamPage {
+function joined(first: StreamPage, next: StreamPage): StreamPage {
+  const leftOut = [...(first.leftOut ?? []), ...(next.leftOut ?? [])];
+  const second = leftOut.length > 0 ? { ...next, leftOut } : next;
   if (!first.gap) return second;
   // Retention may have gone on meanwhile.
   return { ...second, gap: { after: first.gap.after, through: second.gap?.through ?? first.gap.through } };
@@ -176,7 +198,7 @@ function fittingAnswer(queries: readonly ReadQuery[], pages: readonly StreamPage
       return page;
     }
     const through = Math.max(queries[index]?.after ?? BEFORE_ALL, page.gap?.through ?? BEFORE_ALL);
-    return { ...page, entries: [], through, more: true };
+    return { ...page, entries: [], leftOut: [], through, more: true };
   });
 }
 

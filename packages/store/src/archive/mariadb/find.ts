@@ -18,6 +18,8 @@ const FOUND = [
   'body_bytes',
   'sender_mid',
   'sender',
+  'collapse_key',
+  'retention_ms',
 ] as const;
 
 /** Entries by the id of their push; bodies are not read. */
@@ -52,6 +54,8 @@ export async function findEntries(
       caller: row.caller,
       bodyBytes: row.body_bytes,
       ...(sender && { sender }),
+      ...(row.collapse_key !== null && { collapseKey: row.collapse_key }),
+      ...(row.retention_ms !== null && { retentionMs: row.retention_ms }),
     };
   });
 }
