@@ -5,13 +5,15 @@ import { join } from 'node:path';
 import { silentLogger } from '@halley/service/log';
 import { EmbeddedArchive } from '@halley/store/archive/embedded';
 import { type Bus, Topic } from '@halley/store/bus/bus';
+import { EmbeddedDeadLetters } from '@halley/store/dead/embedded';
 import { EmbeddedReads } from '@halley/store/reads/embedded';
 import { EmbeddedStreams } from '@halley/store/streams/embedded';
 
-/** For tests: streams, archive and read positions in a folder of their own. */
+/** For tests: streams, archive, dead letters and read positions in a folder of their own. */
 export interface EmbeddedStores {
   readonly streams: EmbeddedStreams;
   readonly archive: EmbeddedArchive;
+  readonly dead: EmbeddedDeadLetters;
   readonly reads: EmbeddedReads;
   /** Stops them and removes the folder. */
   stop(): Promise<void>;
@@ -25,13 +27,17 @@ export async function embeddedStores(bus: Pick<Bus, 'partitions'>): Promise<Embe
   await streams.start();
   const reads = new EmbeddedReads({ dataDir });
   await archive.start();
+  const dead = new EmbeddedDeadLetters({ dataDir });
+  await dead.start();
   await reads.start();
   return {
     streams,
     archive,
+    dead,
     reads,
     stop: async () => {
       await reads.stop();
+      await dead.stop();
       await archive.stop();
       await streams.stop();
       await rm(dataDir, { recursive: true, force: true });

@@ -97,6 +97,9 @@ export class FakeBus implements Bus {
   lag(): Promise<number> {
     return Promise.resolve(0);
   }
+  lags(): Promise<ReadonlyMap<number, number>> {
+    return Promise.resolve(new Map());
+  }
   healthy(): boolean {
     return this.isHealthy;
   }

@@ -33,7 +33,7 @@ interface Call {
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   /** Sets the server up. */
-  readonly when?: () => unknown;
+  readonly when?: (() => unknown) | undefined;
 }
 
 const push = (fields: object = {}) => ({
@@ -79,6 +79,25 @@ const busy = async () => {
   );
 };
 
+/** A dead letter, the first of which has the id 1. */
+const letter = () =>
+  logic.stores.dead.add('1', [
+    {
+      place: { partition: 0, offset: 7 },
+      atMs: 1_700_000_000_000,
+      topic: 'halley-push-topic',
+      partition: 3,
+      offset: 42,
+      reason: 'undecodable',
+      detail: '',
+      valueBytes: 2,
+      cut: false,
+      key: 'u/1',
+      headers: { a: 'b' },
+      value: Buffer.from([0, 255]),
+    },
+  ]);
+
 /** One call for each answer that the document tells, beside those for the key. */
 const CALLS: Readonly<Record<string, Readonly<Record<number, Call>>>> = {
   push: {
@@ -115,6 +134,23 @@ const CALLS: Readonly<Record<string, Readonly<Record<number, Call>>>> = {
     200: {},
     400: { path: '/v1/nodes?tier=none' },
   },
+  listDeadLetters: {
+    200: { path: '/v1/dead-letters?limit=5&reason=undecodable', when: letter },
+    400: { path: '/v1/dead-letters?limit=-1' },
+    500: { when: () => replace(logic.stores.dead, 'list', broken) },
+    503: { when: () => replace(logic.stores.dead, 'list', away) },
+  },
+  getDeadLetter: {
+    200: { path: '/v1/dead-letters/1', when: letter },
+    400: { path: '/v1/dead-letters/x' },
+    404: { path: '/v1/dead-letters/999' },
+    500: { path: '/v1/dead-letters/1', when: () => replace(logic.stores.dead, 'get', broken) },
+    503: { path: '/v1/dead-letters/1', when: () => replace(logic.stores.dead, 'get', away) },
+  },
+  requeueDeadLetters: {
+    200: { body: { ids: ['1', 2, '999'], force: true }, when: letter },
+    400: { body: { ids: [] } },
+  },
   readUserHistory: {
     200: { path: '/v1/history/users/1' },
     400: { path: '/v1/history/users/x' },
@@ -138,13 +174,13 @@ describe('every answer that is documented comes, as it is documented', () => {
     ...Object.entries(KEYS_ANSWERS).map(([status, authorization]) => ({
       id,
       status: Number(status),
-      call: { ...calls[200], headers: { authorization } },
+      call: { ...calls[200], when: undefined, headers: { authorization } },
     })),
   ]);
 
   test('each has a call here', () => {
     // Only a fault of a kind that nobody knows of makes these.
-    const never = ['listNodes 500', 'pushBatch 500'];
+    const never = ['listNodes 500', 'pushBatch 500', 'requeueDeadLetters 500'];
     const called = answers.map(({ id, status }) => `${id} ${status}`);
     expect([...called, ...never].toSorted()).toEqual(documented.all().toSorted());
   });

@@ -1,3 +1,4 @@
+import { getDeadRoute, listDeadRoute, requeueRoute } from './dead-letters.js';
 import { roomHistoryRoute, userHistoryRoute } from './history.js';
 import { batchRoute, pushRoute } from './push.js';
 import type { V1Route } from './route.js';
@@ -11,5 +12,8 @@ export const V1_ROUTES: readonly V1Route[] = [
   disconnectRoute,
   userHistoryRoute,
   roomHistoryRoute,
+  listDeadRoute,
+  getDeadRoute,
+  requeueRoute,
   nodesRoute,
 ];

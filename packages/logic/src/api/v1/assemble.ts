@@ -1,0 +1,34 @@
+import type { TierView } from '@halley/cluster/registry/registry';
+
+import type { DeadLetters } from '../../dead/dead-letters.js';
+import type { PushCalls } from '../push-calls.js';
+import type { SessionCalls } from '../session-calls.js';
+import { deadLettersHttp } from './dead-letters.js';
+import { historyHttp, type HistoryHttpDeps } from './history.js';
+import { pushHttp } from './push.js';
+import type { V1Endpoint } from './route.js';
+import { type ScheduleCalls, schedulesHttp } from './schedules.js';
+import { sessionsHttp } from './sessions.js';
+
+export interface V1Deps {
+  readonly pushes: PushCalls;
+  readonly sessions: SessionCalls;
+  /** The views of every tier. */
+  readonly tiers: readonly TierView[];
+  readonly history: HistoryHttpDeps;
+  /** Undefined: not served. */
+  readonly deadLetters: DeadLetters | undefined;
+  readonly schedules: ScheduleCalls | undefined;
+}
+
+/** What is served below `/v1`. */
+export function v1Endpoints(deps: V1Deps): readonly V1Endpoint[] {
+  const { deadLetters, schedules } = deps;
+  return [
+    ...pushHttp(deps.pushes),
+    ...(schedules ? schedulesHttp(schedules) : []),
+    ...sessionsHttp(deps),
+    ...historyHttp(deps.history),
+    ...(deadLetters ? deadLettersHttp(deadLetters) : []),
+  ];
+}
