@@ -119,6 +119,8 @@ export interface Bus extends Service {
   partitions(topic: string): number;
   /** Records that `group` has not committed yet, over all partitions of a topic. `bus_unknown` while the bus is away. */
   lag(group: string, topic: string): Promise<number>;
+  /** The same by partition, of every partition of the topic. */
+  lags(group: string, topic: string): Promise<ReadonlyMap<number, number>>;
   /** Changes only when the bus itself was lost: positions of different epochs are not comparable. */
   readonly epoch: string;
   /** Whether the bus can be reached now, for readiness. */
@@ -141,6 +143,13 @@ export class RecordsTooLarge extends HalleyError {
     while (at instanceof Error && !(at instanceof RecordsTooLarge)) at = at.cause;
     return at instanceof RecordsTooLarge ? at : undefined;
   }
+}
+
+/** What {@link Bus.lags} answers, over all partitions. */
+export function sumOf(lags: ReadonlyMap<number, number>): number {
+  let sum = 0;
+  for (const lag of lags.values()) sum += lag;
+  return sum;
 }
 
 export interface ProduceOptions {

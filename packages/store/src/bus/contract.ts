@@ -179,6 +179,8 @@ export function busContract(name: string, makeHarness: () => Promise<BusHarness>
       test('tells what a group has not committed', async () => {
         await bus.produce(topic, [record(0, 'a'), record(0, 'b'), record(1, 'c')]);
         expect(await bus.lag(`g-${topic}`, topic)).toBe(3);
+        const lags = await bus.lags(`g-${topic}`, topic);
+        expect([lags.get(0), lags.get(1), lags.size]).toEqual([2, 1, CONTRACT_PARTITIONS]);
         const seen = sink();
         const consumer = await consume({ onBatch: seen.onBatch });
         await until(() => seen.records.length === 3);

@@ -3,7 +3,15 @@ import type { Logger } from '@halley/service/log';
 import type { Metrics } from '@halley/service/metrics';
 import { HalleyError } from '@halley/protocol/error';
 import { openEmbeddedDatabase, type EmbeddedDatabase } from '../embedded-database.js';
-import type { Bus, BusConsumer, BusRecord, ConsumeOptions, ProduceOptions, Written } from './bus.js';
+import {
+  type Bus,
+  type BusConsumer,
+  type BusRecord,
+  type ConsumeOptions,
+  type ProduceOptions,
+  type Written,
+  sumOf,
+} from './bus.js';
 import { EmbeddedGroup } from './embedded-group.js';
 import { EmbeddedLog, type EmbeddedRetention } from './embedded-log.js';
 import { EmbeddedMember } from './embedded-member.js';
@@ -140,14 +148,18 @@ export class EmbeddedBus implements Bus {
   }
 
   async lag(group: string, topic: string): Promise<number> {
+    return sumOf(await this.lags(group, topic));
+  }
+
+  async lags(group: string, topic: string): Promise<ReadonlyMap<number, number>> {
     const storage = this.#open;
-    let lag = 0;
+    const lags = new Map<number, number>();
     for (let partition = 0; partition < this.deps.partitions; partition += 1) {
       const start = storage.start(topic, partition);
-      lag +=
-        storage.end(topic, partition) - Math.max(start, storage.committed(group, topic, partition) ?? start);
+      const done = Math.max(start, storage.committed(group, topic, partition) ?? start);
+      lags.set(partition, storage.end(topic, partition) - done);
     }
-    return lag;
+    return lags;
   }
 
   healthy(): boolean {

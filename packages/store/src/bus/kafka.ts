@@ -4,7 +4,15 @@ import { Backoff } from '@halley/service/backoff';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
 import type { Metrics } from '@halley/service/metrics';
-import type { Bus, BusConsumer, BusRecord, ConsumeOptions, ProduceOptions, Written } from './bus.js';
+import {
+  type Bus,
+  type BusConsumer,
+  type BusRecord,
+  type ConsumeOptions,
+  type ProduceOptions,
+  type Written,
+  sumOf,
+} from './bus.js';
 import type { BusConfig } from './config.js';
 import { kafkaClient } from './kafka-client.js';
 import { KafkaConsumer } from './kafka-consumer.js';
@@ -150,13 +158,19 @@ export class KafkaBus implements Bus {
   }
 
   async lag(group: string, topic: string): Promise<number> {
+    return sumOf(await this.lags(group, topic));
+  }
+
+  async lags(group: string, topic: string): Promise<ReadonlyMap<number, number>> {
     const [ends, committed] = await this.#ask(() =>
       Promise.all([this.#open.fetchTopicOffsets(topic), this.#committed(group, topic)]),
     );
-    return ends.reduce((lag, { high, low, partition }) => {
-      const start = Number(low);
-      return lag + Math.max(0, Number(high) - Math.max(start, committed.get(partition) ?? start));
-    }, 0);
+    return new Map(
+      ends.map(({ high, low, partition }) => {
+        const start = Number(low);
+        return [partition, Math.max(0, Number(high) - Math.max(start, committed.get(partition) ?? start))];
+      }),
+    );
   }
 
   healthy(): boolean {

@@ -5,7 +5,15 @@ import type { Logger } from '@halley/service/log';
 import type { Metrics } from '@halley/service/metrics';
 
 import type { RedisLocation } from '../redis/connection.js';
-import type { Bus, BusConsumer, BusRecord, ConsumeOptions, ProduceOptions, Written } from './bus.js';
+import {
+  type Bus,
+  type BusConsumer,
+  type BusRecord,
+  type ConsumeOptions,
+  type ProduceOptions,
+  type Written,
+  sumOf,
+} from './bus.js';
 import { RecordsTooLarge, Topic } from './bus.js';
 import type { BusConfig } from './config.js';
 import { halleyTopics, type TopicSpec } from './kafka-topics.js';
@@ -150,16 +158,21 @@ export class RedisBus implements Bus {
   }
 
   async lag(group: string, topic: string): Promise<number> {
+    return sumOf(await this.lags(group, topic));
+  }
+
+  async lags(group: string, topic: string): Promise<ReadonlyMap<number, number>> {
     const { connection, partitions } = this.#running;
     try {
       const commits = await connection.guard(() => connection.redis.hgetall(this.#keys.commits(group)));
       const lags = await Promise.all(
-        Array.from({ length: this.partitions(topic) }, async (_, partition) => {
+        Array.from({ length: this.partitions(topic) }, async (_, partition): Promise<[number, number]> => {
           const { end, start } = await partitions.bounds({ topic, partition });
-          return Math.max(0, end - Math.max(start, Number(commits[fieldOf(topic, partition)] ?? start)));
+          const done = Math.max(start, Number(commits[fieldOf(topic, partition)] ?? start));
+          return [partition, Math.max(0, end - done)];
         }),
       );
-      return lags.reduce((sum, lag) => sum + lag, 0);
+      return new Map(lags);
     } catch (error) {
       throw new HalleyError('bus_unknown', 'Redis did not answer.', { cause: error });
     }
