@@ -4,9 +4,9 @@ import { Operation } from '@halley/protocol/operation';
 
 import { within } from './within.js';
 
-export type Transport = 'tcp' | 'ws';
+export type Transport = 'tcp' | 'ws' | 'sse' | 'poll';
 
-/** How a connection ended: the WebSocket close code and reason; on TCP there is none. */
+/** How a connection ended: the close code and reason, which TCP does not have. */
 export interface Closed {
   readonly code: number | undefined;
   readonly reason: string;

@@ -12,9 +12,12 @@ import type { RunningService } from '@halley/services/running-service';
 import { encodeFrame } from '@halley/protocol/frame';
 import { WebSocket } from 'ws';
 
+import type { GoimClient, Transport } from '../harness/goim-client.js';
 import { startHalley, type StartedHalley } from '../harness/halley-process.js';
+import { HttpGoimClient } from '../harness/http-client.js';
 import { HttpApi } from '../harness/http.js';
 import { TcpClient } from '../harness/tcp-client.js';
+import { isHttp } from '../harness/transports.js';
 import { newMid } from '../harness/unique.js';
 import { WsClient } from '../harness/ws-client.js';
 
@@ -52,19 +55,31 @@ describe('the real nginx with deploy/nginx', () => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  test.each(['tcp', 'ws'] as const)('passes %s through: auth, a reply, a push of 1 MB', async (transport) => {
-    const mid = newMid();
-    const client = transport === 'tcp' ? await TcpClient.connect(tcp) : await WsClient.connect(ws);
-    await client.auth({ mid, accepts: [1000] });
-    expect(await client.heartbeat()).toBe(0);
-    const body = Buffer.alloc(1_000_000, 'x');
-    const http = new HttpApi(halley.target.logicHttp);
-    expect((await http.post('/goim/push/mids', { operation: 1000, mids: mid }, body)).status).toBe(200);
-    const push = await client.next(10_000);
-    expect([push.op, Buffer.compare(push.body, body)]).toEqual([1000, 0]);
-    expect(client.breaches).toEqual([]);
-    client.close();
-  });
+  const connectTo = async (transport: Transport): Promise<GoimClient> => {
+    if (isHttp(transport)) return new HttpGoimClient(transport, ws);
+    return transport === 'tcp' ? TcpClient.connect(tcp) : WsClient.connect(ws);
+  };
+
+  test.each(['tcp', 'ws', 'sse', 'poll'] as const)(
+    'passes %s through: auth, a reply, a push of 1 MB',
+    async (transport) => {
+      const mid = newMid();
+      const client = await connectTo(transport);
+      await client.auth({ mid, accepts: [1000] });
+      expect(await client.heartbeat()).toBe(0);
+      const body = Buffer.alloc(1_000_000, 'x');
+      const http = new HttpApi(halley.target.logicHttp);
+      expect((await http.post('/goim/push/mids', { operation: 1000, mids: mid }, body)).status).toBe(200);
+      const push = await client.next(10_000);
+      expect([push.op, Buffer.compare(push.body, body)]).toEqual([1000, 0]);
+      for (const text of ['1', '2', '3']) {
+        await http.post('/goim/push/mids', { operation: 1000, mids: mid }, text);
+        expect((await client.next()).body.toString()).toBe(text);
+      }
+      expect(client.breaches).toEqual([]);
+      client.close();
+    },
+  );
 
   test('hands comet the clients’ own addresses', async () => {
     // Two clients over TCP and two over WebSocket, from four addresses of this machine.
@@ -89,7 +104,7 @@ describe('the real nginx with deploy/nginx', () => {
     for (const socket of webSockets) socket.terminate();
   });
 
-  test('answers 404 to what is not /sub', async () => {
+  test('answers 404 to what is no path of theirs', async () => {
     const response = await fetch(ws.replace('ws:', 'http:').replace('/sub', '/other'));
     expect(response.status).toBe(404);
   });

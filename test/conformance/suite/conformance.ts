@@ -33,16 +33,21 @@ const SUITES = {
 /**
  * The suite of the goim protocol, against any address: registers its tests in a `describe` of that name. The target is asked
  * for once the tests run, so a `beforeAll` ahead of it may start what it names. Tests use users, rooms and operations of their
- * own and run on a cluster that others use.
+ * own and run on a cluster that others use. `parts` chooses sections by name; default all.
  */
-export function conformance(name: string, target: () => Target): void {
+export function conformance(
+  name: string,
+  target: () => Target,
+  parts: (part: string) => boolean = () => true,
+): void {
   describe(name, () => {
     const stage = new Stage(target);
-    for (const [part, suite] of Object.entries(SUITES)) {
-      describe(part, () => {
-        suite(stage);
-      });
-    }
-    deadlinesSuite(stage);
+    for (const [part, suite] of Object.entries(SUITES))
+      if (parts(part)) {
+        describe(part, () => {
+          suite(stage);
+        });
+      }
+    if (parts('deadlines')) deadlinesSuite(stage);
   });
 }

@@ -43,7 +43,7 @@ export function deadlinesSuite(stage: Stage): void {
         client,
         latestMs: HANDSHAKE_MS + LATE_MS,
         endedAfterMs: client.closed.then(() => performance.now() - startedAt),
-        code: client.transport === 'ws' ? CloseCode.HandshakeTimeout : undefined,
+        code: client.transport !== 'tcp' ? CloseCode.HandshakeTimeout : undefined,
       };
     };
     const [silentTcp, busyTcp, halfTcp, silentWs, busyWs] = await Promise.all([

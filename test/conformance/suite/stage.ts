@@ -1,14 +1,22 @@
-import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals';
 
 import type { GoimClient, Received, Transport } from '../../harness/goim-client.js';
 import { cometClient, logicClient } from '../../harness/grpc.js';
 import { HttpApi, type HttpAnswer } from '../../harness/http.js';
+import { HttpGoimClient } from '../../harness/http-client.js';
 import type { Target } from '../../harness/target.js';
 import { TcpClient } from '../../harness/tcp-client.js';
+import { isHttp, transportsUnderTest } from '../../harness/transports.js';
 import type { Room } from '../../harness/unique.js';
 import { WsClient } from '../../harness/ws-client.js';
 
-export const TRANSPORTS = ['tcp', 'ws'] as const satisfies readonly Transport[];
+/** What is tested; where one is told to be TCP or WebSocket, that is another party. */
+export const TRANSPORTS = transportsUnderTest(process.env);
+
+/** A `describe` of what no transport changes: it is tested where TCP is, and nowhere again. */
+export function describeOnce(name: string, tests: () => void): void {
+  if (TRANSPORTS.includes('tcp')) describe(name, tests);
+}
 
 /** The answer to every push that is taken. */
 export const OK = '{"code":0,"message":""}';
@@ -66,6 +74,7 @@ export class Stage {
   }
 
   async connect(transport: Transport): Promise<GoimClient> {
+    if (isHttp(transport)) return this.#keep(new HttpGoimClient(transport, this.target.ws));
     return transport === 'tcp' ? this.tcp() : this.ws();
   }
 

@@ -3,8 +3,10 @@ import { connect } from 'node:net';
 import { WebSocket, type RawData } from 'ws';
 
 import type { Closed, Transport } from '../goim-client.js';
+import { HttpWire } from '../http-wire.js';
 import type { Target } from '../target.js';
 import { MAX_PUSH_BODY_BYTES } from '../tcp-client.js';
+import { isHttp } from '../transports.js';
 
 /** What a wire tells: bytes as they come, a message each on WebSocket, and the end. */
 export interface WireEvents {
@@ -13,9 +15,9 @@ export interface WireEvents {
   onClosed(closed: Closed): void;
 }
 
-/** Bytes to and from a server, over either transport. */
+/** Bytes to and from a server, over any transport. */
 export interface Wire {
-  /** On WebSocket one binary message. */
+  /** On WebSocket one binary message, over HTTP one POST. */
   send(bytes: Uint8Array): void;
   /** Ends the client's side behind what was sent: the server may still answer. On WebSocket it starts the closing handshake. */
   endSide(): void;
@@ -23,8 +25,9 @@ export interface Wire {
   close(): void;
 }
 
-/** Connects over TCP or WebSocket. */
+/** Connects. */
 export function openWire(transport: Transport, target: Target, events: WireEvents): Promise<Wire> {
+  if (isHttp(transport)) return Promise.resolve(new HttpWire(transport, target.ws, events));
   return transport === 'tcp' ? openTcp(target.tcp, events) : openWebSocket(target.ws, events);
 }
 

@@ -4,7 +4,7 @@ import { CloseCode } from '@halley/protocol/close-code';
 import { OperationV2 } from '@halley/protocol/operation';
 
 import { newOp, newRoom } from '../../../harness/unique.js';
-import { TRANSPORTS } from '../stage.js';
+import { describeOnce, TRANSPORTS } from '../stage.js';
 import { message, SEND, SENT, type Version2Stage } from './stage.js';
 
 /** What clients send that has a body. */
@@ -31,11 +31,13 @@ const MALFORMED = {
 
 /** ver2.md: bodies that are not their operation's message, and what is to be stepped over. */
 export function malformedSuite(stage: Version2Stage): void {
-  describe.each(Object.entries(REQUESTS))('%s', (_, op) => {
-    test.each(Object.entries(MALFORMED))('%s closes with 3501', async (_name, body) => {
-      const { client } = await stage.user(op % 2 === 0 ? 'tcp' : 'ws', newOp());
-      client.sendRaw(op, Buffer.from(body, 'hex'));
-      expect((await client.end()).last?.code).toBe(CloseCode.BadFrame);
+  describeOnce('each request', () => {
+    describe.each(Object.entries(REQUESTS))('%s', (_, op) => {
+      test.each(Object.entries(MALFORMED))('%s closes with 3501', async (_name, body) => {
+        const { client } = await stage.user(op % 2 === 0 ? 'tcp' : 'ws', newOp());
+        client.sendRaw(op, Buffer.from(body, 'hex'));
+        expect((await client.end()).last?.code).toBe(CloseCode.BadFrame);
+      });
     });
   });
 
