@@ -42,7 +42,9 @@ async function run(seed: number): Promise<void> {
     const room = TARGETS[Math.floor(random() * TARGETS.length)] as string;
     given.get(room)?.push(`${number}`);
     sent.push(rig.client.send({ room, operation: 1_000, body: `${number}` }));
-    if (random() < 0.1) rig.server.connections.at(-1)?.cut();
+    const chance = random();
+    if (chance < 0.1) rig.server.connections.at(-1)?.cut();
+    else if (chance < 0.2) rig.client.useTransport(chance < 0.15 ? 'sse' : 'poll').catch(() => undefined);
     await clock.advance(Math.floor(random() * 200));
   }
   kind = true;

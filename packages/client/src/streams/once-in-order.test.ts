@@ -1,16 +1,20 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
+import { climb } from '../fallback.js';
 import { memoryStore } from '../stores/memory.js';
 import type { CursorStore } from '../stores/store.js';
 import { FakeClock, settled } from '../testing/fake-clock.js';
 import { makeRig, type Rig } from '../testing/harness.js';
 import { seeded, SimulatedCluster, type SimulatedStream } from '../testing/simulated-cluster.js';
+import type { TransportName } from '../transport/transport.js';
 
 /** What a device was told of one stream over all of its starts: messages and gaps, in order. */
 type Told =
   | { readonly name: 'message'; readonly id: string }
   | { readonly name: 'gap'; readonly epoch: number; readonly reason: string; readonly through: number };
+
+const TRANSPORTS: readonly (TransportName | undefined)[] = ['websocket', 'sse', 'poll', undefined];
 
 /** A device: a store, and one client after the other on it. */
 class Device {
@@ -28,7 +32,7 @@ class Device {
     this.#rig?.client.close();
     await settled();
     const { server } = this.cluster;
-    const rig = makeRig({ server, clock: this.clock, store: this.#store });
+    const rig = makeRig({ server, clock: this.clock, store: this.#store, climb });
     this.#rig = rig;
     rig.client.on('message', async ({ stream, id }) => {
       if (this.random() < 0.3) await Promise.resolve();
@@ -40,6 +44,12 @@ class Device {
     for (const room of ['a', 'b']) rig.client.join(room).catch(() => undefined);
     rig.client.connect().catch(() => undefined);
     await settled();
+  }
+
+  /** Moves to some transport; it may not get there. */
+  move(): void {
+    const name = TRANSPORTS[Math.floor(this.random() * TRANSPORTS.length)];
+    this.#rig?.client.useTransport(name).catch(() => undefined);
   }
 
   #tell(stream: string, told: Told): void {
@@ -82,6 +92,7 @@ async function run(seed: number): Promise<void> {
     cluster.step();
     const chance = random();
     if (chance < 0.02) await device.start();
+    else if (chance < 0.06) device.move();
     await clock.advance(chance < 0.2 ? 1_000 : 10);
   }
   cluster.heal();
@@ -94,7 +105,7 @@ async function run(seed: number): Promise<void> {
   for (const stream of cluster.streams) judge(stream, device.told.get(stream.name) ?? []);
 }
 
-test('whatever is lost, repeated, reordered or cut, each message is shown once, in order, or declared missing', async () => {
+test('whatever is lost, repeated, reordered, cut or moved, each message is shown once, in order, or declared missing', async () => {
   const seed = Number(process.env['SEED'] ?? 20_260_401);
   await fc.assert(fc.asyncProperty(fc.integer(), run), { seed, numRuns: 50 });
 }, 60_000);
