@@ -29,13 +29,13 @@ export default {
     {
       ...shared,
       displayName: 'protocol',
-      testMatch: ['<rootDir>/test/{conformance,fuzz,model}/**/*.test.ts'],
+      testMatch: ['<rootDir>/test/{conformance,fuzz,model,browser}/**/*.test.ts'],
     },
     {
       ...shared,
       displayName: 'services',
       testMatch: ['<rootDir>/test/**/*.test.ts'],
-      testPathIgnorePatterns: ['<rootDir>/test/(conformance|fuzz|model)/', '/node_modules/'],
+      testPathIgnorePatterns: ['<rootDir>/test/(conformance|fuzz|model|browser)/', '/node_modules/'],
       globalSetup: '<rootDir>/test/setup/start-services.mjs',
       globalTeardown: '<rootDir>/test/setup/stop-services.mjs',
     },

@@ -80,6 +80,13 @@ export class Chat {
     this.#keepRooms();
   }
 
+  /** Somebody said who they are: they can be written to. True when they were not known. */
+  meet(mid: string, said: string | undefined): boolean {
+    if (mid === this.me.mid || !this.people.meet(mid, said)) return false;
+    this.direct(mid);
+    return true;
+  }
+
   nameOf(mid: string): string {
     return this.people.nameOf(mid);
   }

@@ -19,7 +19,7 @@ export class Incoming {
     const { fromMid, operation, position, acceptedAtMs } = message;
     const { name, text, at } = decodeBody(message.body);
     const mine = fromMid === chat.me.mid;
-    if (!mine && name !== undefined) chat.people.meet(fromMid, name);
+    chat.meet(fromMid, name);
     if (operation === Op.Read && conversation.kind === 'direct') {
       if (at !== undefined) this.#read(conversation, mine, fromMid, at);
       return undefined;

@@ -110,7 +110,7 @@ export class Session {
     if (name === undefined) return undefined;
     const isNew = !chat.conversations.has(`room:${name}`);
     const room = chat.room(name);
-    if (isNew) void this.join(room);
+    if (isNew && this.#client.state.name !== 'idle') void this.join(room);
     return room;
   }
 
@@ -120,7 +120,7 @@ export class Session {
     const name = tidyName(said);
     const mid = midOf(name);
     if (name === '' || mid === chat.me.mid) return undefined;
-    if (!chat.people.mids.includes(mid)) chat.people.meet(mid, name);
+    if (!chat.people.mids.includes(mid)) chat.meet(mid, name);
     this.#watch([mid]);
     return chat.direct(mid);
   }

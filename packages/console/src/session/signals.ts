@@ -15,6 +15,7 @@ const DELIVERED_AFTER_MS = 200;
 export class Signals {
   readonly #typedAtMs = new Map<string, number>();
   readonly #delivered = new Map<string, number>();
+  readonly #answering = new Set<string>();
 
   constructor(
     private readonly chat: Chat,
@@ -55,7 +56,7 @@ export class Signals {
     const { chat } = this;
     if (fromMid === chat.me.mid || fromMid === '0') return;
     const { name, stopped, answer, at } = decodeBody(body);
-    if (chat.people.meet(fromMid, name)) this.met(fromMid);
+    if (chat.meet(fromMid, name)) this.met(fromMid);
     if (operation === Op.Hello && !answer) this.#answer(fromMid);
     const conversation = room ? chat.conversations.get(`room:${room}`) : chat.direct(fromMid);
     if (conversation && operation === Op.Typing) this.#typing(conversation, fromMid, stopped === true);
@@ -72,7 +73,10 @@ export class Signals {
   }
 
   #answer(mid: string): void {
+    if (this.#answering.has(mid)) return;
+    this.#answering.add(mid);
     setTimeout(() => {
+      this.#answering.delete(mid);
       this.#send(this.chat.direct(mid), Op.Hello, { name: this.chat.me.name, answer: true });
     }, Math.random() * ANSWERS_WITHIN_MS);
   }
