@@ -24,12 +24,17 @@ test.each([
   ['push', []],
   ['push', ['--operation', '1']],
   ['push', ['--operation', 'x']],
+  ['push', ['--operation', '1', '--room', 'r', '--body', 'b', '--delay', '15']],
+  ['push', ['--operation', '1', '--room', 'r', '--body', 'b', '--at', '2030-01-01', '--delay', '1s']],
+  ['schedule show', []],
+  ['schedule put', ['name']],
+  ['dead requeue', ['x']],
   ['tail', ['--nothing']],
   ['tail', ['--ca', '/there/is/none']],
   ['nodes', ['--tier', 'x']],
   ['cluster', ['--port-offset', 'x']],
 ])('an error of %s %j points to the help of that command', async (command, args) => {
-  const { code, err } = await halley(command, ...args);
+  const { code, err } = await halley(...command.split(' '), ...args);
   expect(code).toBe(1);
   expect(err.trim().split('\n').at(-1)).toBe(`(halley ${command} --help lists its options)`);
 });

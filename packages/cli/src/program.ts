@@ -36,8 +36,14 @@ export function createProgram(): Command {
   registerNodes(program);
   registerDead(program);
   registerCheck(program);
-  for (const command of program.commands) command.showHelpAfterError(helpPointer(command.name()));
+  for (const command of program.commands) pointToHelp(command, command.name());
   return program;
+}
+
+/** Errors of a command and of those below it tell where their options are listed. */
+function pointToHelp(command: Command, name: string): void {
+  command.showHelpAfterError(helpPointer(name));
+  for (const below of command.commands) pointToHelp(below, `${name} ${below.name()}`);
 }
 
 /** Where the options of a command are told, to stand below an error. */

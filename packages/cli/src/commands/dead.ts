@@ -37,6 +37,7 @@ Exit code of requeue: 0 when all are in their topics; 1 when one is refused; 2 w
 export function registerDead(program: Command): void {
   const dead = program
     .command('dead')
+    .helpCommand(false)
     .description('list dead letters, and append them again to where they came from')
     .addHelpText('after', EXAMPLES);
   const list = dead

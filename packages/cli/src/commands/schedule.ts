@@ -40,6 +40,7 @@ Each API key sees its own alone.`;
 export function registerSchedule(program: Command): void {
   const schedule = program
     .command('schedule')
+    .helpCommand(false)
     .description('list, show and cancel pushes that wait; make recurring ones')
     .addHelpText('after', EXAMPLES);
   const list = schedule
