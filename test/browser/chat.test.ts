@@ -177,7 +177,9 @@ describe('from halley start', () => {
 
   test('the page is dark where the system is, and where it is chosen', async () => {
     const colour = (window: ChatWindow): Promise<string> =>
-      window.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+      window.page
+        .locator('body')
+        .evaluate((body) => body.ownerDocument.defaultView?.getComputedStyle(body).backgroundColor ?? '');
     const dark = await browser.open(`${origin}/?as=Dora`, { colorScheme: 'dark' });
     const light = await browser.open(`${origin}/?as=Lou`, { colorScheme: 'light' });
     await Promise.all([dark.connected(), light.connected()]);

@@ -1,9 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, extname, join } from 'node:path';
+import { extname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import type { Page, Pages } from '@halley/comet/transport/http/pages';
 import { HalleyError } from '@halley/protocol/error';
+
+const FOLDER = fileURLToPath(new URL('../../console/dist/page', import.meta.url));
 
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -22,15 +24,13 @@ const HEADERS: Readonly<Record<string, string>> = {
 
 /** The demo's chat page, as packages/console/build.mjs has made it; undefined when it has not. */
 export function demoPages(): Pages | undefined {
-  const manifest = createRequire(import.meta.url).resolve('@halley/console/package.json');
-  const folder = join(dirname(manifest), 'dist', 'page');
   let names: readonly string[];
   try {
-    names = readdirSync(folder);
+    names = readdirSync(FOLDER);
   } catch {
     return undefined;
   }
-  const pages = new Map(names.map((name) => [`/${name}`, pageOf(folder, name)]));
+  const pages = new Map(names.map((name) => [`/${name}`, pageOf(name)]));
   const index = pages.get('/index.html');
   if (!index) return undefined;
   pages.set('/', index);
@@ -49,10 +49,10 @@ export function requireDemoPages(): Pages {
   return pages;
 }
 
-function pageOf(folder: string, name: string): Page {
+function pageOf(name: string): Page {
   return {
     contentType: TYPES[extname(name)] ?? 'application/octet-stream',
-    body: readFileSync(join(folder, name)),
+    body: readFileSync(join(FOLDER, name)),
     // All but the index have the digest of their content in their names.
     cacheControl: name === 'index.html' ? 'no-cache' : 'public, max-age=31536000, immutable',
     headers: HEADERS,
