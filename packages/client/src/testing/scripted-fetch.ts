@@ -64,7 +64,7 @@ export function noContent(): Response {
 
 /** A problem document. */
 export function problem(status: number, code: string): Response {
-  return Response.json({ code, detail: 'No.' }, { status });
+  return Response.json({ type: `urn:halley:error:${code}`, code, detail: 'No.' }, { status });
 }
 
 /** An answer without an end, and what writes to it. */

@@ -137,6 +137,19 @@ describe('server-sent events', () => {
     expect(told).toEqual([`closed undefined ${text}`]);
   });
 
+  test.each<[TransportName, string, number]>([
+    ['sse', 'unavailable', 3002],
+    ['poll', 'unavailable', 3002],
+    ['sse', 'overloaded', 3006],
+  ])(
+    'or %s refused by the server itself for now, as %s, have a close code',
+    async (name, code, closeCode) => {
+      await open(name);
+      await script.waiting(`/${name}`).answer(problem(503, code));
+      expect(told).toEqual([`closed ${closeCode} HTTP 503: ${code} No.`]);
+    },
+  );
+
   test('that nobody answers', async () => {
     await open('sse');
     await script.waiting('/sse').fail();

@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.js';
 import type { OpenTransport, Transport, TransportEvents } from '../transport.js';
 import { poll } from './poll.js';
-import { type Fetch, Requests, type SessionEnd, textOf } from './request.js';
+import { endOf, type Fetch, Requests, type SessionEnd } from './request.js';
 import { readEvents } from './sse.js';
 import { Upstream } from './upstream.js';
 
@@ -74,7 +74,7 @@ class HttpTransport implements Transport {
       if (!this.#over) this.#events.received(bytes);
     }).then(
       (end) => this.#end(end),
-      (error: unknown) => this.#end({ text: textOf(error) }),
+      (error: unknown) => this.#end(endOf(error)),
     );
   }
 

@@ -1,4 +1,4 @@
-import { refusal, type Requests, type SessionEnd, textOf } from './request.js';
+import { endOf, refusal, type Requests, type SessionEnd } from './request.js';
 
 /** How long the server may wait with an answer; who is in between may not wait for so long, then less is asked for. */
 const WAIT_MS = 25_000;
@@ -41,7 +41,7 @@ export async function poll(requests: Requests, received: (bytes: Uint8Array) => 
       attempt = bytes || goodMs - askedMs >= TOO_SOON_MS ? 0 : attempt + 1;
     } catch (error) {
       const nowMs = clock.now();
-      if (goodMs === undefined || nowMs - goodMs >= GRACE_MS + waitMs) return { text: textOf(error) };
+      if (goodMs === undefined || nowMs - goodMs >= GRACE_MS + waitMs) return endOf(error);
       if (nowMs - askedMs >= MIN_WAIT_MS) waitMs = Math.max(MIN_WAIT_MS, waitMs / 2);
       attempt += 1;
     }

@@ -27,6 +27,16 @@ const MAX_WAIT_MS = 5_000;
 /** Said by who is in between, or by a server that can't just now: the same request may succeed. */
 const TEMPORARY: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
 
+/** What the server says where it takes no session now, as the close codes that say the same: then the transport gets through. */
+const CLOSE_CODES: Readonly<Record<string, number>> = { unavailable: 3002, overloaded: 3006 };
+
+/** An answer that is no good now. */
+class Refused extends Error {
+  constructor(readonly end: SessionEnd) {
+    super(end.text);
+  }
+}
+
 /** The requests of one session: all have its headers, and all end with it. */
 export class Requests {
   readonly clock: Clock;
@@ -72,7 +82,7 @@ export class Requests {
         headers: { ...this.#headers, ...options.headers },
         signal: running.signal,
       });
-      if (TEMPORARY.has(response.status)) throw new Error((await refusal(response)).text);
+      if (TEMPORARY.has(response.status)) throw new Refused(await refusal(response));
       return await read(response);
     } finally {
       cancel?.();
@@ -106,24 +116,20 @@ export class Requests {
 /** What an answer says that is none of those expected: the words of its problem document, if it has any. */
 export async function refusal(response: Response): Promise<SessionEnd> {
   const told = await response.text().catch(() => '');
-  return { text: `HTTP ${response.status}: ${wordsOf(told)}` };
-}
-
-function wordsOf(told: string): string {
+  const status = `HTTP ${response.status}:`;
   try {
-    const { code = '', detail = '' } = JSON.parse(told) as {
-      readonly code?: string;
-      readonly detail?: string;
-    };
-    return `${code} ${detail}`.trim();
+    const { type = '', code = '', detail = '' } = JSON.parse(told) as Readonly<Record<string, string>>;
+    const closeCode = type.startsWith('urn:halley:') ? CLOSE_CODES[code] : undefined;
+    return { ...(closeCode !== undefined && { code: closeCode }), text: `${status} ${code} ${detail}` };
   } catch {
-    return told.slice(0, 100);
+    return { text: `${status} ${told.slice(0, 100)}` };
   }
 }
 
-/** The words of anything thrown. */
-export function textOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+/** The end of a session for which this was thrown. */
+export function endOf(thrown: unknown): SessionEnd {
+  if (thrown instanceof Refused) return thrown.end;
+  return { text: thrown instanceof Error ? thrown.message : String(thrown) };
 }
 
 function base64Url(bytes: Uint8Array): string {

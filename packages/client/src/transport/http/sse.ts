@@ -16,14 +16,14 @@ export function readEvents(requests: Requests, received: (bytes: Uint8Array) => 
       const { done, value } = await reader.read();
       if (done) return { text: 'The stream of events ended.' };
       for (const { name, data } of parser.push(decoder.decode(value, { stream: true }))) {
-        if (name === 'close') return endOf(data);
+        if (name === 'close') return closeOf(data);
         if (name === 'message') received(bytesOf(data));
       }
     }
   });
 }
 
-function endOf(data: string): SessionEnd {
+function closeOf(data: string): SessionEnd {
   const { code, reason } = JSON.parse(data) as { readonly code: number; readonly reason: string };
   return { code, text: reason };
 }

@@ -1,4 +1,4 @@
-import { refusal, textOf, type Requests } from './request.js';
+import { endOf, refusal, type Requests } from './request.js';
 
 /** Frames that come while a request runs are joined up to here, which is what any server takes. */
 const JOINED_BYTES = 4_096;
@@ -82,7 +82,7 @@ export class Upstream {
           if (response.status !== 204) this.#fail((await refusal(response)).text);
         });
       } catch (error) {
-        if (clock.now() - begunMs >= GRACE_MS) return this.#fail(textOf(error));
+        if (clock.now() - begunMs >= GRACE_MS) return this.#fail(endOf(error).text);
         await this.#requests.pause(attempt);
       }
     }
