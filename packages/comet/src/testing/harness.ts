@@ -1,5 +1,5 @@
 import { type AuthWishes, writeAuth } from '@halley/protocol/client/auth';
-import { systemClock } from '@halley/service/clock';
+import { type Clock, systemClock } from '@halley/service/clock';
 import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
 
@@ -11,7 +11,7 @@ import { TcpClient, WsClient } from './test-client.js';
 import { Version2Client } from './version2-client.js';
 
 type Overrides = Partial<
-  Omit<CometOptions, 'session'> & { session: Partial<CometOptions['session']>; pages: Pages }
+  Omit<CometOptions, 'session'> & { session: Partial<CometOptions['session']>; pages: Pages; clock: Clock }
 >;
 
 /** A comet on free ports with a logic in the process. */
@@ -24,7 +24,12 @@ export class CometHarness {
     readonly metrics: Metrics,
   ) {}
 
-  static async start({ session, pages, ...overrides }: Overrides = {}): Promise<CometHarness> {
+  static async start({
+    session,
+    pages,
+    clock = systemClock,
+    ...overrides
+  }: Overrides = {}): Promise<CometHarness> {
     const logic = new FakeLogic();
     const metrics = new Metrics({ process: false });
     const options: CometOptions = {
@@ -62,7 +67,7 @@ export class CometHarness {
     const comet = new Comet(options, {
       logic,
       metrics,
-      clock: systemClock,
+      clock,
       log: silentLogger(),
       ...(pages ? { pages } : {}),
     });

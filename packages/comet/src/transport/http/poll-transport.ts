@@ -88,7 +88,7 @@ export class PollTransport extends HttpTransport {
   #give(response: ServerResponse): void {
     this.#giving = response;
     // How long the client takes to read it is not counted: an outbox that stands still is noticed.
-    this.deps.deadlines.clear(this);
+    if (!this.over) this.deps.deadlines.clear(this);
     response.once('close', () => {
       if (this.#giving !== response) return;
       this.#giving = undefined;
@@ -114,6 +114,7 @@ export class PollTransport extends HttpTransport {
 
   /** The last response has left, or was lost; it is repeated for a while in case it did not arrive. */
   #ended(left: boolean): void {
+    if (this.over) return;
     if (left) this.finish();
     this.setDeadline(this.deps.closeTimeoutMs);
   }
