@@ -1,5 +1,5 @@
 import type { Transport, TransportWish } from '../session/transports.js';
-import { Conversation } from './conversation.js';
+import { Conversation, type Older } from './conversation.js';
 import { People } from './people.js';
 import type { Shelf } from './shelf.js';
 
@@ -31,6 +31,8 @@ export class Chat {
   moving = false;
   /** The conversation that is open; undefined on a phone that shows the list. */
   active: Conversation | undefined;
+  /** Whether the inbox was read to its beginning: it is read for all direct conversations together, also new ones. */
+  olderDirects: Older = 'none';
   /** Something to tell once, as an error; empty is nothing. */
   notice = '';
   readonly #listeners = new Set<() => void>();
@@ -70,6 +72,7 @@ export class Chat {
     const conversation = Conversation.direct(mid);
     const known = this.conversations.get(conversation.key);
     if (known) return known;
+    conversation.older = this.olderDirects;
     this.conversations.set(conversation.key, conversation);
     return conversation;
   }

@@ -89,8 +89,9 @@ export class Older {
 
   /** The inbox is read for all of them together. */
   #tellDirects(): void {
+    this.chat.olderDirects = this.#inboxEnded ? 'end' : 'more';
     for (const direct of this.chat.directs) {
-      if (direct.older !== 'loading') direct.older = this.#inboxEnded ? 'end' : 'more';
+      if (direct.older !== 'loading') direct.older = this.chat.olderDirects;
     }
   }
 }

@@ -53,7 +53,7 @@ export class Header implements View {
       return;
     }
     const online = chat.people.mids.filter((mid) => mid !== chat.me.mid && chat.people.isOnline(mid));
-    const names = namesText(online.map((mid) => chat.nameOf(mid)));
+    const names = namesText(online.map((mid) => chat.nameOf(mid)).sort());
     const verb = online.length === 1 ? 'is' : 'are';
     setText(this.#about, online.length === 0 ? 'Nobody else is online' : `${names} ${verb} online`);
   }

@@ -77,7 +77,6 @@ export class Messages implements View {
     this.#rows.clear();
     this.#unreadAbove = undefined;
     this.#atEnd = true;
-    if (conversation?.older === 'none' && conversation.kind === 'direct') conversation.older = 'more';
   }
 
   /** The line above what is new stands where somebody comes back to; what comes as they look needs none. */
