@@ -10,6 +10,7 @@ import { unsupported } from '@halley/store/archive/mariadb/database';
 import { MariadbLedger } from '@halley/store/ledger/mariadb';
 import { MariadbDeadLetters } from '@halley/store/dead/mariadb';
 import { MariadbReads } from '@halley/store/reads/mariadb';
+import { MariadbSchedules } from '@halley/store/schedule/mariadb';
 import { createConnection, type Connection } from 'mysql2/promise';
 
 import { archiveContract } from '../../packages/store/src/archive/contract.js';
@@ -27,6 +28,7 @@ import {
 import { ledgerContract } from '../../packages/store/src/ledger/contract.js';
 import { deadLettersContract } from '../../packages/store/src/dead/contract.js';
 import { readsContract } from '../../packages/store/src/reads/contract.js';
+import { schedulesContract } from '../../packages/store/src/schedule/contract.js';
 
 const CALL_TIMEOUT_MS = 3_000;
 
@@ -94,6 +96,24 @@ ledgerContract('MariaDB', async () => {
 deadLettersContract('MariaDB', async () => {
   const { database, stop } = await startedArchive();
   return { dead: new MariadbDeadLetters({ database }), close: stop };
+});
+
+schedulesContract('MariaDB', async () => {
+  const url = await newDatabase();
+  const archives = [makeArchive(url), makeArchive(url)];
+  for (const archive of archives) await archive.start();
+  let offsetMs = 0;
+  const [schedules, other] = archives.map(
+    ({ database }) => new MariadbSchedules({ database, clockOffsetMs: () => offsetMs }),
+  );
+  return {
+    schedules: schedules!,
+    other: other!,
+    advance: (ms) => void (offsetMs += ms),
+    close: async () => {
+      for (const archive of archives) await archive.stop(1_000);
+    },
+  };
 });
 
 describe('an archive on MariaDB', () => {

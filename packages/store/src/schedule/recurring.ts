@@ -17,7 +17,8 @@ export interface NewRecurring extends RecurringRule {
   readonly expireAfterMs: number;
   /** A `halley.delivery.v1.Scheduled` without ids: each occurrence has it, and an id of its own. */
   readonly content: Uint8Array;
-  /** Of the content: what {@link NewSchedule.digest} is. */
+  readonly body: Uint8Array;
+  /** Of content and body: what {@link NewSchedule.digest} is. */
   readonly digest: string;
   /** The first occurrence; undefined when there is none. */
   readonly nextAtMs: number | undefined;
@@ -54,13 +55,13 @@ export interface RecurringStore {
   getRecurring(caller: string, name: string): Promise<Recurring | undefined>;
   /** Whether there was one. What it has scheduled already stays. */
   deleteRecurring(caller: string, name: string): Promise<boolean>;
-  /** By name, those behind `after`. */
+  /** By name, those behind `after`; without their bodies. */
   listRecurring(
     caller: string,
     after: string | undefined,
     limit: number,
   ): Promise<{ readonly rows: readonly Recurring[]; readonly more: boolean }>;
-  /** Those of which an occurrence is due, the longest due first. */
+  /** Those of which an occurrence is due, the longest due first; without their bodies. */
   dueRecurring(limit: number): Promise<{ readonly nowMs: number; readonly due: readonly Recurring[] }>;
   /**
    * Schedules an occurrence and moves on, in one transaction. False when another did so first, or it was put anew or

@@ -29,8 +29,9 @@ interface NewRow {
 export interface NewPush extends NewRow {
   readonly kind: 'push';
   readonly dueAtMs: number;
-  /** A `halley.delivery.v1.Scheduled`. */
+  /** A `halley.delivery.v1.Scheduled`, which has no body. */
   readonly content: Uint8Array;
+  readonly body: Uint8Array;
 }
 
 /** A push that waits for others of its group. */
@@ -38,15 +39,15 @@ export interface NewMember extends NewRow {
   readonly kind: 'member';
   /** Tells the caller's groups apart: group key, target, operation and class. At most 255 bytes. */
   readonly group: string;
-  /** Its item in the digest, JSON. */
-  readonly content: Uint8Array;
+  /** Its item in the digest, JSON: the row's body. */
+  readonly item: Uint8Array;
   /** The digest is due so long after the first member came, by the store's clock, … */
   readonly windowMs: number;
   /** … or with so many. */
   readonly maxCount: number;
-  /** A member with whose content the digest's contents would exceed this together opens another; the full one is due at once. */
+  /** A member with whose item the digest's items would exceed this, each with a comma, opens another; the full one is due. */
   readonly maxBytes: number;
-  /** The digest that it opens where none is open: its id, and a `halley.delivery.v1.Scheduled` without a body. */
+  /** The digest that it opens where none is open: its id, and a `halley.delivery.v1.Scheduled`. */
   readonly opens: { readonly id: string; readonly content: Uint8Array };
 }
 
@@ -72,7 +73,9 @@ export interface Schedule extends NewRow {
   readonly firedAtMs: number | undefined;
   /** When it was fired, cancelled or failed; undefined is not yet. */
   readonly endedAtMs: number | undefined;
+  /** Empty for a member. */
   readonly content: Uint8Array;
+  readonly bodyBytes: number;
   /** Of a member: the id of its digest. */
   readonly digestId: string | undefined;
   /** Of a digest: its members, without the cancelled. */
@@ -108,6 +111,8 @@ export interface LeasedSchedule {
   /** Whether it was leased before: its push may be in the bus already. */
   readonly again: boolean;
   readonly content: Uint8Array;
+  /** Empty for a digest. */
+  readonly body: Uint8Array;
   /** Of a digest, in the order in which they came; undefined of a push. */
   readonly members: readonly LeasedMember[] | undefined;
 }
@@ -115,7 +120,7 @@ export interface LeasedSchedule {
 export interface LeasedMember {
   readonly id: string;
   readonly acceptedAtMs: number;
-  readonly content: Uint8Array;
+  readonly item: Uint8Array;
 }
 
 export interface Lease {
@@ -127,7 +132,7 @@ export interface Lease {
 
 export interface LeaseLimits {
   readonly maxRows: number;
-  /** Of contents; one row is leased however large it is. */
+  /** Of contents and bodies; one row is leased however large it is. */
   readonly maxBytes: number;
   /** How long nobody else is given rows of the same callers, unless {@link Schedules.finish} ends it. */
   readonly leaseMs: number;
@@ -158,8 +163,8 @@ export interface Schedules extends RecurringStore, Service {
    * digest; a digest, its members.
    */
   cancel(caller: string, id: string): Promise<'cancelled' | 'too_late' | 'not_found'>;
-  get(caller: string, id: string): Promise<Schedule | undefined>;
-  /** A page, by place. */
+  get(caller: string, id: string): Promise<(Schedule & { readonly body: Uint8Array }) | undefined>;
+  /** A page, by place; fewer rows than the limit where their contents are large. */
   list(query: ListQuery): Promise<{
     readonly rows: readonly Schedule[];
     /** The place of the last row when there are more. */
@@ -183,8 +188,40 @@ export interface FinishedSchedule {
   readonly state: 'fired' | 'failed';
 }
 
+/** Of the contents of a page of {@link Schedules.list}. */
+export const LIST_MAX_BYTES = 2 * 1_048_576;
+
 /** Rows that {@link Schedules.retain} removes at once. */
 export const RETAIN_ROWS = 500;
 
 /** After so long in firing, its push is given a newer time of acceptance: ids are known for 24 h from that. */
 export const REFRESH_FIRED_MS = 3_600_000;
+
+/** The first rows that have so many bytes together; `one`: the first in any case. */
+export function fitting<Row extends { readonly bytes: number }>(
+  rows: readonly Row[],
+  maxBytes: number,
+  one: boolean,
+): readonly Row[] {
+  let bytes = 0;
+  const end = rows.findIndex((row, index) => {
+    bytes += row.bytes;
+    return bytes > maxBytes && (index > 0 || !one);
+  });
+  return end === -1 ? rows : rows.slice(0, end);
+}
+
+/** What is answered for a row that is there already. */
+export function answerFor(
+  there: { readonly digest: string; readonly state: ScheduleState; readonly dueAtMs: number },
+  digest: string,
+): PutAnswer {
+  if (there.digest !== digest) return { outcome: 'conflict' };
+  if (there.state === 'cancelled' || there.state === 'failed') return { outcome: 'ended' };
+  return { outcome: 'duplicate', dueAtMs: there.dueAtMs };
+}
+
+/** The later of two times of which 0 is never. */
+export function later(one: number, other: number): number {
+  return one === 0 || other === 0 ? 0 : Math.max(one, other);
+}
