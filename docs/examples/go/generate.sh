@@ -16,5 +16,5 @@ rm -rf gen && mkdir gen
 PATH="$tools/bin:$PATH" "$tools/python/bin/python" -m grpc_tools.protoc --proto_path="$protos" \
   --go_out=gen --go_opt=module=halley.im/protos \
   --go-grpc_out=gen --go-grpc_opt=module=halley.im/protos \
-  goim/protocol.proto halley/push/v1/push.proto
+  goim/protocol.proto $(cd "$protos" && ls halley/push/v1/*.proto)
 printf 'module halley.im/protos\n\ngo 1.25\n' >gen/go.mod

@@ -1,6 +1,8 @@
 // Pushes to users and receives what clients send, over Halley's gRPC API.
 //
 //	go run . push --mids 1,2 --operation 1000 --count 3 hello
+//	go run . options --mids 1
+//	go run . schedule --mids 1
 //	go run . receive --group my-service --count 10
 package main
 
@@ -24,12 +26,12 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		log.Fatal("usage: push | receive")
+		log.Fatal("usage: push | options | schedule | receive")
 	}
 	flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
 	address := flags.String("address", "127.0.0.1:3119", "logic's gRPC address")
 	apiKey := flags.String("api-key", "", "API key; not needed on loopback with auth.mode open")
-	mids := flags.String("mids", "", "push: users, separated by commas")
+	mids := flags.String("mids", "", "push: users, separated by commas; options and schedule: one user")
 	operation := flags.Int("operation", 1000, "push: the operation of the frame")
 	group := flags.String("group", "example-go", "receive: the consumer group")
 	count := flags.Int("count", 1, "how many messages to push, or to receive before it ends")
@@ -49,14 +51,27 @@ func main() {
 	switch os.Args[1] {
 	case "push":
 		err = push(ctx, conn, *mids, int32(*operation), *count, strings.Join(flags.Args(), " "))
+	case "options":
+		err = options(ctx, conn, first(*mids), int32(*operation))
+	case "schedule":
+		err = schedule(ctx, conn, first(*mids), int32(*operation))
 	case "receive":
 		err = receive(ctx, conn, *group, *count)
 	default:
-		log.Fatalf("unknown command %q: push | receive", os.Args[1])
+		log.Fatalf("unknown command %q: push | options | schedule | receive", os.Args[1])
 	}
 	if err != nil {
 		log.Fatal(err)
 	}
+}
+
+// first is the first of the user ids.
+func first(mids string) int64 {
+	mid, err := strconv.ParseInt(strings.Split(mids, ",")[0], 10, 64)
+	if err != nil {
+		log.Fatalf("--mids: %v", err)
+	}
+	return mid
 }
 
 // push sends count numbered messages over one stream, which keeps their order, and prints the answer to each.

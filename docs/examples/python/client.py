@@ -1,6 +1,8 @@
 """Pushes to users and receives what clients send, over Halley's gRPC API.
 
 .venv/bin/python client.py push --mids 1,2 --operation 1000 --count 3 hello
+.venv/bin/python client.py options --mids 1
+.venv/bin/python client.py schedule --mids 1
 .venv/bin/python client.py receive --group my-service --count 10
 """
 
@@ -14,6 +16,7 @@ import grpc
 
 sys.path.insert(0, str(Path(__file__).parent / "gen"))
 from halley.push.v1 import push_pb2, push_pb2_grpc  # noqa: E402
+from options import options, schedule  # noqa: E402
 
 
 def push(channel, metadata, args):
@@ -60,18 +63,18 @@ def receive(channel, metadata, args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["push", "receive"])
+    parser.add_argument("command", choices=["push", "options", "schedule", "receive"])
     parser.add_argument("text", nargs="*", help="push: the body")
     parser.add_argument("--address", default="127.0.0.1:3119", help="logic's gRPC address")
     parser.add_argument("--api-key", help="not needed on loopback with auth.mode open")
-    parser.add_argument("--mids", help="push: users, separated by commas")
+    parser.add_argument("--mids", help="push: users, separated by commas; options and schedule: one user")
     parser.add_argument("--operation", type=int, default=1000, help="push: the operation of the frame")
     parser.add_argument("--group", default="example-python", help="receive: the consumer group")
     parser.add_argument("--count", type=int, default=1, help="how many to push, or to receive before it ends")
     args = parser.parse_intermixed_args()
     metadata = [("authorization", f"Bearer {args.api_key}")] if args.api_key else None
     with grpc.insecure_channel(args.address) as channel:
-        {"push": push, "receive": receive}[args.command](channel, metadata, args)
+        {"push": push, "options": options, "schedule": schedule, "receive": receive}[args.command](channel, metadata, args)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 
-import { aheadText, duration, durationText, pointInTime, timeText } from './duration.js';
+import { aheadText, duration, durationText, nextTimeOfDay, pointInTime, timeText } from './duration.js';
 
 describe('a duration', () => {
   test.each([
@@ -43,8 +43,16 @@ describe('a point in time', () => {
     expect(pointInTime(text)).toBe(ms);
   });
 
-  test.each(['', 'tomorrow', '12:00', '2030-13-01', '31.12.2030', '5'])('%p is none', (text) => {
+  test.each(['', 'tomorrow', '12', '2030-13-01', '31.12.2030', '5'])('%p is none', (text) => {
     expect(() => pointInTime(text)).toThrow('Must be a time');
+  });
+
+  test('of the day is the next such', () => {
+    const now = new Date(2030, 11, 31, 12, 0);
+    expect(nextTimeOfDay('18:00', now)).toBe(new Date(2030, 11, 31, 18, 0).getTime());
+    expect(nextTimeOfDay('9:30:15', now)).toBe(new Date(2031, 0, 1, 9, 30, 15).getTime());
+    expect(nextTimeOfDay('12:00', now)).toBe(new Date(2031, 0, 1, 12, 0).getTime());
+    expect(() => pointInTime('25:00')).toThrow('no such time of day');
   });
 
   test('is told in this time zone, with how far it is', () => {

@@ -15,18 +15,33 @@ export function duration(text: string): number {
   return ms;
 }
 
-/** A point in time: ISO 8601, of this machine's time zone where it names none, or Unix milliseconds. */
+/**
+ * A point in time: ISO 8601, of this machine's time zone where it names none; a time of day, which is the next such; or Unix
+ * milliseconds.
+ */
 export function pointInTime(text: string): number {
   if (/^\d{11,16}$/.test(text)) return Number(text);
+  if (/^\d{1,2}:\d{2}(:\d{2})?$/.test(text)) return nextTimeOfDay(text, new Date());
   const isDate = /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:?\d{2})?)?$/.test(text);
   // A date without a time would be UTC's midnight, unlike one with a time.
   const ms = isDate ? Date.parse(text.length === 10 ? `${text}T00:00` : text.replace(' ', 'T')) : Number.NaN;
   if (Number.isNaN(ms)) {
     throw new InvalidArgumentError(
-      'Must be a time, as 2030-12-31T23:59, 2030-12-31T23:59:00+01:00, or Unix milliseconds.',
+      'Must be a time, as 18:00, 2030-12-31T18:00, 2030-12-31T18:00:00+01:00, or Unix milliseconds.',
     );
   }
   return ms;
+}
+
+/** The next time at which the clocks of this machine's time zone show this. */
+export function nextTimeOfDay(text: string, now: Date): number {
+  const [hours = 0, minutes = 0, seconds = 0] = text.split(':').map(Number);
+  if (hours > 23 || minutes > 59 || seconds > 59)
+    throw new InvalidArgumentError('There is no such time of day.');
+  const at = new Date(now);
+  at.setHours(hours, minutes, seconds, 0);
+  if (at <= now) at.setDate(at.getDate() + 1);
+  return at.getTime();
 }
 
 /** A duration for people: its two largest units. */

@@ -21,7 +21,7 @@ export function addTimingOptions(command: Command): Command {
     .option('--delay <duration>', 'deliver it after so long, as 90s, 15m, 2h, 3d', duration)
     .option(
       '--at <time>',
-      'deliver it then, as 2030-12-31T23:59 (local time, unless it names a zone)',
+      'deliver it then, as 18:00 or 2030-12-31T18:00 (local time, unless it names a zone)',
       pointInTime,
     )
     .option('--expire-in <duration>', 'of no use so long after its delivery is due', duration)

@@ -24,7 +24,7 @@ Examples:
   halley push --room live://1000 --operation 1000 --body 'hello, room'
   date | halley push --all --operation 1000 --body-file -
   halley push --users 1 --operation 1000 --body 'your table is ready' --delay 15m --id table-7
-  halley push --users 1 --operation 1000 --body 'the sale ends' --at 2030-12-31T18:00 --expire-in 2h
+  halley push --users 1 --operation 1000 --body 'the sale ends' --at 18:00 --expire-in 2h
   halley push --users 1 --operation 1000 --body '2:1' --collapse-key score --retention 1d
   halley push --users 1 --operation 1000 --body 'Ada likes it' --group likes-7 --window 10s
 

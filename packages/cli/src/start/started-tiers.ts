@@ -7,6 +7,7 @@ import { type Service, ServiceGroup } from '@halley/service/lifecycle';
 import type { Logger } from '@halley/service/log';
 import { EmbeddedArchive } from '@halley/store/archive/embedded';
 import { EmbeddedDeadLetters } from '@halley/store/dead/embedded';
+import { EmbeddedLedger } from '@halley/store/ledger/embedded';
 import { EmbeddedReads } from '@halley/store/reads/embedded';
 import { EmbeddedRoutes } from '@halley/store/routes/embedded';
 import { EmbeddedStreams } from '@halley/store/streams/embedded';
@@ -41,12 +42,14 @@ export class StartedTiers implements Service, Readiness {
     const archive = new EmbeddedArchive({ dataDir });
     const reads = new EmbeddedReads({ dataDir });
     const dead = new EmbeddedDeadLetters({ dataDir });
+    const ledger = new EmbeddedLedger({ dataDir });
     const stores = { bus, routes, streams, archive };
     this.#logic = createLogicApp(tiers.logic, {
       registry,
       ...stores,
       reads,
       dead,
+      ledger,
       log: log.child({ tier: 'logic' }),
     });
     const pages = tiers.comet.http.demo ? demoPages() : undefined;
@@ -56,13 +59,20 @@ export class StartedTiers implements Service, Readiness {
       log: log.child({ tier: 'comet' }),
       ...(pages && { pages }),
     });
-    this.#job = createJobApp(tiers.job, { registry, ...stores, log: log.child({ tier: 'job' }) });
+    this.#job = createJobApp(tiers.job, {
+      registry,
+      ...stores,
+      dead,
+      ledger,
+      log: log.child({ tier: 'job' }),
+    });
     const services = [
       bus,
       streams,
       archive,
       reads,
       dead,
+      ledger,
       routes,
       registry,
       this.#logic,

@@ -36,7 +36,7 @@ export const pushExamples: Readonly<Record<string, Example>> = {
   },
   deliver_at_ms: {
     summary: 'At a time',
-    value: { target: ONE, operation: 1000, body: 'happy new year', deliver_at_ms: 1_924_992_000_000 },
+    value: { target: ONE, operation: 1000, body: 'happy new year', deliver_at_ms: 1_798_758_000_000 },
   },
   expire_at_ms: {
     summary: 'Of no use after a time',
