@@ -187,7 +187,7 @@ test.each<[Limits, readonly TransportName[]]>([
   30_000,
 );
 
-test.each<TransportName>(['sse', 'poll'])(
+test.each(['sse', 'poll'] as const)(
   'by %s answers that are lost cost nothing',
   async (name) => {
     const proxy = await proxyWith({ losesEvery: 5 });
@@ -211,7 +211,7 @@ test.each<TransportName>(['sse', 'poll'])(
   30_000,
 );
 
-test.each<TransportName>(['sse', 'poll'])(
+test.each(['sse', 'poll'] as const)(
   'by %s it is told why the server closes, and connects again after a break',
   async (name) => {
     const proxy = await proxyWith({});

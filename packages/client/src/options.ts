@@ -17,7 +17,7 @@ export interface ClientOptions {
    * By which transports addresses that are none of TCP are tried, best first: the next one when one does not get through, and
    * up again by itself. Default `['websocket', 'sse', 'poll']`.
    */
-  readonly transports?: readonly TransportName[];
+  readonly transports?: readonly Exclude<TransportName, 'tcp'>[];
   /**
    * Attempts that fail until the next transport is tried; one that connects and then is silent counts for all. Default 2; sane
    * 1 to 5.

@@ -183,7 +183,7 @@ describe('polls', () => {
   test('that hang are repeated too, and asked to wait for less', async () => {
     await open('poll');
     await script.waiting('/poll').answer(answer(1, 'one'));
-    await clock.advance(35_500);
+    await clock.advance(30_500);
     expect(script.waiting('/poll').path).toBe('/poll?after=1&wait_ms=12500');
     await clock.advance(5_000);
     await script.waiting('/poll').answer(new Response('', { status: 504 }));
@@ -192,10 +192,10 @@ describe('polls', () => {
     expect(told).toEqual(['one']);
   });
 
-  test('are given up when the server has given up the session', async () => {
+  test('are given up when they go on failing, for another connection', async () => {
     await open('poll');
     await script.waiting('/poll').answer(answer(1, 'one'));
-    for (let second = 0; second < 80 && told.length < 2; second += 1) {
+    for (let second = 0; second < 8 && told.length < 2; second += 1) {
       await clock.advance(1_000);
       if (script.requests.some(({ done }) => !done)) await script.waiting('/poll').fail();
     }
@@ -291,16 +291,15 @@ describe('what is sent', () => {
     expect(posts()).toEqual(['/send?n=1 a', '/send?n=1 a', '/send?n=1 a', '/send?n=2 b']);
   });
 
-  test('is given up after half a minute', async () => {
+  test('is given up after some seconds', async () => {
     send('a');
-    for (let second = 0; second < 60 && told.length === 0; second += 1) {
+    for (let second = 0; second < 12 && told.length === 0; second += 1) {
       await clock.advance(1_000);
       if (script.requests.some(({ method, done }) => method === 'POST' && !done)) {
         await script.waiting('/send').fail();
       }
     }
     expect(told).toEqual(['closed undefined fetch failed']);
-    expect(clock.now()).toBeLessThan(1_000_000 + 45_000);
   });
 
   test('and refused ends it, as the way down says if it says something', async () => {

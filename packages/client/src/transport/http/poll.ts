@@ -1,12 +1,10 @@
-import { endOf, refusal, type Requests, type SessionEnd } from './request.js';
+import { endOf, GRACE_MS, refusal, type Requests, type SessionEnd } from './request.js';
 
 /** How long the server may wait with an answer; who is in between may not wait for so long, then less is asked for. */
 const WAIT_MS = 25_000;
 const MIN_WAIT_MS = 1_000;
 /** A server that has nothing answers within this after that time, or the request is lost. */
-const SLACK_MS = 10_000;
-/** How long polls may fail: then the server has given up the session. */
-const GRACE_MS = 30_000;
+const SLACK_MS = 5_000;
 /** Nothing, sooner than that, is not of the server: it is not asked again at once. */
 const TOO_SOON_MS = 100;
 
@@ -25,8 +23,10 @@ export async function poll(requests: Requests, received: (bytes: Uint8Array) => 
   let after = 0;
   let waitMs = WAIT_MS;
   let attempt = 0;
-  /** When the first of the failures was asked; undefined ahead of the first answer, which is not waited for. */
-  let goodMs: number | undefined;
+  /** Ahead of the first answer nothing is repeated: there may be no way. */
+  let known = false;
+  /** Since when polls fail. */
+  let failingMs: number | undefined;
   while (!requests.ended) {
     const askedMs = clock.now();
     try {
@@ -37,12 +37,14 @@ export async function poll(requests: Requests, received: (bytes: Uint8Array) => 
       if (bytes) after += 1;
       if (bytes && bytes.length > 0) received(bytes);
       if (end) return end;
-      goodMs = clock.now();
-      attempt = bytes || goodMs - askedMs >= TOO_SOON_MS ? 0 : attempt + 1;
+      known = true;
+      failingMs = undefined;
+      attempt = bytes || clock.now() - askedMs >= TOO_SOON_MS ? 0 : attempt + 1;
     } catch (error) {
       const nowMs = clock.now();
-      if (goodMs === undefined || nowMs - goodMs >= GRACE_MS + waitMs) return endOf(error);
-      if (nowMs - askedMs >= MIN_WAIT_MS) waitMs = Math.max(MIN_WAIT_MS, waitMs / 2);
+      if (nowMs - askedMs >= MIN_WAIT_MS && waitMs > MIN_WAIT_MS) waitMs = Math.max(MIN_WAIT_MS, waitMs / 2);
+      else failingMs ??= nowMs;
+      if (!known || nowMs - (failingMs ?? nowMs) >= GRACE_MS) return endOf(error);
       attempt += 1;
     }
     if (attempt > 0) await requests.pause(attempt - 1);

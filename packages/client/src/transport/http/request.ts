@@ -21,6 +21,8 @@ export interface SessionEnd {
   readonly text: string;
 }
 
+/** Requests that fail are repeated for so long. Then another connection, perhaps to another comet, helps sooner. */
+export const GRACE_MS = 5_000;
 /** Waits between repetitions double from here. */
 const FIRST_WAIT_MS = 100;
 const MAX_WAIT_MS = 5_000;

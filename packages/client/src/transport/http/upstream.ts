@@ -1,4 +1,4 @@
-import { endOf, refusal, type Requests } from './request.js';
+import { endOf, GRACE_MS, refusal, type Requests } from './request.js';
 
 /** Frames that come while a request runs are joined up to here, which is what any server takes. */
 const JOINED_BYTES = 4_096;
@@ -7,8 +7,6 @@ const JOINED_BYTES = 4_096;
  * above it is of no use any more.
  */
 const MAX_WAITING_BYTES = 16_777_216;
-/** A request is repeated for so long: then the server has given up the session too. */
-const GRACE_MS = 30_000;
 
 /**
  * What the client sends, as POSTs: one at a time, numbered from 1, each repeated under its number until it is known to have
@@ -73,7 +71,7 @@ export class Upstream {
 
   async #post(number: number, body: Uint8Array<ArrayBuffer>): Promise<void> {
     const { clock } = this.#requests;
-    const begunMs = clock.now();
+    let failingMs: number | undefined;
     const headers = { 'Content-Type': 'application/octet-stream' };
     for (let attempt = 0; !this.#requests.ended; attempt += 1) {
       try {
@@ -82,7 +80,8 @@ export class Upstream {
           if (response.status !== 204) this.#fail((await refusal(response)).text);
         });
       } catch (error) {
-        if (clock.now() - begunMs >= GRACE_MS) return this.#fail(endOf(error).text);
+        failingMs ??= clock.now();
+        if (clock.now() - failingMs >= GRACE_MS) return this.#fail(endOf(error).text);
         await this.#requests.pause(attempt);
       }
     }
