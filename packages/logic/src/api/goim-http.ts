@@ -27,6 +27,8 @@ import type { V1Endpoint } from './v1/route.js';
 
 /** Pushes to keys come in the query: goim takes 1 MB of it. */
 const MAX_HEADER_BYTES = 1_048_576;
+/** A message id of 128 characters, each of them escaped. */
+const MAX_PARAM_LENGTH = 12 * 128;
 const REQUEST_TIMEOUT_MS = 60_000;
 /** Above the idle time of the usual proxies, so that they close first. */
 const KEEP_ALIVE_MS = 75_000;
@@ -106,7 +108,7 @@ export class GoimHttp implements Service {
       keepAliveTimeout: KEEP_ALIVE_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       http: { maxHeaderSize: MAX_HEADER_BYTES },
-      routerOptions: { ignoreTrailingSlash: true },
+      routerOptions: { ignoreTrailingSlash: true, maxParamLength: MAX_PARAM_LENGTH },
       frameworkErrors: (_error, request, reply) =>
         void this.#noPath(request.url, reply as unknown as FastifyReply),
     });
