@@ -11,7 +11,6 @@ import type { RunningService } from '@halley/services/running-service';
 import { type ChatWindow, TestBrowser } from '../harness/chat-window.js';
 import { startHalley, type StartedHalley } from '../harness/halley-process.js';
 import { HttpApi } from '../harness/http.js';
-import { eventually } from '../harness/within.js';
 
 const DEPLOY = fileURLToPath(new URL('../../deploy/nginx/', import.meta.url));
 
@@ -66,7 +65,8 @@ describe('from halley start', () => {
     await bob.say('three', 'four');
     await alice.shows('four');
     const said = ['one', 'two', html, 'three', 'four'];
-    expect([await alice.texts(), await bob.texts()]).toEqual([said, said]);
+    const { length } = said;
+    expect([await alice.texts(length), await bob.texts(length)]).toEqual([said, said]);
     expect([await alice.tick(html, 'read'), await bob.tick('four', 'read')]).toEqual(['read', 'read']);
     expect(await alice.message(html).locator('.below').innerText()).toBe(`Read by ${names[1]}`);
   });
@@ -106,7 +106,7 @@ describe('from halley start', () => {
     // Nobody else has it, and both still do when they come again.
     await Promise.all([alice.page.reload(), bob.page.reload()]);
     await Promise.all([alice.shows('and back'), bob.shows('and back')]);
-    expect([await alice.texts(), await bob.texts()]).toEqual([
+    expect([await alice.texts(2), await bob.texts(2)]).toEqual([
       ['between us', 'and back'],
       ['between us', 'and back'],
     ]);
@@ -142,12 +142,7 @@ describe('from halley start', () => {
       await scroller.evaluate((element) => (element.scrollTop = 120));
       const before = await top();
       const had = shown.length;
-      shown = await eventually(
-        () => alice.texts(),
-        (texts) => texts.length > had,
-        10_000,
-        30,
-      );
+      shown = await alice.texts(had + 1);
       expect(Math.abs((await top()) - before)).toBeLessThan(20);
     }
     expect(shown).toEqual(expected);
@@ -164,7 +159,7 @@ describe('from halley start', () => {
     await bob.page.context().setOffline(false);
     await bob.page.reload();
     await bob.shows('meanwhile 2');
-    expect(await bob.texts()).toEqual(['before', 'meanwhile 1', 'meanwhile 2']);
+    expect(await bob.texts(3)).toEqual(['before', 'meanwhile 1', 'meanwhile 2']);
 
     // What was not answered yet is sent again, and comes once.
     await bob.say('last');
@@ -245,11 +240,11 @@ describe('behind the real nginx', () => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  /** deploy/nginx as it is, with the page passed through and some paths closed; answers its origin. */
-  async function through(name: string, ...closed: readonly string[]): Promise<string> {
-    const folder = path.join(dir, name);
-    const [tcpPort, wsPort] = [await freePort(), await freePort()];
+  /** deploy/nginx as it is, with the page passed through and some paths closed. */
+  async function nginxOn(wsPort: number, closed: readonly string[]): Promise<RunningService> {
+    const folder = path.join(dir, `${wsPort}`);
     const upstream = new URL(halley.target.ws).host;
+    const tcpPort = await freePort();
     const refused = closed.map((at) => `if ($uri = ${at}) { return 403; }`).join(' ');
     const config = (await readFile(path.join(DEPLOY, 'nginx.conf'), 'utf8'))
       .replace('include /etc/nginx/modules-enabled/*.conf;', 'load_module modules/ngx_stream_module.so;')
@@ -259,8 +254,9 @@ describe('behind the real nginx', () => {
     await mkdir(folder, { recursive: true });
     await writeFile(path.join(folder, 'tcp-comets.conf'), `server ${halley.target.tcp};\n`);
     await writeFile(path.join(folder, 'ws-comets.conf'), `server ${upstream};\n`);
-    started.push(await startNginx({ dir: folder, config, ports: [wsPort, tcpPort] }));
-    return `http://127.0.0.1:${wsPort}`;
+    const nginx = await startNginx({ dir: folder, config, ports: [wsPort, tcpPort] });
+    started.push(nginx);
+    return nginx;
   }
 
   test.each([
@@ -268,15 +264,44 @@ describe('behind the real nginx', () => {
     ['Server-sent events', ['/sub']],
     ['Long polling', ['/sub', '/sse']],
   ])('two people chat by %s', async (transport, closed) => {
-    const at = await through(transport.replaceAll(' ', '-'), ...closed);
-    const { alice, bob } = await pair(at);
+    const port = await freePort();
+    await nginxOn(port, closed);
+    const { alice, bob } = await pair(`http://127.0.0.1:${port}`);
     expect([await alice.transport(), await bob.transport()]).toEqual([transport, transport]);
     await alice.say('one', 'two');
     await bob.shows('two');
     await bob.say('three');
     await alice.shows('three');
     const said = ['one', 'two', 'three'];
-    expect([await alice.texts(), await bob.texts()]).toEqual([said, said]);
+    const { length } = said;
+    expect([await alice.texts(length), await bob.texts(length)]).toEqual([said, said]);
     expect(await bob.tick('three', 'read')).toBe('read');
+  });
+
+  test('without a connection it says so, and what was written goes out when it is back, once', async () => {
+    const port = await freePort();
+    const nginx = await nginxOn(port, []);
+    const at = `http://127.0.0.1:${port}`;
+    const room = fresh('room');
+    const [alice, bob] = await Promise.all([enter(room, fresh('Alice'), at), enter(room, fresh('Bob'))]);
+    await alice.say('before');
+    await bob.shows('before');
+    await nginx.stop();
+    const banner = alice.page.locator('.banner');
+    await banner.getByText(/^ Trying again/).waitFor();
+    await alice.say('into the void 1', 'into the void 2');
+    await bob.say('meanwhile');
+    expect(await alice.tick('into the void 2', 'sending')).toBe('sending');
+    await nginxOn(port, []);
+    await banner
+      .getByRole('button', { name: 'Try now' })
+      .click({ timeout: 2_000 })
+      .catch(() => undefined);
+    await banner.waitFor({ state: 'hidden' });
+    await bob.shows('into the void 2');
+    expect(await alice.tick('into the void 2', 'read')).toBe('read');
+    const said = ['before', 'meanwhile', 'into the void 1', 'into the void 2'];
+    const { length } = said;
+    expect([await alice.texts(length), await bob.texts(length)]).toEqual([said, said]);
   });
 });

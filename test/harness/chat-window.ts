@@ -91,9 +91,14 @@ export class ChatWindow {
     await this.message(text).first().waitFor();
   }
 
-  /** All that is shown of the open conversation, oldest first. */
-  texts(): Promise<string[]> {
-    return this.page.locator('.said .text').allInnerTexts();
+  /** All that is shown of the open conversation, oldest first, once there are so many. */
+  texts(atLeast = 0): Promise<string[]> {
+    return eventually(
+      () => this.page.locator('.said .text').allInnerTexts(),
+      ({ length }) => length >= atLeast,
+      SOON_MS,
+      30,
+    );
   }
 
   /** How far an own message has come: waits until it is that, answers what it is. */
@@ -108,6 +113,7 @@ export class ChatWindow {
 
   /** A conversation in the list, by its title. */
   entry(title: string): Locator {
-    return this.page.locator('.lists a', { has: this.page.getByText(title, { exact: true }) });
+    const name = this.page.locator('.title').getByText(title, { exact: true });
+    return this.page.locator('.lists a', { has: name });
   }
 }
