@@ -17,6 +17,7 @@ import { OpsServer } from '@halley/service/ops-server';
 import type { Archive } from '@halley/store/archive/archive';
 import { retentionAt } from '@halley/store/archive/config';
 import { type Bus, Topic } from '@halley/store/bus/bus';
+import type { DeadLetterStore } from '@halley/store/dead/dead';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
 
@@ -25,10 +26,11 @@ import type { JobConfig } from './config.js';
 import { PushConsumer } from './consume/consumer.js';
 import { DeadLetters } from './consume/dead-letter.js';
 import { GoimIngress } from './consume/goim-ingress.js';
-import { IngressConsumer } from './consume/ingress-consumer.js';
+import { BatchConsumer } from './consume/batch-consumer.js';
 import { CometLinks } from './deliver/comet-links.js';
 import { LagMeter } from './lag-meter.js';
 import { JobMetrics } from './metrics.js';
+import { SideTopics } from './side-topics.js';
 import { Wakeup } from './wakeup.js';
 
 /** What a caller shares with the app: used, not stopped. What is absent is built from the configuration and owned. */
@@ -38,6 +40,8 @@ export interface JobPorts {
   readonly routes?: Routes;
   readonly streams?: Streams;
   readonly archive?: Archive;
+  /** Beside the archive; where that is given and this is not, dead letters are not listed. */
+  readonly dead?: DeadLetterStore;
   readonly metrics?: Metrics;
   readonly log?: Logger;
 }
@@ -67,7 +71,8 @@ interface Started {
   readonly streams: Streams;
   readonly links: CometLinks;
   readonly push: PushConsumer;
-  readonly ingress: IngressConsumer | undefined;
+  readonly ingress: BatchConsumer | undefined;
+  readonly side: SideTopics;
   readonly registration: Registration;
 }
 
@@ -126,12 +131,15 @@ class App implements JobApp {
     if (this.#stopping) return;
     this.#stopping = true;
     const until = systemClock.monotonicMs() + deadlineMs;
-    const { registration, push, ingress, links } = this.#parts;
+    const { registration, push, ingress, side, links } = this.#parts;
     const left = (): number => Math.max(0, until - systemClock.monotonicMs());
     if (registration) await atMost(registration.update({ state: 'draining' }), Math.min(left(), REGISTRY_MS));
     // A consumer drains for half of what it is given.
     const forConsumers = Math.min(left(), 2 * this.config.consume.drainTimeoutMs);
-    await quietly(Promise.all([push?.stop(forConsumers), ingress?.stop(forConsumers)]), this.#log);
+    await quietly(
+      Promise.all([push?.stop(forConsumers), ingress?.stop(forConsumers), side?.stop(forConsumers)]),
+      this.#log,
+    );
     await links?.stop();
     if (registration) await atMost(registration.deregister(), Math.min(left(), REGISTRY_MS));
     for (let service = this.#services.pop(); service; service = this.#services.pop()) {
@@ -158,7 +166,7 @@ class App implements JobApp {
     const bus = ports.bus ?? (await this.#own(await openBus(config, log, this.#metrics)));
     const routes = ports.routes ?? (await this.#own(await openRoutes(config, log)));
     const streams = ports.streams ?? (await this.#own(await openStreams(config, log)));
-    const archive = ports.archive ?? (await this.#own(await openArchive(config, log)));
+    const { archive, dead } = await this.#openArchive();
     this.#parts = { ...this.#parts, registry, bus, routes, streams };
 
     const changed = new Wakeup();
@@ -202,8 +210,10 @@ class App implements JobApp {
         },
       },
     });
+    const side = new SideTopics({ ...shared, config, push, deadLetters, dead });
     metrics.watch({
       oldestUndoneMs: () => push.oldestUndoneMs,
+      oldestBulkMs: () => side.mover.oldestWaitingMs,
       undoneRecords: () => push.lanes.reduce((sum, lane) => sum + lane.offsets.undone, 0),
       queueBytes: () => links.all().map((link) => [link.comet.id, link.queuedBytes] as const),
       linkStates: () => links.states(),
@@ -213,11 +223,16 @@ class App implements JobApp {
     this.#parts = { ...this.#parts, push };
     await push.start();
     const groups: [string, string][] = [[config.consume.group, Topic.Push]];
+    this.#parts = { ...this.#parts, side };
+    await side.start();
+    groups.push(...side.groups);
     if (takesIngress(config)) {
-      const ingress = new IngressConsumer({
+      const ingress = new BatchConsumer({
         ...shared,
+        name: 'goim ingress',
+        topic: Topic.GoimPush,
         group: config.ingress.group,
-        ingress: new GoimIngress({
+        work: new GoimIngress({
           ...shared,
           routes,
           deadLetters,
@@ -281,6 +296,16 @@ class App implements JobApp {
     return nodeRecord('job', node, resolveNode(node, { ops: opsPort }, 'ops'), systemClock);
   }
 
+  async #openArchive(): Promise<{ readonly archive: Archive; readonly dead: DeadLetterStore | undefined }> {
+    const { config, ports } = this;
+    if (ports.archive) return { archive: ports.archive, dead: ports.dead };
+    if (config.archive.adapter === 'embedded') throw embeddedOnly('job', 'archive.adapter', 'mariadb');
+    const { MariadbArchive } = await import('@halley/store/archive/mariadb');
+    const { MariadbDeadLetters } = await import('@halley/store/dead/mariadb');
+    const archive = await this.#own(new MariadbArchive({ config: config.archive, log: this.#log }));
+    return { archive, dead: new MariadbDeadLetters(archive) };
+  }
+
   /** Starts what this app stops. */
   async #own<Kind extends Service>(service: Kind): Promise<Kind> {
     this.#services.push(service);
@@ -325,12 +350,6 @@ async function openStreams(config: JobConfig, log: Logger): Promise<Streams> {
     shards: config.bus.partitions,
     log,
   });
-}
-
-async function openArchive(config: JobConfig, log: Logger): Promise<Archive> {
-  if (config.archive.adapter === 'embedded') throw embeddedOnly('job', 'archive.adapter', 'mariadb');
-  const { MariadbArchive } = await import('@halley/store/archive/mariadb');
-  return new MariadbArchive({ config: config.archive, log });
 }
 
 async function quietly(work: Promise<unknown> | undefined, log: Logger): Promise<void> {

@@ -79,6 +79,56 @@ const ingressConfig = z.object({
   }),
 });
 
+const bulkConfig = z.object({
+  group: z.string().min(1).default('halley-job-bulk').meta({
+    description: 'Consumer group of halley-bulk. Another name delivers all bulk pushes a second time.',
+  }),
+  maxBacklogRecords: z.int().min(1).default(2_000).meta({
+    description:
+      'Bulk pushes wait while so many records of their partition of halley-push are not committed. What is pushed normally waits behind as many at most.',
+    range: '500–10,000',
+  }),
+  maxBacklogAgeMs: z.int().min(1).default(1_000).meta({
+    description:
+      'They also wait while a push of that partition, where the same job reads it, is not done for so long.',
+    unit: 'ms',
+    range: '500–5,000',
+  }),
+  maxPerSecond: z.int().min(1).default(2_000).meta({
+    description: 'Bulk pushes a second that are moved to a partition of halley-push.',
+    range: '100–20,000',
+  }),
+  turnMs: z.int().min(5).default(100).meta({
+    description: 'How often is looked whether more may be moved.',
+    unit: 'ms',
+    range: '50–1,000',
+  }),
+});
+
+const deadConfig = z.object({
+  group: z.string().min(1).default('halley-job-dead').meta({
+    description: 'Consumer group of halley-dead, which copies it to where dead letters are listed from.',
+  }),
+  maxAgeMs: z
+    .int()
+    .min(1_000)
+    .default(30 * 86_400_000)
+    .meta({
+      description: 'How long dead letters are listed.',
+      unit: 'ms',
+      range: '7–90 days',
+    }),
+  maxLetters: z.int().min(1).default(100_000).meta({
+    description: 'Dead letters that are listed at most; the oldest go.',
+    range: '1,000–1,000,000',
+  }),
+  retainEveryMs: z.int().min(100).default(600_000).meta({
+    description: 'About how often dead letters that are too old or too many are removed.',
+    unit: 'ms',
+    range: '60,000–3,600,000',
+  }),
+});
+
 const linkConfig = z.object({
   maxQueuedBytes: z
     .int()
@@ -138,6 +188,8 @@ export const jobConfig = z.object({
   ops: opsConfig(3124),
   consume: consumeConfig,
   ingress: ingressConfig,
+  bulk: bulkConfig,
+  dead: deadConfig,
   link: linkConfig,
   cluster: clusterConfig,
   registry: registryConfig,

@@ -6,6 +6,8 @@ import type { DeliveryClass, DeliveryResult } from './deliver/delivery-queue.js'
 export interface JobLevels {
   /** Unix milliseconds at which the bus took the oldest record that is not done; undefined when all are. */
   oldestUndoneMs(): number | undefined;
+  /** Unix milliseconds at which the bus took the oldest bulk push that waits; undefined when none does. */
+  oldestBulkMs(): number | undefined;
   undoneRecords(): number;
   /** Bytes queued or unacknowledged, by comet. */
   queueBytes(): Iterable<readonly [comet: string, bytes: number]>;
@@ -35,6 +37,10 @@ export class JobMetrics {
   readonly archiveSeconds;
   readonly archiveFailures;
   readonly retained;
+  readonly bulkMoved;
+  readonly deadLettersKept;
+  readonly deadLettersRemoved;
+  readonly deadLetterFailures;
   readonly #deliveries;
 
   constructor(
@@ -110,6 +116,23 @@ export class JobMetrics {
       'halley_job_archive_removed_total',
       'Entries that were removed from the archive because they had been kept long enough.',
     );
+    this.bulkMoved = metrics.counter(
+      'halley_job_bulk_moved_total',
+      'Bulk pushes that were moved to halley-push.',
+    );
+    this.deadLettersKept = metrics.counter(
+      'halley_job_dead_letters_kept_total',
+      'Dead letters that were copied to where they are listed from; one that is read again counts again.',
+    );
+    this.deadLettersRemoved = metrics.counter(
+      'halley_job_dead_letters_removed_total',
+      'Listed dead letters that were removed because they were too old or too many (dead.maxAgeMs, dead.maxLetters).',
+    );
+    this.deadLetterFailures = metrics.counter(
+      'halley_job_dead_letter_failures_total',
+      'Attempts to list dead letters, or to remove some, that failed and were repeated, by error code.',
+      ['code'],
+    );
     this.lag = metrics.gauge(
       'halley_job_lag_records',
       'Records of a topic that the group has not committed.',
@@ -129,6 +152,15 @@ export class JobMetrics {
       [],
       (gauge) => {
         const oldest = levels.oldestUndoneMs();
+        gauge.set(oldest === undefined ? 0 : Math.max(0, this.now() - oldest) / 1_000);
+      },
+    );
+    this.metrics.gauge(
+      'halley_job_bulk_oldest_seconds',
+      'Age of the oldest bulk push that waits for other pushes to be done; 0 when none does.',
+      [],
+      (gauge) => {
+        const oldest = levels.oldestBulkMs();
         gauge.set(oldest === undefined ? 0 : Math.max(0, this.now() - oldest) / 1_000);
       },
     );

@@ -80,6 +80,8 @@ function appendPushOf({ push, position, acceptedAtMs, targets }: PlacedPush): Ap
     traceparent: push.traceparent,
     caller: push.caller,
     ...(push.sender && { sender: senderOf(push.sender) }),
+    ...(push.collapse_key !== '' && { collapseKey: push.collapse_key }),
+    ...(Number(push.retention_ms) > 0 && { retentionMs: Number(push.retention_ms) }),
     targets,
   };
 }
@@ -88,11 +90,14 @@ function senderOf({ mid, key, client_id: clientId, to_mid: toMid }: Sender__Outp
   return { mid: mid as UserId, key: key as ConnectionKey, clientId, toMid: toMid as UserId };
 }
 
-/** Stands for what a caller means by an id: the operation, the targets and the body, but no times. */
-function digestOf({ operation, users, keys, rooms, everyone, body }: Push): string {
-  const shared = rooms.length > 0 || everyone ? [rooms, everyone] : [];
+/** Stands for what a caller means by an id: the operation, the targets, how it is kept and the body, but no times. */
+function digestOf(push: Push): string {
+  const { operation, users, keys, rooms, everyone, collapse_key, retention_ms, body } = push;
+  const isKept = collapse_key !== '' || Number(retention_ms) > 0;
+  const kept = isKept ? [collapse_key, Number(retention_ms)] : [];
+  const shared = rooms.length > 0 || everyone || isKept ? [rooms, everyone] : [];
   return createHash('sha256')
-    .update(JSON.stringify([operation, users, keys, ...shared]))
+    .update(JSON.stringify([operation, users, keys, ...shared, ...kept]))
     .update(body)
     .digest('base64url')
     .slice(0, 22);

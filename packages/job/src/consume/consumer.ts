@@ -12,6 +12,7 @@ import {
 import type { Position } from '@halley/store/streams/streams';
 
 import { ArchiveLane, type ArchiveLaneDeps } from '../archive/archive-lane.js';
+import type { ReadPartition } from '../bulk/backlog.js';
 import type { JobMetrics } from '../metrics.js';
 import { Lane, type LaneDeps } from './lanes.js';
 import { LaneEnded } from './ownership.js';
@@ -104,6 +105,12 @@ export class PushConsumer implements Service {
   get oldestUndoneMs(): number | undefined {
     const times = this.lanes.flatMap(({ offsets }) => offsets.oldestTimestampMs ?? []);
     return times.length > 0 ? Math.min(...times) : undefined;
+  }
+
+  /** How a partition stands that is read here; undefined where another job reads it. */
+  reads(partition: number): ReadPartition | undefined {
+    const lane = this.#lanes.get(partition)?.lane;
+    return lane && { inTrouble: lane.trouble !== undefined, oldestUndoneMs: lane.offsets.oldestTimestampMs };
   }
 
   /** For how long the oldest entry that is not archived has waited, in milliseconds; 0 when all are. */

@@ -10,6 +10,7 @@ import type { CometLinks } from '../deliver/comet-links.js';
 import type { DeliveryClass, DeliveryResult } from '../deliver/delivery-queue.js';
 import { isForStreamsOnly, messageOf, weightOf } from '../deliver/delivery-message.js';
 import { NO_ROUTES, queryFor, routePush, type RoutedPush, type RoutedTargets } from '../deliver/router.js';
+import { BULK_HEADER } from '../bulk/bulk-mover.js';
 import type { JobMetrics } from '../metrics.js';
 import type { Wakeup } from '../wakeup.js';
 import type { Fate, Fates } from './append-batch.js';
@@ -98,7 +99,8 @@ export class Dispatcher {
     targets: readonly RoutedTargets[],
     routed: readonly RoutedPush<CometLink>[],
   ): void {
-    const source = item.read.headers[INGRESS_HEADER] ?? '';
+    const { headers } = item.read;
+    const source = headers[INGRESS_HEADER] ?? headers[BULK_HEADER] ?? '';
     if (source !== '' && this.#repeats.seen(source)) return this.deps.metrics.repeats.inc();
     for (const [at, placed] of item.pushes.entries()) {
       if (isEmpty(targets[at]!) && placed.targets.length > 0) continue;

@@ -13,16 +13,18 @@ import type { ArchiveLimits } from '../archive/archive-lane.js';
 import { PushConsumer } from '../consume/consumer.js';
 import { DeadLetters } from '../consume/dead-letter.js';
 import { GoimIngress } from '../consume/goim-ingress.js';
-import { IngressConsumer } from '../consume/ingress-consumer.js';
+import { BatchConsumer } from '../consume/batch-consumer.js';
 import type { LaneLimits } from '../consume/lanes.js';
 import type { LinkLimits } from '../deliver/comet-link.js';
 import { CometLinks } from '../deliver/comet-links.js';
+import { BulkMover, type BulkMoverDeps } from '../bulk/bulk-mover.js';
 import { JobMetrics } from '../metrics.js';
 import { Wakeup } from '../wakeup.js';
 import type { TestClock } from './test-clock.js';
 
 export const GROUP = 'halley-job';
 export const INGRESS_GROUP = 'goim-push-group-job';
+export const BULK_GROUP = 'halley-job-bulk';
 
 export interface JobOptions {
   readonly clock: Clock;
@@ -30,6 +32,7 @@ export interface JobOptions {
   readonly lane: Partial<LaneLimits>;
   readonly unknownCometGraceMs: number;
   readonly ingress: boolean;
+  readonly bulk: BulkMoverDeps['limits'];
   /** Stands in for the bus's. */
   readonly produce: Bus['produce'];
   /** Stand in for the rig's. */
@@ -59,7 +62,9 @@ export class Job {
   readonly #registry: EmbeddedRegistry;
   #links: CometLinks | undefined;
   #push: PushConsumer | undefined;
-  #ingress: IngressConsumer | undefined;
+  #ingress: BatchConsumer | undefined;
+  #bulk: BatchConsumer | undefined;
+  mover: BulkMover | undefined;
 
   readonly #consumers: BusConsumer[] = [];
   #killed = false;
@@ -145,6 +150,20 @@ export class Job {
       },
     });
     await this.#push.start();
+    if (options.bulk) {
+      this.mover = new BulkMover({
+        ...shared,
+        bus: { ...shared.bus, lags: (group, topic) => rig.bus.lags(group, topic) },
+        pushGroup: GROUP,
+        reads: (partition) => this.push.reads(partition),
+        deadLetters,
+        limits: options.bulk,
+      });
+      const work = this.mover;
+      const bulk = { name: 'bulk', group: BULK_GROUP, topic: Topic.Bulk, work };
+      this.#bulk = new BatchConsumer({ ...shared, ...bulk });
+      await this.#bulk.start();
+    }
     if (!options.ingress) return;
     const ingress = new GoimIngress({
       ...shared,
@@ -153,13 +172,23 @@ export class Job {
       durableRooms: options.durableRooms ?? [],
       maxRecordBytes: options.maxRecordBytes ?? 4 * 1_048_576,
     });
-    this.#ingress = new IngressConsumer({ ...shared, group: INGRESS_GROUP, ingress });
+    this.#ingress = new BatchConsumer({
+      ...shared,
+      name: 'goim ingress',
+      group: INGRESS_GROUP,
+      topic: Topic.GoimPush,
+      work: ingress,
+    });
     await this.#ingress.start();
   }
 
   /** Stops in good order. */
   async stop(deadlineMs: number): Promise<void> {
-    await Promise.all([this.#push?.stop(deadlineMs), this.#ingress?.stop(deadlineMs)]);
+    await Promise.all([
+      this.#push?.stop(deadlineMs),
+      this.#ingress?.stop(deadlineMs),
+      this.#bulk?.stop(deadlineMs),
+    ]);
     await this.#links?.stop();
     await this.#registry.stop(0);
   }

@@ -20,7 +20,7 @@ import { recordCodec } from '../consume/push-record.js';
 import { FakeComet, type ReadStream } from './fake-comet.js';
 import { Job, type JobOptions } from './job.js';
 
-export { GROUP, INGRESS_GROUP } from './job.js';
+export { BULK_GROUP, GROUP, INGRESS_GROUP } from './job.js';
 export { TestClock } from './test-clock.js';
 
 /** Resolves when the condition holds; throws after the timeout. */
@@ -171,6 +171,17 @@ export class Rig {
   /** Writes one push as logic does, in the partition of its first target. */
   async push(body: string, fields: PushFields): Promise<void> {
     await this.bus.produce(Topic.Push, [this.record(body, fields)]);
+  }
+
+  /** Writes bulk pushes as logic does, so many in a record. */
+  async pushBulk(bodies: readonly string[], fields: PushFields, packed = 1): Promise<void> {
+    const records: BusRecord[] = [];
+    for (let at = 0; at < bodies.length; at += packed) {
+      const group = bodies.slice(at, at + packed).map((body) => this.record(body, fields));
+      const pushes = group.flatMap(({ value }) => recordCodec.decode(value).pushes);
+      records.push({ ...group[0]!, value: recordCodec.encode({ pushes }) });
+    }
+    await this.bus.produce(Topic.Bulk, records);
   }
 
   record(body: string, fields: PushFields): BusRecord {

@@ -103,6 +103,8 @@ export class DeadLetters {
     try {
       if (letter.cut) throw new HalleyError('invalid_argument', `ids: of dead letter ${id} not all was kept`);
       const { topic, partition, key, value } = letter;
+      if (topic === '')
+        throw new HalleyError('invalid_argument', `ids: dead letter ${id} does not say where it came from`);
       const headers = { ...foreign(letter.headers), [REQUEUED_HEADER]: id };
       await bus.produce(topic, [{ partition, key, value, headers }]);
     } catch (thrown) {

@@ -1,31 +1,44 @@
 import type { Clock } from '@halley/service/clock';
 import type { Service } from '@halley/service/lifecycle';
-import { type Bus, type BusConsumer, type ReadBatch, Topic } from '@halley/store/bus/bus';
+import type { Bus, BusConsumer, ReadBatch } from '@halley/store/bus/bus';
 
 import type { JobMetrics } from '../metrics.js';
-import type { GoimIngress } from './goim-ingress.js';
 
-export interface IngressConsumerDeps {
-  readonly bus: Pick<Bus, 'consume'>;
-  readonly group: string;
-  readonly clock: Clock;
-  readonly metrics: JobMetrics;
-  readonly ingress: GoimIngress;
+/** Takes batches of a topic. */
+export interface BatchWork {
+  /**
+   * Resolves with true when the whole batch is done, with false when the signal aborted first. `commit` says that everything
+   * below an offset is done already; it resolves when that is stored.
+   */
+  take(batch: ReadBatch, signal: AbortSignal, commit: (offset: number) => Promise<void>): Promise<boolean>;
 }
 
-/** The member of the group that reads goim's topic; commits a batch once it is in halley-push, before the next. */
-export class IngressConsumer implements Service {
-  readonly name = 'goim ingress';
+export interface BatchConsumerDeps {
+  /** As it is called in logs. */
+  readonly name: string;
+  readonly bus: Pick<Bus, 'consume'>;
+  readonly group: string;
+  readonly topic: string;
+  readonly clock: Clock;
+  readonly metrics: JobMetrics;
+  readonly work: BatchWork;
+}
+
+/** The member of a group that reads one topic; commits a batch once its work is done, before the next. */
+export class BatchConsumer implements Service {
+  readonly name: string;
   readonly #ends = new Map<number, AbortController>();
   #consumer: BusConsumer | undefined;
 
-  constructor(private readonly deps: IngressConsumerDeps) {}
+  constructor(private readonly deps: BatchConsumerDeps) {
+    this.name = deps.name;
+  }
 
   async start(): Promise<void> {
-    const { bus, group } = this.deps;
+    const { bus, group, topic } = this.deps;
     this.#consumer = await bus.consume({
       group,
-      topics: [Topic.GoimPush],
+      topics: [topic],
       from: 'earliest',
       onBatch: (batch) => this.#take(batch),
       onRevoked: (partitions) => {
@@ -56,13 +69,16 @@ export class IngressConsumer implements Service {
     this.#ends.set(batch.partition, end);
     // Kept over the stop, which waits for this handler.
     const consumer = this.#consumer;
-    const taken = await this.deps.ingress.take(batch, end.signal);
+    const commit = async (offset: number): Promise<void> => {
+      const since = this.deps.clock.monotonicMs();
+      await (consumer ?? this.#consumer)?.commit(batch.topic, batch.partition, offset);
+      this.deps.metrics.commitSeconds.observe((this.deps.clock.monotonicMs() - since) / 1_000);
+    };
+    const taken = await this.deps.work.take(batch, end.signal, commit);
     if (this.#ends.get(batch.partition) === end) this.#ends.delete(batch.partition);
     // The bus must not take the batch for consumed.
     if (!taken) throw new Error(`${batch.topic}/${batch.partition} is not read here any more`);
-    const since = this.deps.clock.monotonicMs();
-    await (consumer ?? this.#consumer)?.commit(batch.topic, batch.partition, last.offset + 1);
-    this.deps.metrics.commitSeconds.observe((this.deps.clock.monotonicMs() - since) / 1_000);
+    await commit(last.offset + 1);
   }
 
   #end(partition: number): void {
