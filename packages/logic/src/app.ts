@@ -10,6 +10,7 @@ import { atMost } from '@halley/service/at-most';
 import { systemClock } from '@halley/service/clock';
 import { embeddedOnly } from '@halley/service/embedded-only';
 import { exitOnLoss } from '@halley/service/exit-on-loss';
+import { ExceptionReports } from '@halley/service/exception-reports';
 import type { Service } from '@halley/service/lifecycle';
 import { createLogger, type Logger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
@@ -18,6 +19,8 @@ import { OpsServer } from '@halley/service/ops-server';
 import type { Archive } from '@halley/store/archive/archive';
 import { type Bus, Topic } from '@halley/store/bus/bus';
 import type { DeadLetterStore } from '@halley/store/dead/dead';
+import { type Ledger, NO_LEDGER } from '@halley/store/ledger/ledger';
+import { rowsOf } from '@halley/store/ledger/reports';
 import type { Reads } from '@halley/store/reads/reads';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
@@ -40,6 +43,8 @@ export interface LogicPorts {
   readonly reads?: Reads;
   /** Beside the archive; where that is given and this is not, dead letters are not served. */
   readonly dead?: DeadLetterStore;
+  /** Beside the archive; where that is given and this is not, nothing is kept of what went wrong. */
+  readonly ledger?: Ledger;
   readonly log?: Logger;
   readonly metrics?: Metrics;
 }
@@ -157,7 +162,18 @@ class App implements LogicApp {
     this.#routes = routes;
     const streams = ports.streams ?? (await this.#own(await this.#makeStreams(bus)));
     this.#streams = streams;
-    const { archive, reads, dead } = await this.#openArchive();
+    const { archive, reads, dead, ledger } = await this.#openArchive();
+    // It has a name once its ports are bound, and refuses nothing before.
+    const exceptions = await this.#own(
+      new ExceptionReports({
+        tier: 'logic',
+        write: (reports) => ledger.write(rowsOf(reports, 'logic', this.#registration?.record.id ?? '')),
+        ...config.ledger,
+        clock,
+        metrics,
+        log,
+      }),
+    );
     const [comets, logics, jobs] = await Promise.all([
       registry.watch('comet'),
       registry.watch('logic'),
@@ -179,6 +195,8 @@ class App implements LogicApp {
       archive,
       reads,
       dead,
+      ledger,
+      exceptions,
       comets,
       tiers: [comets, logics, jobs],
       registrySessionTimeoutMs: registry.sessionTimeoutMs,
@@ -245,15 +263,24 @@ class App implements LogicApp {
     });
   }
 
-  async #openArchive(): Promise<Pick<LogicDeps, 'archive' | 'reads' | 'dead'>> {
+  async #openArchive(): Promise<Pick<LogicDeps, 'archive' | 'reads' | 'dead' | 'ledger'>> {
     const { config, ports } = this;
-    if (ports.archive && ports.reads) return { archive: ports.archive, reads: ports.reads, dead: ports.dead };
+    if (ports.archive && ports.reads) {
+      const { archive, reads, dead, ledger = NO_LEDGER } = ports;
+      return { archive, reads, dead, ledger };
+    }
     if (config.archive.adapter === 'embedded') throw embeddedOnly('logic', 'archive.adapter', 'mariadb');
     const { MariadbArchive } = await import('@halley/store/archive/mariadb');
     const { MariadbReads } = await import('@halley/store/reads/mariadb');
     const { MariadbDeadLetters } = await import('@halley/store/dead/mariadb');
+    const { MariadbLedger } = await import('@halley/store/ledger/mariadb');
     const archive = await this.#own(new MariadbArchive({ config: config.archive, log: this.#log }));
-    return { archive, reads: new MariadbReads(archive), dead: new MariadbDeadLetters(archive) };
+    return {
+      archive,
+      reads: new MariadbReads(archive),
+      dead: new MariadbDeadLetters(archive),
+      ledger: new MariadbLedger(archive),
+    };
   }
 }
 

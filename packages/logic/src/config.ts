@@ -6,6 +6,7 @@ import { isLoopback, nodeConfig } from '@halley/service/node-config';
 import { opsConfig } from '@halley/service/ops-config';
 import { archiveConfig } from '@halley/store/archive/config';
 import { busConfig } from '@halley/store/bus/config';
+import { ledgerConfig } from '@halley/store/ledger/config';
 import { routesConfig } from '@halley/store/routes/config';
 import { streamsConfig } from '@halley/store/streams/config';
 import { z } from 'zod';
@@ -60,7 +61,7 @@ const apiConfig = z.object({
     .default([])
     .meta({
       description:
-        'Keys of the business APIs: `name`, `key` or its `sha256` in hex, and `scopes` (push, presence, nodes, disconnect, upstream, history, dead-letters; empty is all). Required outside loopback.',
+        'Keys of the business APIs: `name`, `key` or its `sha256` in hex, and `scopes` (push, presence, nodes, disconnect, upstream, history, dead-letters, trace; empty is all). Required outside loopback.',
     }),
   publicNodes: z.boolean().default(false).meta({
     description:
@@ -170,7 +171,7 @@ export const logicConfig = z.object({
   node: nodeConfig,
   grpc: z.object({ port: port(3119, 'gRPC port, for comet and business services; 0 is any free one.') }),
   http: z.object({
-    port: port(3111, "Port of goim's HTTP API; 0 is any free one."),
+    port: port(3111, 'Port of the HTTP APIs, /v1 and that of goim; 0 is any free one.'),
     trustedProxies: z.array(z.string()).default([]).meta({
       description: 'Addresses or networks whose X-Forwarded-For is believed.',
     }),
@@ -197,6 +198,7 @@ export const logicConfig = z.object({
   push: pushConfig,
   receipts: receiptsConfig,
   nodes: nodesConfig,
+  ledger: ledgerConfig,
   cluster: clusterConfig,
   registry: registryConfig,
   routes: routesConfig,

@@ -5,13 +5,14 @@ import { protos } from '@halley/cluster/grpc/protos';
 import { GrpcServer } from '@halley/cluster/grpc/server';
 import type { TierView, ViewChange } from '@halley/cluster/registry/registry';
 import type { Clock } from '@halley/service/clock';
-import { type Exceptions, NO_EXCEPTIONS } from '@halley/service/exceptions';
+import type { Exceptions } from '@halley/service/exceptions';
 import type { Logger } from '@halley/service/log';
 import type { Metrics } from '@halley/service/metrics';
 import { isLoopback, offsetPort } from '@halley/service/node-config';
 import type { Archive } from '@halley/store/archive/archive';
 import { type Bus, Topic } from '@halley/store/bus/bus';
 import type { DeadLetterStore } from '@halley/store/dead/dead';
+import type { Ledger } from '@halley/store/ledger/ledger';
 import type { Reads } from '@halley/store/reads/reads';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
@@ -21,6 +22,8 @@ import { deadLetterGrpc } from './api/dead-letter-grpc.js';
 import { goimGrpc } from './api/goim-grpc.js';
 import { GoimHttp } from './api/goim-http.js';
 import { historyGrpc } from './api/history-grpc.js';
+import { LedgerCalls } from './api/ledger-calls.js';
+import { ledgerGrpc } from './api/ledger-grpc.js';
 import { PushCalls } from './api/push-calls.js';
 import { pushGrpc } from './api/push-grpc.js';
 import { SessionCalls } from './api/session-calls.js';
@@ -33,6 +36,7 @@ import type { LogicConfig } from './config.js';
 import { clientAsks } from './client/assemble.js';
 import { ReadMarks } from './client/read-marks.js';
 import { DeadLetters } from './dead/dead-letters.js';
+import { makeTracer } from './ledger/assemble.js';
 import { logicMetrics, type LogicMetrics, watchAdmission } from './metrics.js';
 import { Balancer } from './nodes/balancer.js';
 import { ClientNodes } from './nodes/nodes.js';
@@ -62,6 +66,7 @@ export interface LogicDeps {
   readonly reads: Reads;
   /** Undefined where there is none: dead letters are not served then. */
   readonly dead: DeadLetterStore | undefined;
+  readonly ledger: Ledger;
   readonly comets: TierView;
   /** The views of every tier, for listing. */
   readonly tiers: readonly TierView[];
@@ -123,12 +128,13 @@ export function assembleLogic(deps: LogicDeps): Logic {
   const kicker = new Kicker({ comets: cometClients, metrics, log });
   const store = { streams, archive, shards: bus.partitions(Topic.Push), epoch: () => bus.epoch };
   const cursors = new Cursors({ ...store, clock, acknowledgedTtlMs: config.archive.resumeMaxAgeMs });
-  const exceptions = deps.exceptions ?? NO_EXCEPTIONS;
   const reader = new StreamReader({ ...store, clock, onLeftOut: leftOut(metrics) });
   const history = { history: new HistoryReader({ ...store, clock }), epoch: store.epoch };
   const connector = new Connector({ verifier, routes, kicker, cursors, metrics });
   const upstream = new UpstreamWriter({ bus, clock, metrics });
   const marks = new ReadMarks({ ...store, reads: deps.reads, clock });
+  const tracer = makeTracer({ ...deps, ...store, cometClients });
+  const ledger = new LedgerCalls({ tracer, keys, clock, metrics });
   const stopping = new AbortController();
 
   balancer.update(comets.nodes());
@@ -148,7 +154,12 @@ export function assembleLogic(deps: LogicDeps): Logic {
   const tiers = { auth: sharedToken(config.cluster.token) };
   const business = { auth: apiKeyCheck(keys, metrics) };
   const limits = { ...config.push, durability: new Durability(config.push) };
-  const pushes = new PushCalls({ acceptor, limits, clock });
+  const pushes = new PushCalls({
+    acceptor,
+    limits,
+    clock,
+    ...(deps.exceptions && { exceptions: deps.exceptions }),
+  });
   const sessionCalls = new SessionCalls({ limits, routes, kicker });
   const sessions = new GoimSessions({ routes, comets });
   grpc.addService(
@@ -170,6 +181,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
         reader,
         verifier,
         marks,
+        ledger: deps.ledger,
         asks: clientAsks({
           receiptRooms: config.receipts.rooms,
           ...history,
@@ -211,6 +223,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
     business,
   );
   grpc.addService(protos.halley.push.v1.HistoryService.service, { ...historyGrpc(history) }, business);
+  grpc.addService(protos.halley.push.v1.LedgerService.service, { ...ledgerGrpc({ ledger }) }, business);
   const deadLetters = deps.dead && new DeadLetters({ dead: deps.dead, bus, clock, metrics });
   if (deadLetters) {
     const service = protos.halley.push.v1.DeadLetterService.service;
@@ -233,6 +246,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
       sessions: sessionCalls,
       tiers: deps.tiers,
       history,
+      ledger,
       deadLetters,
       schedules: undefined,
     }),

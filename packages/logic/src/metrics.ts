@@ -52,6 +52,12 @@ export function logicMetrics(metrics: Metrics) {
       DURATION_BUCKETS,
       ['operation'],
     ),
+    traceSeconds: metrics.histogram(
+      'halley_logic_trace_seconds',
+      'How long it took to find out what became of a push, by its state.',
+      DURATION_BUCKETS,
+      ['state'],
+    ),
     upstream: metrics.counter(
       'halley_logic_upstream_total',
       'Messages of clients for the business, by outcome (ok, failed).',
@@ -77,7 +83,7 @@ export function logicMetrics(metrics: Metrics) {
     ),
     httpSeconds: metrics.histogram(
       'halley_logic_http_request_seconds',
-      "Requests of goim's HTTP API by path and status.",
+      'Requests of the HTTP APIs, /v1 and that of goim, by path and status.',
       DURATION_BUCKETS,
       ['path', 'status'],
     ),

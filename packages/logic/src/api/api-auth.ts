@@ -5,7 +5,7 @@ import type { ApiKeys, ApiScope } from '../auth/api-key.js';
 import type { LogicMetrics } from '../metrics.js';
 
 /** The scope that each method of the business services needs. */
-const SCOPES: Readonly<Record<string, ApiScope>> = {
+const SCOPES: Readonly<Record<string, ApiScope | readonly ApiScope[]>> = {
   'halley.push.v1.PushService/Push': 'push',
   'halley.push.v1.PushService/PushBatch': 'push',
   'halley.push.v1.PushService/PushStream': 'push',
@@ -21,6 +21,7 @@ const SCOPES: Readonly<Record<string, ApiScope>> = {
   'halley.push.v1.ScheduleService/ListRecurring': 'push',
   'halley.push.v1.UpstreamService/Receive': 'upstream',
   'halley.push.v1.HistoryService/ReadHistory': 'history',
+  'halley.push.v1.LedgerService/Trace': ['push', 'trace'],
   'halley.push.v1.DeadLetterService/ListDeadLetters': 'dead-letters',
   'halley.push.v1.DeadLetterService/GetDeadLetter': 'dead-letters',
   'halley.push.v1.DeadLetterService/RequeueDeadLetters': 'dead-letters',

@@ -7,7 +7,11 @@ import type { ApiKeys, ApiScope } from '../auth/api-key.js';
 import type { LogicMetrics } from '../metrics.js';
 
 /** The name of the key of a request; empty where none is needed. Throws as `ApiKeys.check`. */
-export function callerOf(keys: ApiKeys, scope: ApiScope | undefined, headers: IncomingHttpHeaders): string {
+export function callerOf(
+  keys: ApiKeys,
+  scope: ApiScope | readonly ApiScope[] | undefined,
+  headers: IncomingHttpHeaders,
+): string {
   if (scope === undefined) return '';
   const apiKey = headers['x-api-key'];
   const credentials = {

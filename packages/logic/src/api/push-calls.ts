@@ -3,9 +3,10 @@ import type { PushRequest__Output } from '@halley/cluster/grpc/gen/halley/push/v
 import type { PushResult } from '@halley/cluster/grpc/gen/halley/push/v1/PushResult';
 import { HalleyError } from '@halley/protocol/error';
 import type { Clock } from '@halley/service/clock';
+import type { Exceptions } from '@halley/service/exceptions';
 
 import type { PushAcceptor, PushOrigin } from '../push/accept.js';
-import { resultOf } from '../push/outcome.js';
+import { outcomeOf, resultOf } from '../push/outcome.js';
 import { readPush } from '../push/read-push.js';
 import { invalid, type PushLimits, type PushMessage } from '../push/target.js';
 
@@ -16,6 +17,8 @@ export interface PushCallsDeps {
   readonly acceptor: PushAcceptor;
   readonly limits: PushLimits;
   readonly clock: Clock;
+  /** Told of refusals of pushes whose caller gave an id. Default: nobody. */
+  readonly exceptions?: Exceptions;
 }
 
 /** A push of a batch as it came, or why it could not even be read. */
@@ -26,20 +29,30 @@ export class PushCalls {
   constructor(private readonly deps: PushCallsDeps) {}
 
   /** Checks one push; `prefix` stands before the names of its fields. Throws as `readPush`. */
-  read(request: PushRequest__Output | null | undefined, prefix = ''): PushMessage {
+  read(request: PushRequest__Output | null | undefined, prefix: string, origin: PushOrigin): PushMessage {
     const { limits, clock } = this.deps;
-    return readPush(request, limits, clock.now(), prefix);
+    try {
+      return readPush(request, limits, clock.now(), prefix);
+    } catch (error) {
+      this.#tellRefused(request?.id ?? '', HalleyError.from(error), origin);
+      throw error;
+    }
   }
 
   /** Takes one push. Rejects with why it was refused, or with an outcome that is unknown. */
   async push(request: PushRequest__Output, origin: PushOrigin): Promise<PushReply> {
-    return this.accept(this.read(request), origin);
+    return this.accept(this.read(request, '', origin), origin);
   }
 
   /** The same of a push that was read. */
   async accept(push: PushMessage, origin: PushOrigin): Promise<PushReply> {
     let duplicate = false;
-    await this.deps.acceptor.accept(push, { ...origin, onDuplicate: () => (duplicate = true) });
+    try {
+      await this.deps.acceptor.accept(push, { ...origin, onDuplicate: () => (duplicate = true) });
+    } catch (error) {
+      if (push.idGiven) this.#tellRefused(push.id, HalleyError.from(error), origin);
+      throw error;
+    }
     return { id: push.id, deliver_at_ms: push.deliverAtMs ?? 0, duplicate };
   }
 
@@ -55,7 +68,7 @@ export class PushCalls {
     for (const [index, request] of requests.entries()) {
       try {
         if ('error' in request) throw request.error;
-        valid.push(this.read(request, `requests[${index}].`));
+        valid.push(this.read(request, `requests[${index}].`, origin));
         places.push(index);
       } catch (error) {
         results[index] = resultOf(request.id, HalleyError.from(error));
@@ -67,10 +80,16 @@ export class PushCalls {
       valid.length > 0 ? await this.deps.acceptor.acceptAll(valid, { ...origin, onDuplicate }) : [];
     for (const [at, push] of valid.entries()) {
       const result = resultOf(push.id, answers[at]);
+      if (answers[at] && push.idGiven) this.#tellRefused(push.id, answers[at], origin);
       results[places[at] ?? 0] = answers[at]
         ? result
         : { ...result, deliver_at_ms: push.deliverAtMs ?? 0, duplicate: duplicates.has(push) };
     }
     return results;
+  }
+
+  #tellRefused(id: string, error: HalleyError, { caller }: PushOrigin): void {
+    if (id === '' || outcomeOf(error) !== 'refused') return;
+    this.deps.exceptions?.tell({ id, caller, kind: 'refused', reason: error.code });
   }
 }

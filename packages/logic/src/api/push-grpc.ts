@@ -39,7 +39,7 @@ export function pushGrpc(deps: PushGrpcDeps): PushServiceHandlers {
       // One lane for the stream, so that its order does not depend on others of the connection.
       const origin = originOf(call, new Lane(), clock);
       await pushStream(call, {
-        read: (request) => pushes.read(request, 'push.'),
+        read: (request) => pushes.read(request, 'push.', origin),
         accept: (push) => pushes.accept(push, origin),
         window: deps.streamWindow,
         windowBytes: deps.streamWindowBytes,

@@ -2,6 +2,7 @@ import { remainingMs, unary } from '@halley/cluster/grpc/handler';
 import type { SessionServiceHandlers } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { Clock } from '@halley/service/clock';
+import type { Ledger } from '@halley/store/ledger/ledger';
 import type { Routes } from '@halley/store/routes/routes';
 
 import type { TokenVerifier } from '../auth/verifier.js';
@@ -9,6 +10,7 @@ import type { ClientAsks } from '../client/ask.js';
 import { presenceOf } from '../client/presence.js';
 import type { ReadMarks } from '../client/read-marks.js';
 import { verifyToken } from '../client/verify-token.js';
+import { rowsOf } from '../ledger/reports.js';
 import type { LogicMetrics } from '../metrics.js';
 import { invalid } from '../push/target.js';
 import { readComet } from '../session/comet-ref.js';
@@ -32,6 +34,7 @@ export interface SessionGrpcDeps {
   readonly rooms: RoomStreams;
   readonly asks: ClientAsks;
   readonly marks: ReadMarks;
+  readonly ledger: Pick<Ledger, 'write'>;
   readonly clock: Clock;
   readonly metrics: LogicMetrics;
   readonly heartbeatMs: number;
@@ -109,6 +112,10 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
     }),
     Renew: unary((request) => renew(request, { routes, online, cursors, routeLeaseMs })),
     Read: unary(async ({ reads }) => ({ pages: (await reader.read(readsOf(reads))).map(pageOf) })),
+    Report: unary(async ({ comet, reports }) => {
+      await deps.ledger.write(rowsOf(reports, readComet(comet).node));
+      return {};
+    }),
     Receive: unary(async ({ comet, mid, key, room_id, proto, id }) => {
       const { node } = readComet(comet);
       return { id: await upstream.receive({ mid, key, server: node, roomId: room_id, proto, id }) };

@@ -11,6 +11,7 @@ export const API_SCOPES = [
   'upstream',
   'history',
   'dead-letters',
+  'trace',
 ] as const;
 export type ApiScope = (typeof API_SCOPES)[number];
 
@@ -52,8 +53,8 @@ export class ApiKeys {
     }));
   }
 
-  /** Throws `unauthenticated` without a known key and `permission_denied` without the scope. */
-  check(credentials: Credentials, scope: ApiScope): ApiCaller {
+  /** Throws `unauthenticated` without a known key and `permission_denied` without the scope, or any of several. */
+  check(credentials: Credentials, scope: ApiScope | readonly ApiScope[]): ApiCaller {
     if (this.#entries.length === 0 && !this.required) return { name: '' };
     const given = givenKey(credentials);
     if (given === undefined) throw new HalleyError('unauthenticated');
@@ -62,10 +63,21 @@ export class ApiKeys {
     // All are compared, so that the time does not tell which one it was.
     for (const entry of this.#entries) if (timingSafeEqual(entry.digest, digest)) found = entry;
     if (!found) throw new HalleyError('unauthenticated');
-    if (!found.scopes.has(scope)) {
-      throw new HalleyError('permission_denied', `the API key "${found.name}" lacks the scope ${scope}`);
+    const scopes = typeof scope === 'string' ? [scope] : scope;
+    if (!scopes.some((one) => found?.scopes.has(one))) {
+      throw new HalleyError(
+        'permission_denied',
+        `the API key "${found.name}" lacks the scope ${scopes.join(' or ')}`,
+      );
     }
     return { name: found.name };
+  }
+
+  /** Whether whoever was let in under this name may do what the scope is for; every key of the name has to have it. */
+  allows(name: string, scope: ApiScope): boolean {
+    if (this.#entries.length === 0) return !this.required;
+    const keys = this.#entries.filter((entry) => entry.name === name);
+    return keys.length > 0 && keys.every(({ scopes }) => scopes.has(scope));
   }
 }
 

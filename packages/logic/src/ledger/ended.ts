@@ -34,11 +34,11 @@ export async function endedOf(
       const { stream, epoch, collapseKey = '' } = entry;
       const collapsing = { ...entry, collapseKey };
       const ids = [...collapsedByOf(collapsing)];
-      const [[held] = [], archived] = await Promise.all([
+      const [held, archived] = await Promise.all([
         streams.collapsed(epoch, [{ stream, ids }]).catch(() => []),
         archive.collapsed(epoch, stream, ids).catch(() => new Map<string, number>()),
       ]);
-      if (isCollapsed(collapsing, held?.newest ?? new Map()) || isCollapsed(collapsing, archived))
+      if (isCollapsed(collapsing, held[0]?.newest ?? new Map()) || isCollapsed(collapsing, archived))
         ended.set(entry, 'collapsed');
     }),
   );

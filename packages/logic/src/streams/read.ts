@@ -198,7 +198,8 @@ function fittingAnswer(queries: readonly ReadQuery[], pages: readonly StreamPage
       return page;
     }
     const through = Math.max(queries[index]?.after ?? BEFORE_ALL, page.gap?.through ?? BEFORE_ALL);
-    return { ...page, entries: [], leftOut: [], through, more: true };
+    const { leftOut: _, ...rest } = page;
+    return { ...rest, entries: [], through, more: true };
   });
 }
 

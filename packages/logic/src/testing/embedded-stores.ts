@@ -6,6 +6,7 @@ import { silentLogger } from '@halley/service/log';
 import { EmbeddedArchive } from '@halley/store/archive/embedded';
 import { type Bus, Topic } from '@halley/store/bus/bus';
 import { EmbeddedDeadLetters } from '@halley/store/dead/embedded';
+import { EmbeddedLedger } from '@halley/store/ledger/embedded';
 import { EmbeddedReads } from '@halley/store/reads/embedded';
 import { EmbeddedStreams } from '@halley/store/streams/embedded';
 
@@ -15,6 +16,7 @@ export interface EmbeddedStores {
   readonly archive: EmbeddedArchive;
   readonly dead: EmbeddedDeadLetters;
   readonly reads: EmbeddedReads;
+  readonly ledger: EmbeddedLedger;
   /** Stops them and removes the folder. */
   stop(): Promise<void>;
 }
@@ -26,7 +28,9 @@ export async function embeddedStores(bus: Pick<Bus, 'partitions'>): Promise<Embe
   const archive = new EmbeddedArchive({ dataDir });
   await streams.start();
   const reads = new EmbeddedReads({ dataDir });
+  const ledger = new EmbeddedLedger({ dataDir });
   await archive.start();
+  await ledger.start();
   const dead = new EmbeddedDeadLetters({ dataDir });
   await dead.start();
   await reads.start();
@@ -35,7 +39,9 @@ export async function embeddedStores(bus: Pick<Bus, 'partitions'>): Promise<Embe
     archive,
     dead,
     reads,
+    ledger,
     stop: async () => {
+      await ledger.stop();
       await reads.stop();
       await dead.stop();
       await archive.stop();

@@ -71,12 +71,23 @@ export async function startLogic(bus: Bus, flags: readonly string[] = []): Promi
   });
 
   const stores = await embeddedStores(bus);
-  const { streams, archive, dead, reads } = stores;
+  const { streams, archive, dead, reads, ledger } = stores;
   const config = loadConfig(logicConfig, {
     defaults: { auth: { mode: 'open' }, grpc: { port: 0 }, http: { port: 0 }, ops: { port: 0 } },
     flags,
   });
-  const app = createLogicApp(config, { registry, bus, routes, streams, archive, dead, reads, log, metrics });
+  const app = createLogicApp(config, {
+    registry,
+    bus,
+    routes,
+    streams,
+    archive,
+    dead,
+    reads,
+    ledger,
+    log,
+    metrics,
+  });
   await app.start();
   const options = {
     target: app.node.addresses.grpc ?? '',

@@ -98,6 +98,25 @@ const letter = () =>
     },
   ]);
 
+/** Something that went wrong with the push x. */
+const refusedBefore = () =>
+  logic.stores.ledger.write([
+    {
+      rowId: Buffer.alloc(16, 1),
+      id: 'x',
+      caller: '',
+      kind: 'refused',
+      reason: 'overloaded',
+      tier: 'logic',
+      node: 'logic-1',
+      atMs: 1,
+      lastAtMs: 2,
+      stream: '',
+      keys: [],
+      count: 1,
+    },
+  ]);
+
 /** One call for each answer that the document tells, beside those for the key. */
 const CALLS: Readonly<Record<string, Readonly<Record<number, Call>>>> = {
   push: {
@@ -117,6 +136,12 @@ const CALLS: Readonly<Record<string, Readonly<Record<number, Call>>>> = {
     200: { body: { requests: [push({ id: 'a' }), push({ operation: 'x' }), 7] } },
     400: { body: { requests: [] } },
     429: { body: { requests: [push()] }, when: busy },
+  },
+  tracePush: {
+    200: { path: '/v1/pushes/x/trace?caller=goim&limit=5', when: refusedBefore },
+    400: { path: '/v1/pushes/x/trace?limit=-1' },
+    500: { path: '/v1/pushes/x/trace', when: () => replace(logic.stores.streams, 'positions', broken) },
+    503: { path: '/v1/pushes/x/trace', when: () => replace(logic.stores.streams, 'positions', away) },
   },
   getPresence: {
     200: { path: '/v1/presence?mid=1,9007199254740993&mid=2' },

@@ -1,10 +1,12 @@
 import type { TierView } from '@halley/cluster/registry/registry';
 
 import type { DeadLetters } from '../../dead/dead-letters.js';
+import type { LedgerCalls } from '../ledger-calls.js';
 import type { PushCalls } from '../push-calls.js';
 import type { SessionCalls } from '../session-calls.js';
 import { deadLettersHttp } from './dead-letters.js';
 import { historyHttp, type HistoryHttpDeps } from './history.js';
+import { ledgerHttp } from './ledger.js';
 import { pushHttp } from './push.js';
 import type { V1Endpoint } from './route.js';
 import { type ScheduleCalls, schedulesHttp } from './schedules.js';
@@ -16,6 +18,7 @@ export interface V1Deps {
   /** The views of every tier. */
   readonly tiers: readonly TierView[];
   readonly history: HistoryHttpDeps;
+  readonly ledger: LedgerCalls;
   /** Undefined: not served. */
   readonly deadLetters: DeadLetters | undefined;
   readonly schedules: ScheduleCalls | undefined;
@@ -29,6 +32,7 @@ export function v1Endpoints(deps: V1Deps): readonly V1Endpoint[] {
     ...(schedules ? schedulesHttp(schedules) : []),
     ...sessionsHttp(deps),
     ...historyHttp(deps.history),
+    ...ledgerHttp(deps.ledger),
     ...(deadLetters ? deadLettersHttp(deadLetters) : []),
   ];
 }

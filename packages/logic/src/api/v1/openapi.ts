@@ -23,6 +23,7 @@ const TAGS = {
   Push: 'Messages to users, connections, rooms and everyone.',
   Schedules: 'What waits for its time, and what comes again and again.',
   Connections: 'Who is connected, and closing connections.',
+  Ledger: 'What became of pushes.',
   History: 'What was pushed before.',
   'Dead letters': 'Records that could not be taken in.',
   Cluster: 'The nodes.',
@@ -95,7 +96,10 @@ function operationOf(route: V1Route): ZodOpenApiOperationObject {
     operationId: route.id,
     tags: [route.tag],
     summary: route.summary,
-    description: `${route.description}\n\nNeeds a key with the scope \`${route.scope}\`.`,
+    description: `${route.description}\n\nNeeds a key with the scope ${[route.scope]
+      .flat()
+      .map((scope) => `\`${scope}\``)
+      .join(' or ')}.`,
     requestParams: {
       ...(params && { path: params }),
       ...(query && { query }),

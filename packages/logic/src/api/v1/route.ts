@@ -26,8 +26,8 @@ export interface V1Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** As OpenAPI has it: `/v1/history/users/{mid}`. */
   readonly path: string;
-  /** What a key must be for. */
-  readonly scope: ApiScope;
+  /** What a key must be for, or any of these. */
+  readonly scope: ApiScope | readonly ApiScope[];
   /** `operationId`, in camelCase. */
   readonly id: string;
   readonly tag: string;

@@ -1,5 +1,6 @@
 import { getDeadRoute, listDeadRoute, requeueRoute } from './dead-letters.js';
 import { roomHistoryRoute, userHistoryRoute } from './history.js';
+import { traceRoute } from './ledger.js';
 import { batchRoute, pushRoute } from './push.js';
 import type { V1Route } from './route.js';
 import { disconnectRoute, nodesRoute, presenceRoute } from './sessions.js';
@@ -8,6 +9,7 @@ import { disconnectRoute, nodesRoute, presenceRoute } from './sessions.js';
 export const V1_ROUTES: readonly V1Route[] = [
   pushRoute,
   batchRoute,
+  traceRoute,
   presenceRoute,
   disconnectRoute,
   userHistoryRoute,
