@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 
 import { afterEach, expect, test } from '@jest/globals';
+import { encodeFrame } from '@halley/protocol/frame';
 import { Operation } from '@halley/protocol/operation';
 
 import { outgoing } from './delivery/outgoing.js';
@@ -44,10 +45,35 @@ function webSocketFrame(below: (n: number) => number): Buffer {
   return Buffer.concat([Buffer.from(head), Buffer.alloc(masked ? 4 : 0), payload]);
 }
 
+/** A request for a session over HTTP, of a few that others ask for too: what it has is more or less what it should be. */
+function sessionRequest(below: (n: number) => number): Buffer {
+  const number = below(3);
+  const [method, path] = [
+    ['GET', '/sse'],
+    ['GET', `/poll?after=${number}&wait_ms=${below(40)}`],
+    ['POST', `/send?n=${number}`],
+    ['DELETE', '/session'],
+    [['PUT', 'OPTIONS', 'GET'][number], ['/send', '/poll?after=', '/poll?after=1e9&wait_ms=-1'][below(3)]],
+  ][below(5)] as [string, string];
+  const body = below(3) === 0 ? Buffer.from('rubbish') : Buffer.from(encodeFrame(frame(below(18), '{}', 1)));
+  const id = below(12) === 0 ? 'x' : 'A'.repeat(21) + 'ABCD'[below(4)];
+  const auth = Buffer.from(below(8) === 0 ? 'none' : `{"mid":${2 + below(2)}}`).toString('base64url');
+  const length = below(12) === 0 ? below(100_000) : body.length;
+  return Buffer.concat([
+    Buffer.from(
+      `${method} ${path} HTTP/1.${below(6) === 0 ? 0 : 1}\r\nhost: x\r\nhalley-session: ${id}\r\n` +
+        `authorization: Bearer ${auth}\r\n` +
+        (method === 'POST' ? `content-length: ${length}\r\n\r\n` : '\r\n'),
+    ),
+    method === 'POST' ? body : Buffer.alloc(0),
+  ]);
+}
+
 function anInput(below: (n: number) => number): Buffer {
   const parts: Buffer[] = [];
   if (below(3) === 0) parts.push(PROXY);
-  if (below(5) > 0) parts.push(UPGRADE);
+  if (below(3) === 0) for (let count = 1 + below(3); count > 0; count -= 1) parts.push(sessionRequest(below));
+  else if (below(5) > 0) parts.push(UPGRADE);
   for (let count = below(6); count > 0; count -= 1) parts.push(webSocketFrame(below));
   const input = Buffer.concat(parts);
   for (let flips = below(4) === 0 ? below(6) : 0; flips > 0 && input.length > 0; flips -= 1) {
@@ -64,6 +90,7 @@ test(`broken HTTP, WebSocket and PROXY bytes cost only their connections (HALLEY
   const started = await CometHarness.start({
     trustedProxies: ['127.0.0.1'],
     maxMessageParts: 16,
+    http: { keepAliveMs: 50, pollWaitMs: 100, pollGraceMs: 200 },
     session: { handshakeTimeoutMs: 400, closeTimeoutMs: 300, maxEarlyBytes: 65_536 },
   });
   harness = started;

@@ -1,9 +1,13 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { CloseCode } from '@halley/protocol/close-code';
 import { encodeFrame, encodeFrames } from '@halley/protocol/frame';
 import { OperationV2 } from '@halley/protocol/operation';
 
 import { outgoing } from '../../delivery/outgoing.js';
+import { FakeClock } from '../../testing/fake-clock.js';
 import { CometHarness, until } from '../../testing/harness.js';
 import type { HttpClient } from '../../testing/http-client.js';
 import { frame } from '../../testing/test-client.js';
@@ -270,6 +274,56 @@ describe('requests', () => {
     }
     expect((await client.ask('POST', '/send?n=1', { body: encodeFrame(frame(2)) })).status).toBe(204);
     expect((await client.next()).op).toBe(3);
+  });
+
+  describe('on one socket', () => {
+    const bearer = Buffer.from('{"mid":1}').toString('base64url');
+    const get = (path: string, id: string): string =>
+      `GET ${path} HTTP/1.1\r\nhost: x\r\nhalley-session: ${id.repeat(22)}\r\nauthorization: Bearer ${bearer}\r\n\r\n`;
+
+    test('a request waits for those ahead of it, and is forgotten with its client', async () => {
+      const socket = connect(harness.comet.boundPorts.ws, '127.0.0.1');
+      let text = '';
+      socket.on('data', (chunk) => (text += chunk.toString('latin1')));
+      socket.write(get('/poll?after=0', 'a') + get('/sse', 'b') + get('/poll?after=0', 'c'));
+      await until(() => text.includes('text/event-stream') && text.includes('data: '));
+      expect(text.indexOf('halley-response: 1')).toBeGreaterThan(0);
+      expect(harness.comet.counter.open).toBe(2);
+      socket.destroy();
+      await until(() => harness.comet.counter.open === 1);
+    });
+
+    test('more than a few that wait cut it off', async () => {
+      const socket = connect(harness.comet.boundPorts.ws, '127.0.0.1');
+      socket.on('error', () => undefined).resume();
+      socket.write(get('/sse', 'a') + get('/sse', 'b').repeat(10));
+      await once(socket, 'close');
+      await until(() => harness.comet.counter.open === 0);
+      expect(harness.comet.counter.sockets).toBe(0);
+    });
+
+    test('WebSocket may follow a request, long after the socket was opened', async () => {
+      await harness.stop();
+      const clock = new FakeClock();
+      harness = await CometHarness.start({ clock });
+      const socket = connect(harness.comet.boundPorts.ws, '127.0.0.1');
+      socket.write('GET /session HTTP/1.1\r\nhost: x\r\n\r\n');
+      await once(socket, 'data');
+      clock.advance(60_000);
+      socket.write('DELETE /session HTTP/1.1\r\nhost: x\r\n\r\n');
+      await once(socket, 'data');
+      clock.advance(5_000);
+      socket.write(
+        'GET /sub HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: Upgrade\r\n' +
+          'sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+      );
+      expect(String((await once(socket, 'data'))[0])).toContain('101 Switching Protocols');
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      // Nothing was said to it, as it would be when its 8 s had passed.
+      expect(socket.readableEnded).toBe(false);
+      expect(await harness.metric('halley_comet_closes_total')).toBe(0);
+      socket.destroy();
+    });
   });
 
   test('a compressed body is refused', async () => {

@@ -47,6 +47,12 @@ interface Call extends SessionRequest {
   readonly client: Client;
 }
 
+type Route = readonly [method: string, serve: (call: Call) => unknown];
+
+/** Requests that may wait on a socket behind one that is not answered. */
+const MAX_PIPELINED = 4;
+const kPipelined = Symbol('pipelined');
+
 /** Hint for who finds the node full, or about to stop. */
 const RETRY_AFTER = { 'retry-after': '1' };
 
@@ -57,7 +63,7 @@ const RETRY_AFTER = { 'retry-after': '1' };
 export class HttpSessions {
   readonly #transports = new Map<string, HttpTransport>();
   readonly #transportDeps: HttpTransportDeps;
-  readonly #routes: Readonly<Record<string, readonly [method: string, serve: (call: Call) => unknown]>> = {
+  readonly #routes: Readonly<Record<string, Route>> = {
     '/sse': ['GET', (call) => this.#sse(call)],
     '/poll': ['GET', (call) => this.#poll(call)],
     '/send': ['POST', (call) => this.#send(call)],
@@ -97,6 +103,10 @@ export class HttpSessions {
     if (!route) return servePage(this.deps.pages, request, response);
     const query = new URLSearchParams(end < 0 ? '' : url.slice(end));
     response.once('finish', () => this.deps.metrics.httpAnswered(path, response.statusCode));
+    whenItsTurn(request, response, () => this.#answer(route, query, request, response));
+  }
+
+  #answer(route: Route, query: URLSearchParams, request: IncomingMessage, response: ServerResponse): void {
     this.#serve(route, query, request, response).catch((thrown: unknown) => {
       const error = HalleyError.from(thrown);
       // What is left of the body is not read.
@@ -107,7 +117,7 @@ export class HttpSessions {
   }
 
   async #serve(
-    [method, serve]: readonly [string, (call: Call) => unknown],
+    [method, serve]: Route,
     query: URLSearchParams,
     request: IncomingMessage,
     response: ServerResponse,
@@ -220,6 +230,25 @@ function openingOf({ id, credential, client, request }: Call): Opening {
     cookie: request.headers.cookie ?? '',
     secure: 'encrypted' in request.socket,
   };
+}
+
+/**
+ * Serves a request once those ahead of it on its socket are answered: until then Node does not tell when its client goes.
+ * A socket on which too many wait is cut off.
+ */
+function whenItsTurn(request: IncomingMessage, response: ServerResponse, serve: () => void): void {
+  if (response.socket) return serve();
+  const socket: Socket & { [kPipelined]?: number } = request.socket;
+  const waiting = (socket[kPipelined] ?? 0) + 1;
+  socket[kPipelined] = waiting;
+  if (waiting > MAX_PIPELINED) {
+    socket.destroy();
+    return;
+  }
+  response.once('socket', () => {
+    socket[kPipelined] = (socket[kPipelined] ?? 1) - 1;
+    serve();
+  });
 }
 
 function ignore(): void {}

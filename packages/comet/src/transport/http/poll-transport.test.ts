@@ -207,6 +207,20 @@ test('who does not poll is told the end at the next poll, behind what waits, and
   expect((await poll(silent, 1)).code).toBe('session_unknown');
 });
 
+test('polls are no heartbeats', async () => {
+  const session = await open();
+  let close: unknown;
+  for (let after = 1; close === undefined && after < 100; after += 1) {
+    push('on');
+    const answer = await poll(session, after);
+    close = answer.headers['halley-close'];
+    clock.advance(20_000);
+    // For the wheel to turn.
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+  expect(close).toBe(`${CloseCode.HeartbeatTimeout}`);
+});
+
 test('DELETE answers a poll that waits, behind the answers to what was sent', async () => {
   const session = await open();
   await session.ask('POST', '/send?n=1', { body: encodeFrame(frame(4, 'last words', 5)) });

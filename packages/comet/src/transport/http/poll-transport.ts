@@ -33,11 +33,14 @@ export class PollTransport extends HttpTransport {
     this.#dismiss();
     if (after < this.#number) {
       this.#giving?.destroy();
-      return this.#give(response);
+      if (!response.destroyed) this.#give(response);
+      return;
     }
     this.#giving = undefined;
     this.#last = [];
     this.downstream.left();
+    // Of a client that has gone already nothing more is told.
+    if (response.destroyed) return this.#graceBegins();
     this.#waiting = response;
     response.once('close', () => {
       if (this.#waiting !== response) return;
