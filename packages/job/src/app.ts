@@ -9,6 +9,7 @@ import { atMost } from '@halley/service/at-most';
 import { systemClock } from '@halley/service/clock';
 import { embeddedOnly } from '@halley/service/embedded-only';
 import { exitOnLoss } from '@halley/service/exit-on-loss';
+import { ExceptionReports } from '@halley/service/exception-reports';
 import type { Service } from '@halley/service/lifecycle';
 import { createLogger, type Logger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
@@ -18,6 +19,9 @@ import type { Archive } from '@halley/store/archive/archive';
 import { retentionAt } from '@halley/store/archive/config';
 import { type Bus, Topic } from '@halley/store/bus/bus';
 import type { DeadLetterStore } from '@halley/store/dead/dead';
+import { type Ledger, NO_LEDGER } from '@halley/store/ledger/ledger';
+import { LedgerRetention } from '@halley/store/ledger/retention';
+import { rowsOf } from '@halley/store/ledger/reports';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
 
@@ -42,6 +46,8 @@ export interface JobPorts {
   readonly archive?: Archive;
   /** Beside the archive; where that is given and this is not, dead letters are not listed. */
   readonly dead?: DeadLetterStore;
+  /** Beside the archive; where that is given and this is not, nothing is kept of what went wrong. */
+  readonly ledger?: Ledger;
   readonly metrics?: Metrics;
   readonly log?: Logger;
 }
@@ -166,7 +172,17 @@ class App implements JobApp {
     const bus = ports.bus ?? (await this.#own(await openBus(config, log, this.#metrics)));
     const routes = ports.routes ?? (await this.#own(await openRoutes(config, log)));
     const streams = ports.streams ?? (await this.#own(await openStreams(config, log)));
-    const { archive, dead } = await this.#openArchive();
+    const { archive, dead, ledger } = await this.#openArchive();
+    const exceptions = await this.#own(
+      new ExceptionReports({
+        tier: 'job',
+        write: (reports) => ledger.write(rowsOf(reports, 'job', node.id)),
+        ...config.ledger,
+        clock: systemClock,
+        metrics: this.#metrics,
+        log,
+      }),
+    );
     this.#parts = { ...this.#parts, registry, bus, routes, streams };
 
     const changed = new Wakeup();
@@ -202,6 +218,7 @@ class App implements JobApp {
         links,
         maxHintBodyBytes: config.link.maxHintBodyBytes,
         deadLetters,
+        exceptions,
         changed,
         limits: {
           maxRecords: config.consume.maxUndoneRecords,
@@ -252,6 +269,7 @@ class App implements JobApp {
         keptAt: (nowMs) => retentionAt(config.archive, nowMs),
       }),
     );
+    await this.#own(new LedgerRetention({ ledger, ...config.ledger, clock: systemClock, log }));
     await this.#own(new LagMeter({ bus, groups, intervalMs: config.consume.lagIntervalMs, metrics, log }));
     this.#parts = { ...this.#parts, registration: await registry.register(node) };
     log.info({ node: node.id, ...node.addresses }, 'job delivers');
@@ -296,14 +314,20 @@ class App implements JobApp {
     return nodeRecord('job', node, resolveNode(node, { ops: opsPort }, 'ops'), systemClock);
   }
 
-  async #openArchive(): Promise<{ readonly archive: Archive; readonly dead: DeadLetterStore | undefined }> {
+  async #openArchive(): Promise<{
+    readonly archive: Archive;
+    readonly dead: DeadLetterStore | undefined;
+    readonly ledger: Ledger;
+  }> {
     const { config, ports } = this;
-    if (ports.archive) return { archive: ports.archive, dead: ports.dead };
+    const { ledger = NO_LEDGER } = ports;
+    if (ports.archive) return { archive: ports.archive, dead: ports.dead, ledger };
     if (config.archive.adapter === 'embedded') throw embeddedOnly('job', 'archive.adapter', 'mariadb');
     const { MariadbArchive } = await import('@halley/store/archive/mariadb');
     const { MariadbDeadLetters } = await import('@halley/store/dead/mariadb');
+    const { MariadbLedger } = await import('@halley/store/ledger/mariadb');
     const archive = await this.#own(new MariadbArchive({ config: config.archive, log: this.#log }));
-    return { archive, dead: new MariadbDeadLetters(archive) };
+    return { archive, dead: new MariadbDeadLetters(archive), ledger: new MariadbLedger(archive) };
   }
 
   /** Starts what this app stops. */

@@ -5,6 +5,7 @@ import { nodeConfig } from '@halley/service/node-config';
 import { opsConfig } from '@halley/service/ops-config';
 import { archiveConfig } from '@halley/store/archive/config';
 import { busConfig } from '@halley/store/bus/config';
+import { ledgerKeeperConfig } from '@halley/store/ledger/config';
 import { routesConfig } from '@halley/store/routes/config';
 import { streamsConfig } from '@halley/store/streams/config';
 import { z } from 'zod';
@@ -191,6 +192,7 @@ export const jobConfig = z.object({
   bulk: bulkConfig,
   dead: deadConfig,
   link: linkConfig,
+  ledger: ledgerKeeperConfig,
   cluster: clusterConfig,
   registry: registryConfig,
   routes: routesConfig,

@@ -1,9 +1,11 @@
 import type { NodeRef } from '@halley/protocol/ids';
 import { Backoff } from '@halley/service/backoff';
 import type { Clock } from '@halley/service/clock';
+import type { ExceptionKind, Exceptions } from '@halley/service/exceptions';
 import type { Logger } from '@halley/service/log';
 import { Repeats } from '@halley/service/repeats';
 import type { RouteAnswer, Routes } from '@halley/store/routes/routes';
+import { streamOf } from '@halley/store/shard';
 
 import type { CometLink } from '../deliver/comet-link.js';
 import type { CometLinks } from '../deliver/comet-links.js';
@@ -27,6 +29,7 @@ export interface DispatcherDeps {
   readonly maxHintBodyBytes: number;
   readonly clock: Clock;
   readonly metrics: JobMetrics;
+  readonly exceptions: Exceptions;
   readonly log: Logger;
   /** Woken by links. */
   readonly changed: Wakeup;
@@ -37,6 +40,9 @@ export interface Pending extends Item {
   readonly record: TrackedRecord;
   readonly fates: Fates;
 }
+
+/** What was not delivered, and is not told in another way. */
+const LOST: ReadonlySet<DeliveryResult> = new Set(['comet_left', 'comet_silent', 'queue_full']);
 
 const NOWHERE: RoutedTargets = { live: { users: [], keys: [], rooms: [], everyone: false }, hints: [] };
 
@@ -114,11 +120,16 @@ export class Dispatcher {
     const { topic, partition, name } = this.own;
     const deliveryClass = classOf(push);
     const expireAtMs = Number(push.expire_at_ms);
-    if (expireAtMs !== 0 && expireAtMs <= clock.now()) return metrics.delivered(deliveryClass, 'expired');
+    if (expireAtMs !== 0 && expireAtMs <= clock.now()) {
+      this.#tellLive(placed, 'expired', 'expired');
+      return metrics.delivered(deliveryClass, 'expired');
+    }
     if (route.missing.length > 0) metrics.delivered(deliveryClass, 'no_comet');
     else if (route.to.length === 0) metrics.delivered(deliveryClass, 'no_target');
     const settle = (result: DeliveryResult): void => {
       metrics.delivered(deliveryClass, result);
+      if (result === 'expired') this.#tellLive(placed, 'expired', 'expired');
+      else if (LOST.has(result)) this.#tellLive(placed, 'dropped', result);
       this.offsets.release(record);
     };
     // A speed is the cluster's: the comets share it.
@@ -141,6 +152,18 @@ export class Dispatcher {
         settle,
       });
     }
+  }
+
+  /** What stands in streams is read from there; the rest is lost to those who were on the comet. */
+  #tellLive({ push, live }: PlacedPush, kind: ExceptionKind, reason: string): void {
+    const { id, caller } = push;
+    const { users, keys, rooms, everyone } = live;
+    const what = { id, caller, kind, reason };
+    if (users.length > 0)
+      this.deps.exceptions.tell(users.length === 1 ? { ...what, stream: streamOf.user(users[0]!) } : what);
+    if (keys.length > 0) this.deps.exceptions.tell({ ...what, keys, count: keys.length });
+    for (const room of rooms) this.deps.exceptions.tell({ ...what, stream: streamOf.room(room) });
+    if (everyone) this.deps.exceptions.tell({ ...what, stream: streamOf.everyone });
   }
 
   async #findRoutes(targets: readonly RoutedTargets[]): Promise<RouteAnswer> {

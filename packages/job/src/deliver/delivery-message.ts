@@ -46,6 +46,7 @@ export function messageOf(
     sender: push.sender,
     control: push.control,
     accepted_at_ms: push.accepted_at_ms,
+    caller: push.caller,
     source,
   };
 }

@@ -2,6 +2,7 @@ import { createClient } from '@halley/cluster/grpc/client';
 import { protos } from '@halley/cluster/grpc/protos';
 import { type EmbeddedHub, EmbeddedRegistry } from '@halley/cluster/registry/embedded';
 import { type Clock, systemClock } from '@halley/service/clock';
+import { NO_EXCEPTIONS } from '@halley/service/exceptions';
 import { type Logger, silentLogger } from '@halley/service/log';
 import type { Metrics } from '@halley/service/metrics';
 import type { Archive } from '@halley/store/archive/archive';
@@ -141,6 +142,7 @@ export class Job {
         shards: rig.bus.partitions(Topic.Push),
         links: this.#links,
         maxHintBodyBytes: options.maxHintBodyBytes ?? 16_384,
+        exceptions: NO_EXCEPTIONS,
         deadLetters,
         limits: { maxRecords: 100_000, maxBytes: 64 * 1_048_576, maxStallMs: 1_000, ...options.lane },
         clock,
