@@ -20,7 +20,7 @@ const STABLE_MS = 10_000;
 /** How long the link that a move leaves behind may go on answering. */
 const OLD_LINK_MS = 5_000;
 /** A trial that has cost the link in use, and still is not answered, may go on for so long. */
-const LAST_CHANCE_MS = 2_000;
+const LAST_CHANCE_MS = 3_000;
 
 /** An attempt by another transport, beside the link in use. */
 interface Trial extends Deferred<void> {
