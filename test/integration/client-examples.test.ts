@@ -103,6 +103,35 @@ describe.each(EXAMPLES)('the client in $name, generated from the protos', ({ nam
     device.close();
   });
 
+  test('pushes with each option, now or later', async () => {
+    const mid = newMid();
+    const device = await TcpClient.connect(halley.target.tcp);
+    await device.auth({ mid, accepts: [1000] });
+    const printed = await client('options', '--mids', String(mid));
+    const answers = printed
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' '));
+    const now = ['id', 'class', 'expire', 'collapse', 'retention', 'bulk'];
+    const later = ['delay', 'at', 'group'];
+    expect(answers.map(([option]) => option).toSorted()).toEqual([...now, ...later].toSorted());
+    expect(answers.find(([option]) => option === 'id')?.[1]).toBe('order-77');
+    for (const [option = '', , atMs] of answers) {
+      expect({ option, isLater: Number(atMs) > 0 }).toEqual({ option, isLater: later.includes(option) });
+    }
+    const frames = await device.take(now.length);
+    expect(frames.map((frame) => Buffer.from(frame.body).toString()).toSorted()).toEqual(now.toSorted());
+    device.close();
+  });
+
+  test('cancels a push that waits, and makes a recurring one', async () => {
+    const printed = await client('schedule', '--mids', String(newMid()));
+    const [cancelled, recurring] = printed.trim().split('\n');
+    expect(cancelled).toMatch(/^[0-9a-f-]{36} SCHEDULE_STATE_CANCELLED$/);
+    expect(recurring).toMatch(/^stand-up \d{13}$/);
+    expect(Number(recurring?.split(' ')[1])).toBeGreaterThan(Date.now());
+  });
+
   test('receives what a client sends, acknowledges it, and is not sent it again', async () => {
     const mid = newMid();
     const device = await TcpClient.connect(halley.target.tcp);
