@@ -1,0 +1,121 @@
+import { FakeBus } from '@halley/logic/testing/fake-bus';
+import { type LogicFixture, startLogic } from '@halley/logic/testing/logic-fixture';
+import { HalleyError } from '@halley/protocol/error';
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
+
+import { createProgram } from '../program.js';
+
+/** The commands against a logic on embedded stores. */
+let bus: FakeBus;
+let logic: LogicFixture;
+beforeAll(async () => {
+  bus = new FakeBus();
+  logic = await startLogic(bus);
+  await logic.stores.dead.add('1', [
+    letter(7, 'undecodable', Buffer.from([0, 255])),
+    letter(8, 'too_large', Buffer.from('text')),
+  ]);
+});
+afterEach(() => {
+  bus.answer = () => 'ok';
+  process.exitCode = undefined;
+  jest.restoreAllMocks();
+});
+afterAll(() => logic.stop());
+
+function letter(offset: number, reason: string, value: Buffer) {
+  return {
+    place: { partition: 0, offset },
+    atMs: 1_700_000_000_000 + offset,
+    topic: 'halley-push-topic',
+    partition: 3,
+    offset,
+    reason,
+    detail: '',
+    valueBytes: value.length,
+    cut: false,
+    key: 'u/1',
+    headers: { a: 'b' },
+    value,
+  };
+}
+
+/** Runs a command and answers what it printed, to either stream, and its exit code. */
+async function halley(...args: string[]): Promise<{ out: string; err: string; code: number }> {
+  const written = { out: '', err: '' };
+  jest.spyOn(process.stdout, 'write').mockImplementation((text) => ((written.out += String(text)), true));
+  jest.spyOn(process.stderr, 'write').mockImplementation((text) => ((written.err += String(text)), true));
+  const address = logic.app.node.addresses.grpc ?? '';
+  await createProgram().parseAsync(['node', 'halley', ...args, '--address', address]);
+  const code = Number(process.exitCode ?? 0);
+  jest.restoreAllMocks();
+  return { ...written, code };
+}
+
+describe('halley push', () => {
+  const push = (...args: string[]) =>
+    halley('push', '--users', '1', '--operation', '5', '--body', 'b', ...args);
+
+  test('sends every option', async () => {
+    const { out, code } = await push(
+      ...['--id', 'mine', '--expire-in', '1h', '--collapse-key', 'k', '--retention', '2h', '--bulk'],
+    );
+    expect({ out, code }).toEqual({ out: 'ok mine\n', code: 0 });
+    const [sent] = bus.pushes();
+    expect(sent).toMatchObject({ id: 'mine', collapse_key: 'k', retention_ms: '7200000' });
+    expect(Math.abs(Number(sent?.expire_at_ms) - Date.now() - 3_600_000)).toBeLessThan(60_000);
+  });
+
+  test('says what is refused and what is not known, by words, JSON and exit code', async () => {
+    const refused = await push('--id', 'x'.repeat(129));
+    expect(refused.code).toBe(1);
+    expect(refused.err).toBe('halley: refused: invalid_argument: id: 129 characters, more than 128\n');
+    bus.answer = () => new HalleyError('bus_unknown');
+    const unknown = await push('--id', 'a', '--json');
+    expect(unknown.code).toBe(2);
+    expect(JSON.parse(unknown.out)).toMatchObject({ outcome: 'unknown', id: 'a', code: 'bus_unknown' });
+  });
+});
+
+describe('halley dead', () => {
+  test('lists letters, the newest first, in pages', async () => {
+    const { out } = await halley('dead', 'list');
+    expect(out.split('\n').map((line) => line.split(/ +/)[0])).toEqual(['ID', '2', '1', '']);
+    const page = await halley('dead', 'list', '--limit', '1');
+    expect(page.out).toContain('There are more: --before 2');
+    const some = await halley('dead', 'list', '--reason', 'undecodable', '--json');
+    expect(JSON.parse(some.out)).toMatchObject({
+      letters: [{ id: '1', reason: 'undecodable' }],
+      more: false,
+    });
+  });
+
+  test('shows one, with what the record held', async () => {
+    expect((await halley('dead', 'show', '1')).out).toMatch(/^value +2 bytes: 00ff$/m);
+    expect((await halley('dead', 'show', '2')).out).toMatch(
+      /^from +halley-push-topic, partition 3, offset 8$/m,
+    );
+    expect(JSON.parse((await halley('dead', 'show', '2', '--json')).out)).toMatchObject({
+      key: 'u/1',
+      headers: { a: 'b' },
+      value: 'text',
+    });
+    await expect(halley('dead', 'show', '99')).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  test('requeues them, each once unless forced', async () => {
+    expect(await halley('dead', 'requeue', '1', '2')).toMatchObject({ out: 'ok 1\nok 2\n', code: 0 });
+    const again = await halley('dead', 'requeue', '1', '99');
+    expect(again.code).toBe(1);
+    expect(again.out).toMatch(/^refused 1: already_requeued: .*\nrefused 99: not_found: /);
+    bus.answer = () => new HalleyError('bus_unknown');
+    const forced = await halley('dead', 'requeue', '1', '--force', '--json');
+    expect(JSON.parse(forced.out)).toMatchObject({ id: '1', outcome: 'unknown', code: 'bus_unknown' });
+    expect(forced.code).toBe(2);
+  });
+});
+
+test('halley nodes lists the nodes of a tier', async () => {
+  const { out } = await halley('nodes', '--tier', 'comet', '--json');
+  expect(JSON.parse(out)).toMatchObject([{ tier: 'comet', id: 'comet-1' }]);
+});
