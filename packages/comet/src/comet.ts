@@ -125,7 +125,7 @@ export class Comet implements Service {
     this.metrics = metrics;
     this.ledger = new OutboxLedger(options.outbox);
     this.counter = new ConnectionCounter(options.limits);
-    this.fanout = new Fanout(metrics, DEFAULT_FANOUT_LIMITS, exceptions);
+    this.fanout = new Fanout(metrics, DEFAULT_FANOUT_LIMITS, exceptions, () => clock.now());
     this.#deadlines = new Deadlines({ clock, log });
     this.releases = new Releases({ logic, log });
     this.reader = new StreamReader({

@@ -2,6 +2,7 @@ import { Duplex } from 'node:stream';
 
 import { describe, expect, test } from '@jest/globals';
 import { decodeMessage } from '@halley/protocol/decoder';
+import type { PushException } from '@halley/service/exceptions';
 import { Metrics } from '@halley/service/metrics';
 
 import { CometMetrics } from '../comet-metrics.js';
@@ -152,6 +153,50 @@ describe('the fan-out', () => {
     expect(members[0]?.texts).toEqual(['1'.repeat(20), '2'.repeat(20)]);
     const dropped = await own.registry.getSingleMetric('halley_comet_messages_dropped_total')?.get();
     expect(dropped?.values).toEqual([expect.objectContaining({ value: 4, labels: { reason: 'backlog' } })]);
+  });
+
+  test('what expires while it waits for its pass goes to nobody, and the rest to all', async () => {
+    const own = new Metrics({ process: false });
+    const told: PushException[] = [];
+    let now = 1_000;
+    const fanout = new Fanout(
+      new CometMetrics(own),
+      DEFAULT_FANOUT_LIMITS,
+      { tell: (exception) => told.push(exception) },
+      () => now,
+    );
+    const members = Array.from({ length: 1_500 }, () => new Sink(ledger, new Set([1])));
+    const [room, everyone] = [laneOf(members), laneOf(members, 'everyone')];
+    const about = { acceptedAtMs: 1, traceparent: '', sender: undefined };
+    const until = (id: string, expireAtMs: number) =>
+      outgoing(1, Buffer.from(id), { ...about, id, expireAtMs });
+    fanout.push(room, push('first'));
+    await turn();
+    fanout.push(room, until('late', 1_001));
+    fanout.push(room, until('in time', 1_002));
+    fanout.push(everyone, until('late for all', 1_001));
+    fanout.paced(everyone.roster.snapshot(), until('slow', 1_001), 100);
+    now = 1_001;
+    let written = false;
+    fanout.whenWritten(() => (written = true));
+    for (let i = 0; i < 20 && fanout.backlogBytes > 0; i += 1) await turn();
+    expect(written).toBe(true);
+    expect(
+      members.every((member) => ['first,in time', 'slow,first,in time'].includes(member.texts.join())),
+    ).toBe(true);
+    const expired = { kind: 'expired', reason: 'expired', count: 1_500 };
+    expect(told).toHaveLength(2);
+    for (const [id, stream] of [
+      ['late', 'r/r'],
+      ['late for all', 'all'],
+    ])
+      expect(told).toContainEqual(expect.objectContaining({ ...expired, id, stream }));
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    expect(told.at(-1)).toMatchObject({ id: 'slow', kind: 'expired' });
+    expect(members.at(-1)?.texts).not.toContain('slow');
+    const dropped = await own.registry.getSingleMetric('halley_comet_messages_dropped_total')?.get();
+    expect(dropped?.values).toEqual([expect.objectContaining({ value: 3, labels: { reason: 'expired' } })]);
+    fanout.stop();
   });
 
   test('a room without members costs nothing and ends', async () => {

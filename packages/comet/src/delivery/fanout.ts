@@ -2,7 +2,7 @@ import { type Exceptions, NO_EXCEPTIONS } from '@halley/service/exceptions';
 
 import type { CometMetrics } from '../comet-metrics.js';
 import { EVERYONE, FilteredPass, type Lane, type LaneDrop, type LaneTally, type Receiver } from './lane.js';
-import { type Outgoing, outgoingBytes } from './outgoing.js';
+import { isLate, type Outgoing, outgoingBytes } from './outgoing.js';
 
 export interface FanoutLimits {
   /** Members served between two turns of the event loop. */
@@ -29,6 +29,7 @@ interface Waiter {
 }
 
 interface Paced {
+  readonly push: Outgoing;
   readonly pass: FilteredPass;
   readonly members: readonly Receiver[];
   readonly speed: number;
@@ -54,6 +55,8 @@ export class Fanout {
     private readonly metrics: CometMetrics,
     readonly limits: FanoutLimits = DEFAULT_FANOUT_LIMITS,
     private readonly exceptions: Exceptions = NO_EXCEPTIONS,
+    /** Unix milliseconds. */
+    private readonly now: () => number = Date.now,
   ) {}
 
   /** Bytes of pushes that are not written to every member yet. */
@@ -91,7 +94,7 @@ export class Fanout {
       return false;
     }
     const pass = new FilteredPass([push], EVERYONE);
-    this.#paced.add({ pass, members, speed, startedMs: performance.now(), next: 0 });
+    this.#paced.add({ push, pass, members, speed, startedMs: performance.now(), next: 0 });
     this.#pacer ??= setInterval(this.#pace, PACE_INTERVAL_MS);
     this.#pace();
     return true;
@@ -120,6 +123,7 @@ export class Fanout {
     const startedMs = performance.now();
     const room: LaneTally = { sent: 0, dropped: 0 };
     const everyone: LaneTally = { sent: 0, dropped: 0 };
+    const nowMs = this.now();
     let budget = this.limits.membersPerTick;
     let turns = this.#lanes.length;
     while (budget > 0 && turns > 0) {
@@ -130,7 +134,11 @@ export class Fanout {
       // An empty room costs a little too.
       const [tally, reason] =
         lane.kind === 'room' ? ([room, 'room_slow'] as const) : ([everyone, 'everyone_slow'] as const);
-      const served = lane.step(budget, tally, (drop) => this.#tell(reason, lane.stream, drop));
+      const served = lane.step(budget, tally, {
+        nowMs,
+        onDropped: (drop) => this.#tell(reason, lane.stream, drop),
+        onExpired: (push) => this.#tellExpired(lane.stream, push, lane.roster.size),
+      });
       budget -= Math.max(1, served);
       this.#backlogBytes -= before - lane.backlogBytes;
       if (lane.active) this.#lanes.push(lane);
@@ -156,6 +164,14 @@ export class Fanout {
       }
   }
 
+  /** It waited longer than it was of use. */
+  #tellExpired(stream: string, { about }: Outgoing, count: number): void {
+    this.metrics.dropped('expired', 1);
+    if (!about || count === 0) return;
+    const { id, caller } = about;
+    this.exceptions.tell({ id, caller, kind: 'expired', reason: 'expired', stream, count });
+  }
+
   #release(): void {
     if (this.#waiters.length === 0) return;
     let oldest = Number.POSITIVE_INFINITY;
@@ -170,6 +186,11 @@ export class Fanout {
     let sent = 0;
     let dropped = 0;
     for (const paced of this.#paced) {
+      if (isLate(paced.push, this.now())) {
+        this.#tellExpired(EVERYONE, paced.push, paced.members.length - paced.next);
+        this.#paced.delete(paced);
+        continue;
+      }
       const due = Math.min(
         paced.members.length,
         Math.ceil(((now - paced.startedMs + PACE_INTERVAL_MS) / 1_000) * paced.speed),

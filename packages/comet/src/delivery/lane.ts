@@ -1,6 +1,6 @@
 import { encodePushes } from './encoded.js';
 import type { Encoded } from './format.js';
-import { type Outgoing, outgoingBytes } from './outgoing.js';
+import { isLate, type Outgoing, outgoingBytes } from './outgoing.js';
 import type { Outbox } from './outbox.js';
 import { Roster, type Rostered } from './roster.js';
 
@@ -33,6 +33,16 @@ export interface LaneDrop {
   count: number;
   /** Some of their keys. */
   readonly keys: string[];
+}
+
+/** What a step tells, and by when it goes. */
+export interface StepHooks {
+  /** At the end of a pass: what of it there was no room for. */
+  readonly onDropped?: (drop: LaneDrop) => void;
+  /** A push had expired before its pass began, and goes to nobody. */
+  readonly onExpired?: (push: Outgoing) => void;
+  /** Unix milliseconds. Default: nothing expires. */
+  readonly nowMs?: number;
 }
 
 /** Members that a drop names. */
@@ -95,12 +105,9 @@ export class Lane {
     this.#pendingBytes += outgoingBytes(push);
   }
 
-  /**
-   * Serves up to `limit` members and answers how many it did; adds to the tally. At the end of a pass it tells what of it
-   * there was no room for.
-   */
-  step(limit: number, tally: LaneTally, onDropped?: (drop: LaneDrop) => void): number {
-    if (!this.#pass) this.#begin();
+  /** Serves up to `limit` members and answers how many it did; adds to the tally. */
+  step(limit: number, tally: LaneTally, hooks: StepHooks = {}): number {
+    while (!this.#pass && this.#pending.length > 0) this.#begin(hooks);
     const pass = this.#pass;
     if (!pass) return 0;
     const served = this.roster.servePass(limit, (member) => {
@@ -116,7 +123,7 @@ export class Lane {
       }
     });
     if (this.roster.unserved === 0) {
-      for (const drop of this.#dropped.values()) onDropped?.(drop);
+      for (const drop of this.#dropped.values()) hooks.onDropped?.(drop);
       this.#dropped.clear();
       this.#pass = undefined;
       this.#passBytes = 0;
@@ -131,7 +138,7 @@ export class Lane {
     if (deviceKey !== '' && drop.keys.length < KEYS_A_DROP) drop.keys.push(deviceKey);
   }
 
-  #begin(): void {
+  #begin({ nowMs = 0, onExpired }: StepHooks): void {
     let count = 0;
     let bytes = 0;
     for (const push of this.#pending) {
@@ -140,11 +147,16 @@ export class Lane {
       bytes += size;
       count += 1;
     }
-    if (count === 0) return;
-    const pushes = this.#pending.splice(0, count);
+    const taken = this.#pending.splice(0, count);
     this.#passSequence = this.#sequences[0] ?? 0;
     this.#sequences.splice(0, count);
     this.#pendingBytes -= bytes;
+    const pushes = taken.filter((push) => {
+      const late = isLate(push, nowMs);
+      if (late) onExpired?.(push);
+      return !late;
+    });
+    if (pushes.length === 0) return;
     this.#passBytes = bytes;
     this.#pass =
       this.kind === 'room' ? new PlainPass(pushes, this.stream) : new FilteredPass(pushes, this.stream);

@@ -68,6 +68,11 @@ export function outgoingProto(
   }
 }
 
+/** Whether a push is of no use any more at `nowMs`, Unix milliseconds. */
+export function isLate({ about }: Pick<Outgoing, 'about'>, nowMs: number): boolean {
+  return about !== undefined && about.expireAtMs > 0 && about.expireAtMs <= nowMs;
+}
+
 /** Bytes that a push takes on TCP. */
 export function outgoingBytes(push: Outgoing): number {
   return push.op === Operation.Raw ? push.body.length : HEADER_BYTES + push.body.length;

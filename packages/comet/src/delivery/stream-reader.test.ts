@@ -237,6 +237,20 @@ describe('the reader of streams', () => {
     expect(calls.length).toBeLessThan(6);
   });
 
+  test('goes on at once over pages of which nothing is shown', async () => {
+    answer = (reads) => reads.map(({ after }) => ({ ...EMPTY, more: after < 50, through: after + 1 }));
+    const [pulled] = pulleds(1) as [FakePulled];
+    let at = -1;
+    pulled.read = () => ({ stream: 'u/1', epoch: EMPTY.epoch, after: at, maxEntries: 9, maxBytes: 9 });
+    pulled.take = ({ through, more }) => {
+      at = through;
+      return more ? 'again' : 'live';
+    };
+    reader.want(pulled);
+    await idle();
+    expect([at, pulled.pull]).toEqual([51, 'none']);
+  });
+
   test('a page that cannot be taken costs its connection, and no other', async () => {
     const all = pulleds(3) as [FakePulled, FakePulled, FakePulled];
     all[1].fault = new Error('planted');

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HalleyError } from '@halley/protocol/error';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
+import { BEFORE_ALL } from '@halley/store/streams/streams';
 
 import type { LogicLink, StreamPage, StreamRead } from '../logic-link.js';
 import type { Deadlines, Expiring } from '../session/deadlines.js';
@@ -147,10 +148,11 @@ export class StreamReader {
     let putOff = 0;
     for (const [index, pulled] of batch.entries()) {
       const page = pages?.[places[index] as number];
-      if (page && isPutOff(page)) putOff += 1;
+      const off = page !== undefined && isPutOff(page, reads[index] as StreamRead);
+      if (off) putOff += 1;
       // It may be gone; another pull of it cannot have begun.
       if (pulled.pull !== 'reading') continue;
-      if (page) this.#taken(pulled, page, batch.length === 1);
+      if (page) this.#taken(pulled, page, off && batch.length === 1);
       else this.#rest(pulled, true);
     }
     if (!pages) await sleep(lane.options.restMs);
@@ -177,7 +179,7 @@ export class StreamReader {
     }
   }
 
-  #taken(pulled: Pulled, page: StreamPage, alone: boolean): void {
+  #taken(pulled: Pulled, page: StreamPage, offAlone: boolean): void {
     pulled.failed = false;
     let next: PageNext;
     try {
@@ -189,7 +191,7 @@ export class StreamReader {
     // Taking a page may have closed its connection.
     if (pulled.pull !== 'reading') return;
     // One that is put off although nothing else was asked for must not be asked for at once for ever.
-    if (next === 'later' || (alone && isPutOff(page))) return this.#rest(pulled, false);
+    if (next === 'later' || offAlone) return this.#rest(pulled, false);
     pulled.rests = 0;
     if (next === 'again') return this.#begin(pulled);
     pulled.pull = 'none';
@@ -222,7 +224,8 @@ function distinctOf(reads: readonly StreamRead[]): { distinct: StreamRead[]; pla
   return { distinct, places };
 }
 
-/** Logic answers so to what is too much for one answer: ask again. */
-function isPutOff({ entries, more }: StreamPage): boolean {
-  return more && entries.length === 0;
+/** Logic answers so to what is too much for one answer: ask again. A page that goes on has only nothing to show. */
+function isPutOff({ entries, more, through, epoch, gap }: StreamPage, read: StreamRead): boolean {
+  const from = epoch === read.epoch ? read.after : BEFORE_ALL;
+  return more && entries.length === 0 && through <= Math.max(from, gap?.through ?? BEFORE_ALL);
 }

@@ -1,7 +1,7 @@
 import { BEFORE_ALL, type Position } from '@halley/store/streams/streams';
 
 import type { SharedPush } from '../delivery/encoded.js';
-import type { About } from '../delivery/outgoing.js';
+import { type About, isLate } from '../delivery/outgoing.js';
 import { type Gap, type HintDecision, type PageNext, Sequencer } from '../delivery/sequencer.js';
 import type { Pulled, PullState } from '../delivery/stream-reader.js';
 import type {
@@ -187,11 +187,13 @@ export class Follower implements Pulled, Expiring {
     if (hint.epoch !== this.#epoch) return this.suspect();
     const sequencer = this.#sequencer;
     const due = push.hasBody && sequencer.live && hint.position > sequencer.last;
-    const wanted = due && !push.expired && this.#chosen(push.operation, hint.keys);
+    // Many are told one after the other: it may have expired meanwhile.
+    const late = push.expired || isLate(push, this.session.deps.clock.now());
+    const wanted = due && !late && this.#chosen(push.operation, hint.keys);
     const sendable = due && (!wanted || this.sink.admits(push));
     const decision = sequencer.hint(hint.position, hint.prev, sendable);
     if (decision === 'send' && wanted) this.sink.send(push, hint.position);
-    else if (decision === 'send' && push.expired && push.about && this.#chosen(push.operation, hint.keys))
+    else if (decision === 'send' && late && push.about && this.#chosen(push.operation, hint.keys))
       this.#tellExpired(push.about, hint.position);
     else if (decision === 'pull') this.session.deps.reader.want(this);
     return decision;

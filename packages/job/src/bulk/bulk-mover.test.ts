@@ -5,7 +5,7 @@ import { Topic } from '@halley/store/bus/bus';
 import { BULK_GROUP, GROUP, Rig, until } from '../testing/rig.js';
 import { Backlog } from './backlog.js';
 
-const MANY = Number(process.env['HALLEY_BULK_PUSHES'] ?? 5_000);
+const MANY = Number(process.env['HALLEY_BULK_PUSHES'] ?? 1_000);
 const LIMITS = { maxBacklogRecords: 100, maxBacklogAgeMs: 60_000, maxPerSecond: 1_000_000, turnMs: 5 };
 
 let rig: Rig;
@@ -21,7 +21,7 @@ const lag = async () => (await rig.bus.lag(BULK_GROUP, Topic.Bulk)) + (await rig
 describe('bulk pushes', () => {
   test(`of which ${MANY} wait are overtaken by a normal one, and keep their order among themselves`, async () => {
     const bulk = names('bulk', MANY);
-    await rig.pushBulk(bulk, { users: ['1'] }, 25);
+    await rig.pushBulk(bulk, { users: ['1'] }, MANY / 200);
     await rig.job({ bulk: { ...LIMITS, maxBacklogRecords: 20 } });
     const comet = await rig.comet('c1');
     await rig.connect('1', 'k1', comet);
