@@ -8,6 +8,7 @@ import { registerPush } from './commands/push.js';
 import { registerSchedule } from './commands/schedule.js';
 import { registerStart } from './commands/start.js';
 import { registerTail } from './commands/tail.js';
+import { registerTrace } from './commands/trace.js';
 import { registerTier } from './commands/tier.js';
 import { VERSION } from '@halley/service/version';
 
@@ -33,6 +34,7 @@ export function createProgram(): Command {
   registerPush(program);
   registerSchedule(program);
   registerTail(program);
+  registerTrace(program);
   registerNodes(program);
   registerDead(program);
   registerCheck(program);
