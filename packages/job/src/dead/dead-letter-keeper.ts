@@ -57,13 +57,13 @@ function letterOf(
   { offset, key = '', value, headers, timestampMs }: ReadRecord,
 ): NewDeadLetter {
   const told = (name: string): string => headers[`halley-${name}`] ?? '';
-  const cutFrom = Number(told('cut-from-bytes'));
+  const cutFrom = integerOf(told('cut-from-bytes'));
   return {
     place: { partition, offset },
-    atMs: Number(told('at-ms')) || timestampMs,
+    atMs: integerOf(told('at-ms')) || timestampMs,
     topic: told('topic').slice(0, MAX_TOPIC),
-    partition: Number(told('partition')) || 0,
-    offset: Number(told('offset')) || 0,
+    partition: integerOf(told('partition'), MAX_PARTITION),
+    offset: integerOf(told('offset')),
     reason: told('reason').slice(0, MAX_REASON) || 'unknown',
     detail: told('error'),
     key,
@@ -76,3 +76,10 @@ function letterOf(
 
 const MAX_TOPIC = 249;
 const MAX_REASON = 100;
+const MAX_PARTITION = 2 ** 31 - 1;
+
+/** 0 where it is none that the store takes: nothing of a letter may stop those behind it. */
+function integerOf(text: string, max = Number.MAX_SAFE_INTEGER): number {
+  const number = Number(text);
+  return Number.isSafeInteger(number) && number >= 0 && number <= max ? number : 0;
+}
