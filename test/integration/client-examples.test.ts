@@ -114,7 +114,7 @@ describe.each(EXAMPLES)('the client in $name, generated from the protos', ({ nam
       .map((line) => line.split(' '));
     const now = ['id', 'class', 'expire', 'collapse', 'retention', 'bulk'];
     const later = ['delay', 'at', 'group'];
-    expect(answers.map(([option]) => option).toSorted()).toEqual([...now, ...later].toSorted());
+    expect(new Set(answers.map(([option]) => option))).toEqual(new Set([...now, ...later]));
     expect(answers.find(([option]) => option === 'id')?.[1]).toBe('order-77');
     for (const [option = '', , atMs] of answers) {
       expect({ option, isLater: Number(atMs) > 0 }).toEqual({ option, isLater: later.includes(option) });

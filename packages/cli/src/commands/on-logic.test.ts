@@ -58,7 +58,15 @@ describe('halley push', () => {
 
   test('sends every option', async () => {
     const { out, code } = await push(
-      ...['--id', 'mine', '--expire-in', '1h', '--collapse-key', 'k', '--retention', '2h', '--bulk'],
+      '--id',
+      'mine',
+      '--expire-in',
+      '1h',
+      '--collapse-key',
+      'k',
+      '--retention',
+      '2h',
+      '--bulk',
     );
     expect({ out, code }).toEqual({ out: 'ok mine\n', code: 0 });
     const [sent] = bus.pushes();

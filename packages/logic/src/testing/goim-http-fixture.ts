@@ -66,7 +66,7 @@ export class GoimHttpFixture {
       },
       acceptor: new PushAcceptor({
         ...deps,
-        streams: { full: () => false },
+        streams: { full: () => false, appliedAt: async () => undefined },
         maxRecordBytes: 4 * MEBIBYTE,
         admission,
         clock,

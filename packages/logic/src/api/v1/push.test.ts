@@ -11,7 +11,7 @@ beforeAll(async () => {
   bus = new FakeBus();
   logic = await startLogic(bus);
 });
-beforeEach(() => bus.calls.splice(0));
+beforeEach(() => void bus.calls.splice(0));
 afterEach(() => {
   bus.answer = () => 'ok';
 });
