@@ -85,6 +85,55 @@ describe('halley push', () => {
   });
 });
 
+describe('halley schedule', () => {
+  const to = ['--users', '1', '--operation', '5', '--body', 'hello'];
+
+  test('shows, lists and cancels what waits', async () => {
+    const pushed = await halley('push', ...to, '--delay', '15m', '--id', 'table-7');
+    expect(pushed.out).toMatch(/^ok table-7, to be delivered [\d: -]+ \(in 15m\)\n$/);
+    const again = await halley('push', ...to, '--delay', '15m', '--id', 'table-7', '--json');
+    expect(JSON.parse(again.out)).toMatchObject({ outcome: 'ok', id: 'table-7', duplicate: true });
+    await halley('push', ...to, '--group', 'likes', '--window', '10m', '--id', 'like-1');
+    const list = await halley('schedule', 'list');
+    expect(list.out).toMatch(/^table-7 +push +waiting +/m);
+    expect(list.out).toMatch(/^like-1 +in a digest.* +waiting/m);
+    expect(list.out).toContain('digest of 1 in likes');
+    expect((await halley('schedule', 'show', 'table-7')).out).toMatch(/^body +hello$/m);
+    expect((await halley('schedule', 'cancel', 'table-7')).out).toBe('cancelled table-7\n');
+    const shown = await halley('schedule', 'show', 'table-7', '--json');
+    expect(JSON.parse(shown.out)).toMatchObject({ state: 'SCHEDULE_STATE_CANCELLED', body: 'hello' });
+    const cancelled = await halley('schedule', 'list', '--state', 'cancelled', '--json');
+    expect(JSON.parse(cancelled.out)).toMatchObject({ schedules: [{ id: 'table-7' }], next_page: '' });
+    await expect(halley('schedule', 'cancel', 'nothing')).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  test('makes, shows, lists and ends recurring pushes', async () => {
+    const put = await halley(
+      'schedule',
+      'put',
+      'stand-up',
+      '--cron',
+      '55 8 * * 1-5',
+      ...to,
+      '--expire-in',
+      '5m',
+    );
+    expect(put.out).toMatch(/^ok stand-up, next [\d: -]+ \(in /);
+    expect((await halley('schedule', 'recurring')).out).toMatch(/^stand-up +55 8 \* \* 1-5 +UTC +/m);
+    const shown = await halley('schedule', 'recurring', 'stand-up');
+    expect(shown.out).toMatch(/^expires +5m after its time$/m);
+    expect(JSON.parse((await halley('schedule', 'recurring', 'stand-up', '--json')).out)).toMatchObject({
+      name: 'stand-up',
+      push: { body: 'hello' },
+    });
+    expect((await halley('schedule', 'delete', 'stand-up')).out).toBe('deleted stand-up\n');
+    await expect(halley('schedule', 'put', 'x', '--cron', '61 * * * *', ...to)).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: expect.stringContaining('cron'),
+    });
+  });
+});
+
 describe('halley dead', () => {
   test('lists letters, the newest first, in pages', async () => {
     const { out } = await halley('dead', 'list');

@@ -50,7 +50,7 @@ test('what waits is a table', () => {
     /^table-7 +push +waiting +[\d: -]+ \(in 15m\) +users 1, 2, 3 and 2 more +1000 +5$/,
   );
   expect(lines[2]).toContain('digest of 3 in likes');
-  expect(lines[3]).toMatch(/in group likes .* - +- +5$/);
+  expect(lines[3]).toMatch(/in a digest of likes .* - +- +5$/);
   expect(lines[4]).toContain('occurrence of stand-up');
   expect(scheduleTable([], NOW)).toEqual(['Nothing waits.']);
 });

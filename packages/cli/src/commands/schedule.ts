@@ -152,7 +152,7 @@ export function scheduleLines(one: Schedule__Output, nowMs: number): string[] {
 
 function kindText({ kind, group, count, recurring }: Schedule__Output): string {
   if (kind === 'SCHEDULE_KIND_DIGEST') return `digest of ${count} in ${group}`;
-  if (kind === 'SCHEDULE_KIND_MEMBER') return `in group ${group}`;
+  if (kind === 'SCHEDULE_KIND_MEMBER') return group === '' ? 'in a digest' : `in a digest of ${group}`;
   return recurring === '' ? 'push' : `occurrence of ${recurring}`;
 }
 

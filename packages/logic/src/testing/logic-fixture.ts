@@ -71,7 +71,7 @@ export async function startLogic(bus: Bus, flags: readonly string[] = []): Promi
   });
 
   const stores = await embeddedStores(bus);
-  const { streams, archive, dead, reads, ledger } = stores;
+  const { streams, archive, dead, schedules, reads, ledger } = stores;
   const config = loadConfig(logicConfig, {
     defaults: { auth: { mode: 'open' }, grpc: { port: 0 }, http: { port: 0 }, ops: { port: 0 } },
     flags,
@@ -83,6 +83,7 @@ export async function startLogic(bus: Bus, flags: readonly string[] = []): Promi
     streams,
     archive,
     dead,
+    schedules,
     reads,
     ledger,
     log,

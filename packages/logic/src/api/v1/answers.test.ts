@@ -117,11 +117,18 @@ const refusedBefore = () =>
     },
   ]);
 
+/** A push that waits. */
+const waiting = (id = 'w') => send('push', { body: push({ id, delay_ms: 60_000 }) });
+const recurring = { cron: '55 8 * * 1-5', push: push() };
+/** A recurring push. */
+const repeated = () => send('putRecurring', { path: '/v1/recurring/r', body: recurring });
+
 /** One call for each answer that the document tells, beside those for the key. */
 const CALLS: Readonly<Record<string, Readonly<Record<number, Call>>>> = {
   push: {
     200: { body: push() },
     400: { body: push({ target: { users: { mids: [0] } } }) },
+    409: { body: push({ id: 'w', delay_ms: 60_000, operation: 2 }), when: waiting },
     413: { body: push({ body: 'x'.repeat(1_001) }) },
     429: { body: push(), when: busy },
     500: { body: push(), when: () => (bus.answer = () => new Error('a bug')) },
@@ -136,6 +143,65 @@ const CALLS: Readonly<Record<string, Readonly<Record<number, Call>>>> = {
     200: { body: { requests: [push({ id: 'a' }), push({ operation: 'x' }), 7] } },
     400: { body: { requests: [] } },
     429: { body: { requests: [push()] }, when: busy },
+  },
+  listSchedules: {
+    200: { path: '/v1/schedules?state=waiting,cancelled&limit=5', when: waiting },
+    400: { path: '/v1/schedules?state=sleeping' },
+    500: { when: () => replace(logic.stores.schedules, 'list', broken) },
+    503: { when: () => replace(logic.stores.schedules, 'list', away) },
+  },
+  getSchedule: {
+    200: { path: '/v1/schedules/w', when: waiting },
+    400: { path: '/v1/schedules/w?body=1' },
+    404: { path: '/v1/schedules/nothing' },
+    500: { path: '/v1/schedules/w', when: () => replace(logic.stores.schedules, 'get', broken) },
+    503: { path: '/v1/schedules/w', when: () => replace(logic.stores.schedules, 'get', away) },
+  },
+  cancelSchedule: {
+    200: { path: '/v1/schedules/c', when: () => waiting('c') },
+    400: { path: '/v1/schedules/c', body: { now: true } },
+    404: { path: '/v1/schedules/nothing' },
+    409: {
+      path: '/v1/schedules/c',
+      when: () => replace(logic.stores.schedules, 'cancel', async () => 'too_late'),
+    },
+    500: { path: '/v1/schedules/c', when: () => replace(logic.stores.schedules, 'cancel', broken) },
+    503: { path: '/v1/schedules/c', when: () => replace(logic.stores.schedules, 'cancel', away) },
+  },
+  putRecurring: {
+    200: { path: '/v1/recurring/r', body: recurring },
+    400: { path: '/v1/recurring/r', body: { ...recurring, cron: '61 * * * *' } },
+    413: { path: '/v1/recurring/r', body: { ...recurring, push: push({ body: 'x'.repeat(1_001) }) } },
+    500: {
+      path: '/v1/recurring/r',
+      body: recurring,
+      when: () => replace(logic.stores.schedules, 'putRecurring', broken),
+    },
+    503: {
+      path: '/v1/recurring/r',
+      body: recurring,
+      when: () => replace(logic.stores.schedules, 'putRecurring', away),
+    },
+  },
+  listRecurring: {
+    200: { path: '/v1/recurring?limit=5', when: repeated },
+    400: { path: '/v1/recurring?limit=many' },
+    500: { when: () => replace(logic.stores.schedules, 'listRecurring', broken) },
+    503: { when: () => replace(logic.stores.schedules, 'listRecurring', away) },
+  },
+  getRecurring: {
+    200: { path: '/v1/recurring/r', when: repeated },
+    400: { path: '/v1/recurring/r?whole=1' },
+    404: { path: '/v1/recurring/nothing' },
+    500: { path: '/v1/recurring/r', when: () => replace(logic.stores.schedules, 'getRecurring', broken) },
+    503: { path: '/v1/recurring/r', when: () => replace(logic.stores.schedules, 'getRecurring', away) },
+  },
+  deleteRecurring: {
+    200: { path: '/v1/recurring/r', when: repeated },
+    400: { path: '/v1/recurring/r?now=1' },
+    404: { path: '/v1/recurring/nothing' },
+    500: { path: '/v1/recurring/r', when: () => replace(logic.stores.schedules, 'deleteRecurring', broken) },
+    503: { path: '/v1/recurring/r', when: () => replace(logic.stores.schedules, 'deleteRecurring', away) },
   },
   tracePush: {
     200: { path: '/v1/pushes/x/trace?caller=goim&limit=5', when: refusedBefore },

@@ -9,7 +9,9 @@ import { V1_ROUTES } from './routes.js';
 
 describe('the OpenAPI document', () => {
   test('is valid', async () => {
-    const { valid, errors } = await new Validator().validate(JSON.parse(openApiText()) as Record<string, unknown>);
+    const { valid, errors } = await new Validator().validate(
+      JSON.parse(openApiText()) as Record<string, unknown>,
+    );
     expect(errors).toBeUndefined();
     expect(valid).toBe(true);
   });

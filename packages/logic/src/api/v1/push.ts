@@ -12,11 +12,13 @@ import { OUTCOMES, wordFor } from './words.js';
 
 const REFUSALS = [
   'body_too_large',
+  'id_conflict',
   'overloaded',
   'deadline_exceeded',
   'bus_refused',
   'bus_unknown',
   'store_unavailable',
+  'schedule_unknown',
   'store_full',
 ] as const;
 
