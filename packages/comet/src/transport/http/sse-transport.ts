@@ -15,8 +15,8 @@ let shared: { readonly piece: Uint8Array; readonly event: Buffer } | undefined;
 export class SseTransport extends HttpTransport {
   override readonly variant = 'sse';
   #busy = false;
-  /** Something left since the last look. */
-  #spoke = true;
+  /** When something was said last. */
+  #spokeAtMs: number;
 
   constructor(
     opening: Opening,
@@ -35,6 +35,7 @@ export class SseTransport extends HttpTransport {
       'x-accel-buffering': 'no',
     });
     response.write(': open\n\n');
+    this.#spokeAtMs = deps.clock.monotonicMs();
     this.setDeadline(deps.keepAliveMs);
   }
 
@@ -44,16 +45,20 @@ export class SseTransport extends HttpTransport {
 
   /** Says something where nothing else was said, so that nobody on the way takes the response for dead. */
   override onDeadline(): void {
-    if (!this.#spoke && !this.#busy) this.response.write(':\n\n');
-    this.#spoke = false;
-    this.setDeadline(this.deps.keepAliveMs);
+    const { clock, keepAliveMs } = this.deps;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#spokeAtMs >= keepAliveMs) {
+      if (!this.#busy && !this.response.writableEnded) this.response.write(':\n\n');
+      this.#spokeAtMs = nowMs;
+    }
+    this.setDeadline(this.#spokeAtMs + keepAliveMs - nowMs);
   }
 
   protected override flush(): void {
     if (this.#busy || this.response.writableEnded) return;
     if (!this.downstream.empty) {
       this.#busy = true;
-      this.#spoke = true;
+      this.#spokeAtMs = this.deps.clock.monotonicMs();
       this.response.write(eventOf(this.downstream.take(EVENT_BYTES)), this.#left);
     } else if (this.downstream.writableEnded) {
       this.response.end(this.closing && `event: close\ndata: ${JSON.stringify(this.closing)}\n\n`);
