@@ -276,6 +276,12 @@ describe('behind the real nginx', () => {
     const { length } = said;
     expect([await alice.texts(length), await bob.texts(length)]).toEqual([said, said]);
     expect(await bob.tick('three', 'read')).toBe('read');
+    if (closed.length === 0) return;
+    // What does not get through is told, and changes nothing.
+    await alice.page.locator('.pill').click();
+    await alice.page.locator('[data-wish="websocket"]').click();
+    await alice.page.locator('.banner').getByText('Going on as before.').waitFor();
+    expect(await alice.transport()).toBe(transport);
   });
 
   test('without a connection it says so, and what was written goes out when it is back, once', async () => {

@@ -26,7 +26,7 @@ export function clusterBanner(cluster: LocalCluster): string[] {
     `  services   ${services.join('  ')}`,
     `  logs       ${cluster.logs}`,
     '',
-    ...demoLines(`127.0.0.1:${comet['ws']}`),
+    ...demoLines(`127.0.0.1:${comet['ws']}`, `127.0.0.1:${cluster.node('comet-2').ports['ws']}`),
     '',
     'Connect as user 1 to the first comet in a second terminal:',
     `  ${colours.bold(`npx halley tail --mid 1 --room live://1000 --accepts 1000${tailAddress}`)}`,

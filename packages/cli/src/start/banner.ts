@@ -48,8 +48,8 @@ export function banner(
   ];
 }
 
-/** Where the chat page is, for two people; `ws` is comet's address of WebSocket, `host:port`. */
-export function demoLines(ws: string): string[] {
-  const as = (name: string): string => colours.bold(`http://${ws}/?as=${name}`);
-  return ['Two people chat, in two windows of a browser:', `  ${as('alice')}   ${as('bob')}`];
+/** Where the chat page is, for two people; addresses are comets' of WebSocket, `host:port`. */
+export function demoLines(first: string, second = first): string[] {
+  const as = (name: string, at: string): string => colours.bold(`http://${at}/?as=${name}`);
+  return ['Two people chat, in two windows of a browser:', `  ${as('alice', first)}   ${as('bob', second)}`];
 }
