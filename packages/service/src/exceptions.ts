@@ -13,7 +13,7 @@ export type ExceptionKind =
 export interface PushException {
   /** The push's id; one that has none cannot be asked for, and is not kept. */
   readonly id: string;
-  /** Who pushed it; absent where that is not known. */
+  /** Who pushed it; absent is empty: nobody, where no API key is required. */
   readonly caller?: string | undefined;
   readonly kind: ExceptionKind;
   /** Why, as the metric that counts it calls it: `room_slow`, `backlog`, an error's code. */

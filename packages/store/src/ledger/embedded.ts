@@ -63,9 +63,7 @@ export class EmbeddedLedger implements Ledger {
 
   async find(caller: string, id: string, max: number) {
     const tables = this.#fresh();
-    const found: LedgerRow[] = [];
-    const pushKeys = caller === '' ? [hashOf('', id)] : [hashOf(caller, id), hashOf('', id)];
-    for (const push of pushKeys) found.push(...rowsOf(tables, push));
+    const found = [...rowsOf(tables, hashOf(caller, id))];
     found.sort((one, other) => one.atMs - other.atMs || compare(one.rowId, other.rowId));
     return { rows: found.slice(0, max), all: found.length };
   }

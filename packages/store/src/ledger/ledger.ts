@@ -13,7 +13,7 @@ export interface LedgerRow {
   readonly rowId: Uint8Array;
   /** The push; empty in rows of kind `lost`. */
   readonly id: string;
-  /** Who pushed it; empty where that is not known. */
+  /** Who pushed it; empty where no API key is required. */
   readonly caller: string;
   /** `lost`: so many reports were lost between the two times. */
   readonly kind: ExceptionKind | 'lost';
@@ -48,10 +48,7 @@ export interface LedgerRetention {
 export interface Ledger extends Service {
   /** Writes rows, those that are not there yet: a write whose outcome is unknown is simply repeated. */
   write(rows: readonly LedgerRow[]): Promise<void>;
-  /**
-   * Rows of a push, the oldest first, at most `max`, and how many there are in all. Rows of which the caller is not known
-   * are among them.
-   */
+  /** Rows of the push of this caller, the oldest first, at most `max`, and how many there are in all. */
   find(
     caller: string,
     id: string,

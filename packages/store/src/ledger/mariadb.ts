@@ -52,7 +52,7 @@ export class MariadbLedger implements Ledger {
       db
         .selectFrom('ledger_exceptions')
         .where('push_id', '=', bytesOf(id))
-        .where('caller', 'in', [bytesOf(caller), bytesOf('')])
+        .where('caller', '=', bytesOf(caller))
         .where('kind', '!=', 'lost');
     return this.deps.database.snapshot(async (db) => {
       const rows = await of(db).selectAll().orderBy('at_ms').orderBy('row_id').limit(max).execute();

@@ -4,7 +4,7 @@
 CREATE TABLE IF NOT EXISTS ledger_exceptions (
   row_id BINARY(16) NOT NULL COMMENT 'UUIDv7',
   push_id VARBINARY(512) NOT NULL COMMENT 'empty in rows of kind lost',
-  caller VARBINARY(512) NOT NULL COMMENT 'empty is not known',
+  caller VARBINARY(512) NOT NULL COMMENT 'empty where no API key is required',
   kind VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'expired, dropped, dead, refused; lost: so many reports were lost',
   reason VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   tier VARCHAR(8) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
