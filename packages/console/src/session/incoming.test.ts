@@ -1,54 +1,22 @@
-import type { StreamMessage } from '@halley/client/browser';
 import { beforeEach, expect, test } from '@jest/globals';
 
-import { encodeBody, Op } from '../model/bodies.js';
-import { Chat } from '../model/chat.js';
-import { Shelf } from '../model/shelf.js';
+import { Op } from '../model/bodies.js';
+import type { Chat } from '../model/chat.js';
+import { ALICE, aliceChat, BOB, IN_LOBBY, LOBBY, messageOf } from '../testing/fakes.js';
 import { Incoming } from './incoming.js';
 
-const ME = '1';
-const BOB = '2';
 let chat: Chat;
 let incoming: Incoming;
 
 beforeEach(() => {
-  const kept = new Map<string, string>();
-  const storage = {
-    getItem: (key: string) => kept.get(key) ?? null,
-    setItem: (key: string, value: string) => void kept.set(key, value),
-    removeItem: (key: string) => void kept.delete(key),
-  };
-  chat = new Chat({ name: 'Alice', mid: ME, device: 'd' }, new Shelf(storage, ME));
+  chat = aliceChat();
   incoming = new Incoming(chat);
 });
 
-function message(
-  more: Partial<Record<keyof StreamMessage, unknown>>,
-  body: Parameters<typeof encodeBody>[0],
-): StreamMessage {
-  return {
-    stream: `u/${ME}`,
-    room: undefined,
-    epoch: 'e',
-    position: 10,
-    id: 'i',
-    operation: Op.Text,
-    body: new TextEncoder().encode(encodeBody(body)),
-    acceptedAtMs: 1_000,
-    expireAtMs: 0,
-    fromMid: BOB,
-    fromKey: 'k',
-    clientId: 'c',
-    toMid: ME,
-    traceparent: '',
-    ...more,
-  } as StreamMessage;
-}
-
 test('a direct message stands with whoever it is from, an own one with whom it is to, and names are learned', () => {
-  const received = incoming.message(message({}, { name: 'Bob', text: 'hi' }));
+  const received = incoming.message(messageOf({ name: 'Bob', text: 'hi' }, {}));
   const sent = incoming.message(
-    message({ fromMid: ME, toMid: BOB, position: 11 }, { name: 'Alice', text: 'ho' }),
+    messageOf({ name: 'Alice', text: 'ho' }, { fromMid: ALICE, toMid: BOB, position: 11 }),
   );
   expect([received?.key, sent?.key]).toEqual([`direct:${BOB}`, `direct:${BOB}`]);
   expect(received?.timeline.entries.map(({ text, mine }) => [text, mine])).toEqual([
@@ -59,40 +27,43 @@ test('a direct message stands with whoever it is from, an own one with whom it i
 });
 
 test('the same message is nothing new, live or of history', () => {
-  expect(incoming.message(message({}, { text: 'hi' }))).toBeDefined();
-  expect(incoming.message(message({}, { text: 'hi' }))).toBeUndefined();
+  expect(incoming.message(messageOf({ text: 'hi' }, {}))).toBeDefined();
+  expect(incoming.message(messageOf({ text: 'hi' }, {}))).toBeUndefined();
 });
 
 test('a mark of the other one reads own messages; an own one, of another device, reads theirs', () => {
-  incoming.message(message({}, { text: 'hi' }));
-  incoming.message(message({ fromMid: ME, toMid: BOB, position: 11, acceptedAtMs: 2_000 }, { text: 'ho' }));
-  incoming.message(message({ position: 12, acceptedAtMs: 3_000 }, { text: 'new' }));
+  incoming.message(messageOf({ text: 'hi' }, {}));
+  incoming.message(
+    messageOf({ text: 'ho' }, { fromMid: ALICE, toMid: BOB, position: 11, acceptedAtMs: 2_000 }),
+  );
+  incoming.message(messageOf({ text: 'new' }, { position: 12, acceptedAtMs: 3_000 }));
   const conversation = chat.direct(BOB);
   expect(conversation.unread.count).toBe(1);
-  incoming.message(message({ operation: Op.Read, position: 13 }, { at: 2_000 }));
+  incoming.message(messageOf({ at: 2_000 }, { operation: Op.Read, position: 13 }));
   expect(conversation.tickOf(conversation.timeline.entries[1]!)).toBe('read');
-  incoming.message(message({ operation: Op.Read, fromMid: ME, toMid: BOB, position: 14 }, { at: 3_000 }));
+  incoming.message(
+    messageOf({ at: 3_000 }, { operation: Op.Read, fromMid: ALICE, toMid: BOB, position: 14 }),
+  );
   expect(conversation.unread.count).toBe(0);
   expect(conversation.timeline.entries).toHaveLength(3);
 });
 
 test('who writes has read what is above', () => {
-  const room = { stream: 'r/chat://lobby', room: 'chat://lobby', toMid: '0' };
-  incoming.message(message({ ...room }, { text: 'hi' }));
-  const conversation = chat.room('chat://lobby');
+  incoming.message(messageOf({ text: 'hi' }, IN_LOBBY));
+  const conversation = chat.room(LOBBY);
   expect(conversation.unread.count).toBe(1);
-  incoming.message(message({ ...room, fromMid: ME, position: 11 }, { text: 'ho' }));
+  incoming.message(messageOf({ text: 'ho' }, { ...IN_LOBBY, fromMid: ALICE, position: 11 }));
   expect(conversation.unread.count).toBe(0);
 });
 
 test('what is not kept, or of another stream, is not shown', () => {
-  expect(incoming.message(message({ epoch: '' }, { text: 'x' }))).toBeUndefined();
-  expect(incoming.message(message({ stream: 'all' }, { text: 'x' }))).toBeUndefined();
+  expect(incoming.message(messageOf({ text: 'x' }, { epoch: '' }))).toBeUndefined();
+  expect(incoming.message(messageOf({ text: 'x' }, { stream: 'all' }))).toBeUndefined();
 });
 
 test('a push from a shell is text, of the server', () => {
-  const room = { stream: 'r/chat://lobby', room: 'chat://lobby', fromMid: '0', toMid: '0', clientId: '' };
+  const room = { ...IN_LOBBY, fromMid: '0', clientId: '' };
   const body = new TextEncoder().encode('plain <b>');
-  const shown = incoming.message(message({ ...room, body }, {}));
+  const shown = incoming.message(messageOf({}, { ...room, body }));
   expect(shown?.timeline.newest).toMatchObject({ text: 'plain <b>', fromName: 'Server', mine: false });
 });

@@ -14,6 +14,7 @@ const LOOKED_THROUGH = 2_000;
 
 /** What was said before: the newest page at first, older ones as somebody scrolls. */
 export class Older {
+  #first: 'not read' | 'reading' | 'read' = 'not read';
   /** How far back the inbox was read, of all conversations together. */
   #inbox: { readonly epoch: string; readonly before: number } | undefined;
   #inboxEnded = false;
@@ -21,21 +22,26 @@ export class Older {
   constructor(
     private readonly chat: Chat,
     private readonly incoming: Incoming,
-    private readonly client: Client,
+    private readonly client: Pick<Client, 'history'>,
   ) {}
 
-  /** The newest page of a room, when it was joined for the first time. */
+  /** The newest page of a room, once. */
   async firstOfRoom(conversation: Conversation): Promise<void> {
-    if (conversation.older !== 'none') return;
-    await this.load(conversation);
+    if (conversation.older === 'none') await this.load(conversation);
   }
 
-  /** The newest messages of the inbox, once. */
+  /** The newest messages of the inbox, once; after a failure it goes on where it was. */
   async firstOfInbox(): Promise<void> {
-    if (this.#inbox || this.#inboxEnded) return;
-    await this.#readInbox(FIRST_OF_INBOX, () => false);
-    this.#tellDirects();
-    this.chat.changed();
+    if (this.#first !== 'not read') return;
+    this.#first = 'reading';
+    try {
+      await this.#readInbox(FIRST_OF_INBOX, () => false);
+      this.#first = 'read';
+      this.#tellDirects();
+    } finally {
+      if (this.#first === 'reading') this.#first = 'not read';
+      this.chat.changed();
+    }
   }
 
   /** A page of older messages; does nothing while one is on its way, or when there is none. */

@@ -20,7 +20,7 @@ export class Reading {
 
   constructor(
     private readonly chat: Chat,
-    private readonly client: Client,
+    private readonly client: Pick<Client, 'markRead' | 'send'>,
   ) {
     for (const [key, { epoch, reads }] of Object.entries(chat.shelf.read<Kept>('reads') ?? {})) {
       const conversation = chat.conversations.get(key);

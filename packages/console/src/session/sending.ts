@@ -20,7 +20,7 @@ export class Sending {
     private readonly chat: Chat,
     /** What this window keeps. */
     private readonly shelf: Shelf,
-    private readonly client: Client,
+    private readonly client: Pick<Client, 'send'>,
   ) {
     const kept = shelf.read<Kept[]>('sending') ?? [];
     this.#kept = new Map(kept.map((one) => [one.message.clientId, one]));

@@ -36,6 +36,7 @@ export class Session {
   readonly #incoming: Incoming;
   readonly #client: Client;
   readonly #watched = new Set<string>();
+  readonly #joined = new Set<Conversation>();
 
   constructor(private readonly deps: SessionDeps) {
     const { chat, shelf } = deps;
@@ -57,7 +58,6 @@ export class Session {
     // What is wrong for good is the state `closed`.
     this.#client.connect().catch(() => undefined);
     for (const room of chat.rooms) void this.join(room);
-    void this.#first(() => this.#older.firstOfInbox());
   }
 
   /** Moves over to another transport, or to the best one; the connection in use is left when the new one is open. */
@@ -82,15 +82,16 @@ export class Session {
     this.#client.retryNow();
   }
 
-  /** Joins a room; its newest messages are there when it is done. */
+  /** Joins a room, and asks for its newest messages. */
   async join(room: Conversation): Promise<void> {
     const { chat } = this.deps;
     try {
       const { durable } = await this.#client.join(room.target, { start: 'newest' });
       room.refused = undefined;
       if (!durable) room.refused = 'This room is not kept: start Halley with --push.durableRooms "chat://*".';
+      this.#joined.add(room);
       this.signals.hello(room);
-      await this.#older.firstOfRoom(room);
+      this.#first();
     } catch (error) {
       if ((error as ClientError).code !== 'closed') room.refused = (error as ClientError).message;
     }
@@ -98,6 +99,7 @@ export class Session {
   }
 
   async leave(room: Conversation): Promise<void> {
+    this.#joined.delete(room);
     this.deps.chat.forget(room);
     this.deps.chat.changed();
     await this.#client.leave(room.target);
@@ -162,6 +164,7 @@ export class Session {
     if (state.name === 'connected') {
       chat.connection = { name: 'connected', transport: transportOf(this.#client.transport) };
       this.#watch(chat.people.mids);
+      this.#first();
     } else if (state.name === 'connecting') {
       chat.connection = { name: 'connecting', attempt: state.attempt };
     } else if (state.name === 'waiting') {
@@ -190,17 +193,10 @@ export class Session {
     this.deps.chat.changed();
   }
 
-  /** What is asked for at the start is asked for once there is a connection. */
-  async #first(ask: () => Promise<void>): Promise<void> {
-    const client = this.#client;
-    const tryNow = (): void => {
-      if (client.state.name === 'connected') {
-        off();
-        ask().catch(() => this.deps.chat.tell('Older messages could not be loaded.'));
-      }
-    };
-    const off = client.on('state', tryNow);
-    tryNow();
+  /** What the page begins with: with each connection, until it was had. */
+  #first(): void {
+    const asked = [...this.#joined].map((room) => this.#older.firstOfRoom(room));
+    for (const one of [this.#older.firstOfInbox(), ...asked]) one.catch(() => undefined);
   }
 }
 

@@ -19,7 +19,7 @@ export class Signals {
 
   constructor(
     private readonly chat: Chat,
-    private readonly client: Client,
+    private readonly client: Pick<Client, 'sendEphemeral'>,
     /** Somebody was met who was not known. */
     private readonly met: (mid: string) => void,
   ) {}

@@ -1,8 +1,8 @@
 import { beforeEach, expect, test } from '@jest/globals';
 
-import { Chat } from '../model/chat.js';
+import type { Chat } from '../model/chat.js';
 import type { Conversation } from '../model/conversation.js';
-import { Shelf } from '../model/shelf.js';
+import { aliceChat, LOBBY } from '../testing/fakes.js';
 import { type Line, linesOf } from './lines.js';
 
 const NOON = new Date(2026, 4, 5, 12).getTime();
@@ -11,9 +11,8 @@ let chat: Chat;
 let lobby: Conversation;
 
 beforeEach(() => {
-  const storage = { getItem: () => null, setItem: () => undefined, removeItem: () => undefined };
-  chat = new Chat({ name: 'Alice', mid: '1', device: 'd' }, new Shelf(storage, '1'));
-  lobby = chat.room('chat://lobby');
+  chat = aliceChat();
+  lobby = chat.room(LOBBY);
 });
 
 function say(position: number, fromMid: string, atMs: number): void {
