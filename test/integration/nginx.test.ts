@@ -1,6 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,6 +26,23 @@ import { WsClient } from '../harness/ws-client.js';
 const DEPLOY = fileURLToPath(new URL('../../deploy/nginx/', import.meta.url));
 const AUTH = Buffer.from(encodeFrame({ ver: 1, op: 7, seq: 1, body: Buffer.from('{"mid":1}') }));
 
+/** nginx before these comets, with its configuration as it is but for ports and for the path of Debian's modules. */
+async function nginxBefore(
+  dir: string,
+  comet: string,
+  webSockets: readonly string[],
+): Promise<{ nginx: RunningService; tcp: string; ws: string }> {
+  const [tcpPort, wsPort] = [await freePort(), await freePort()];
+  const config = (await readFile(path.join(DEPLOY, 'nginx.conf'), 'utf8'))
+    .replace('include /etc/nginx/modules-enabled/*.conf;', 'load_module modules/ngx_stream_module.so;')
+    .replace('listen 3101;', `listen 127.0.0.1:${tcpPort};`)
+    .replace('listen 3102;', `listen 127.0.0.1:${wsPort};`);
+  await writeFile(path.join(dir, 'tcp-comets.conf'), `server ${comet} max_fails=1 fail_timeout=2s;\n`);
+  await writeFile(path.join(dir, 'ws-comets.conf'), webSockets.map((host) => `server ${host};\n`).join(''));
+  const nginx = await startNginx({ dir, config, ports: [tcpPort, wsPort] });
+  return { nginx, tcp: `127.0.0.1:${tcpPort}`, ws: `ws://127.0.0.1:${wsPort}/sub` };
+}
+
 describe('the real nginx with deploy/nginx', () => {
   let halley: StartedHalley;
   let nginx: RunningService;
@@ -34,20 +53,7 @@ describe('the real nginx with deploy/nginx', () => {
   beforeAll(async () => {
     halley = await startHalley(['--proxy.trusted', '127.0.0.1/32']);
     dir = await mkdtemp(path.join(os.tmpdir(), 'halley-nginx-'));
-    const [tcpPort, wsPort] = [await freePort(), await freePort()];
-    // The configuration as it is, but for ports and for the path that Debian's package loads its modules from.
-    const config = (await readFile(path.join(DEPLOY, 'nginx.conf'), 'utf8'))
-      .replace('include /etc/nginx/modules-enabled/*.conf;', 'load_module modules/ngx_stream_module.so;')
-      .replace('listen 3101;', `listen 127.0.0.1:${tcpPort};`)
-      .replace('listen 3102;', `listen 127.0.0.1:${wsPort};`);
-    await writeFile(
-      path.join(dir, 'tcp-comets.conf'),
-      `server ${halley.target.tcp} max_fails=1 fail_timeout=2s;\n`,
-    );
-    await writeFile(path.join(dir, 'ws-comets.conf'), `server ${new URL(halley.target.ws).host};\n`);
-    nginx = await startNginx({ dir, config, ports: [tcpPort, wsPort] });
-    tcp = `127.0.0.1:${tcpPort}`;
-    ws = `ws://127.0.0.1:${wsPort}/sub`;
+    ({ nginx, tcp, ws } = await nginxBefore(dir, halley.target.tcp, [new URL(halley.target.ws).host]));
   });
   afterAll(async () => {
     await nginx?.stop();
@@ -102,6 +108,49 @@ describe('the real nginx with deploy/nginx', () => {
     expect(total).toEqual({ conn_count: 4, ip_count: 4 });
     for (const socket of sockets) socket.destroy();
     for (const socket of webSockets) socket.terminate();
+  });
+
+  test('sends all requests of a session to one comet, and a refusal to the client', async () => {
+    // It takes no session, and says so, as a comet does that is about to stop.
+    const draining: string[] = [];
+    const other = createServer(({ headers }, response) => {
+      draining.push(String(headers['halley-session']));
+      response.writeHead(503).end();
+    });
+    await once(other.listen(0, '127.0.0.1'), 'listening');
+    const { port } = other.address() as AddressInfo;
+    const second = await mkdtemp(path.join(os.tmpdir(), 'halley-nginx-'));
+    const hosts = [new URL(halley.target.ws).host, `127.0.0.1:${port}`];
+    const before = await nginxBefore(second, halley.target.tcp, hosts);
+    const statuses = await Promise.all(
+      Array.from({ length: 24 }, async () => {
+        const headers = {
+          'halley-session': randomBytes(16).toString('base64url'),
+          authorization: `Bearer ${Buffer.from('{}').toString('base64url')}`,
+        };
+        const ask = async (method: string, asked: string): Promise<number> => {
+          const url = before.ws.replace('ws:', 'http:').replace('/sub', asked);
+          const response = await fetch(url, { method, headers });
+          await response.arrayBuffer();
+          return response.status;
+        };
+        const asked = [
+          await ask('GET', '/poll?after=0'),
+          await ask('POST', '/send?n=1'),
+          await ask('GET', '/poll?after=1&wait_ms=1'),
+          await ask('DELETE', '/session'),
+        ];
+        return asked.join();
+      }),
+    );
+    // Whom the draining one refused would choose another id.
+    expect(new Set(statuses)).toEqual(new Set(['200,204,204,204', '503,503,503,503']));
+    expect(draining.length).toBe(4 * statuses.filter((all) => all.startsWith('503')).length);
+    // WebSocket is tried at the next one.
+    for (let i = 0; i < 4; i += 1) (await WsClient.connect(before.ws)).close();
+    await before.nginx.stop();
+    other.close();
+    await rm(second, { recursive: true, force: true });
   });
 
   test('answers 404 to what is no path of theirs', async () => {
