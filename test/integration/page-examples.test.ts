@@ -1,15 +1,17 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { buffer } from 'node:stream/consumers';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { buffer, text as textOf } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createProgram } from '@halley/cli/program';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 
 import { startHalley, type StartedHalley } from '../harness/halley-process.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const HALLEY = `${ROOT}packages/cli/bin/halley.js`;
 const PAGES = ['docs/business-api.md', 'docs/push-options.md'];
 
 /** The fenced blocks of a page in one language, each below the heading that it stands under. */
@@ -25,17 +27,49 @@ function blocksOf(page: string, language: string): { heading: string; text: stri
 }
 
 let halley: StartedHalley;
+let commands: Server;
 beforeAll(async () => {
   halley = await startHalley();
+  commands = serveCommands();
+  await once(commands, 'listening');
 }, 60_000);
-afterAll(() => halley.stop());
+afterAll(async () => {
+  commands.close();
+  await halley.stop();
+});
+
+/** Runs the arguments of `halley` that are posted, each ended by a zero: a process of its own for each would take a second. */
+function serveCommands(): Server {
+  const server = createServer((request, response) => {
+    void (async () => {
+      const args = (await textOf(request)).split('\0').slice(0, -1);
+      let output = '';
+      const written = jest.spyOn(process.stdout, 'write').mockImplementation((text) => {
+        output += String(text);
+        return true;
+      });
+      const code = await createProgram()
+        .parseAsync(['node', 'halley', ...args])
+        .then(() => Number(process.exitCode ?? 0))
+        .catch((error: unknown) => {
+          output += String(error);
+          return 1;
+        });
+      written.mockRestore();
+      process.exitCode = undefined;
+      response.writeHead(code === 0 ? 200 : 500).end(output);
+    })();
+  });
+  return server.listen(0, '127.0.0.1');
+}
 
 /** Runs a block as it stands on the page against the started server; a command that fails ends it. */
 async function run(block: string): Promise<{ code: number; output: string }> {
   const { logicHttp, logicGrpc } = halley.target;
+  const { port } = commands.address() as AddressInfo;
   const script = `
     curl() { command curl --silent --show-error --fail-with-body "$@" && echo; }
-    npx() { shift; node '${HALLEY}' "$@" --address ${logicGrpc}; }
+    npx() { shift; printf '%s\\0' "$@" --address ${logicGrpc} | curl --data-binary @- http://127.0.0.1:${port}; }
     ${block.replaceAll('http://127.0.0.1:3111', logicHttp)}`;
   const { NODE_OPTIONS: _, ...env } = process.env;
   const child = spawn('bash', ['-euc', script], { env, stdio: ['ignore', 'pipe', 'pipe'] });
