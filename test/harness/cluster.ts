@@ -12,7 +12,7 @@ export interface ClusterShape {
   readonly comets?: number;
   readonly logics?: number;
   readonly jobs?: number;
-  /** Where pushes are made durable; Kafka by default. */
+  /** Where pushes are made durable; what HALLEY_TEST_BUS says by default, else Kafka. */
   readonly bus?: 'kafka' | 'redis';
   /** More arguments for the nodes of a tier, as `['--session.handshakeTimeoutMs', '500']`. */
   readonly arguments?: Readonly<Partial<Record<Tier, readonly string[]>>>;
@@ -36,7 +36,7 @@ export class TestCluster {
         dir,
         portOffset: await freePortOffset(Math.max(comets, logics, jobs)),
         nodes: { comet: comets, logic: logics, job: jobs },
-        ...(shape.bus ? { bus: shape.bus } : {}),
+        bus: shape.bus ?? (process.env['HALLEY_TEST_BUS'] === 'redis' ? 'redis' : 'kafka'),
         ...(shape.arguments ? { arguments: shape.arguments } : {}),
         say: (line) => said.push(line),
       });

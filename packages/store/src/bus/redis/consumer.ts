@@ -48,6 +48,7 @@ export class RedisConsumer implements BusConsumer {
   #beating: Promise<void> = Promise.resolve();
   #hurry = new AbortController();
   #leaseUntilMs = -Infinity;
+  #leaseEnd: NodeJS.Timeout | undefined;
   #seenAtMs = -Infinity;
   #state: 'joining' | 'member' | 'stopping' | 'stopped' = 'joining';
 
@@ -114,6 +115,7 @@ export class RedisConsumer implements BusConsumer {
     await within(Promise.all(this.#runs.values()), deadlineMs);
     await within(this.#commits.idle(), Math.max(0, until - performance.now()));
     this.#state = 'stopped';
+    clearTimeout(this.#leaseEnd);
     this.#stopped.abort();
     this.#hurry.abort();
     for (const end of this.#listening) end();
@@ -144,7 +146,7 @@ export class RedisConsumer implements BusConsumer {
       try {
         await this.#seen(sentAtMs);
         const owned = await this.#group.beat();
-        this.#leaseUntilMs = sentAtMs + this.deps.leaseMs;
+        this.#renew(sentAtMs);
         await this.#take(owned);
         if (this.#state === 'joining') {
           this.#state = 'member';
@@ -152,14 +154,22 @@ export class RedisConsumer implements BusConsumer {
         }
       } catch (error) {
         log.debug({ err: error, group: options.group }, 'a heartbeat was not answered');
-        if (!this.#holds() && this.#lanes.size > 0) {
-          log.warn({ group: options.group }, 'the lease ran out: Redis did not answer');
-          this.#drop([...this.#lanes.values()]);
-        }
       }
       const { signal } = this.#hurry;
       await sleep(heartbeatMs, undefined, { signal, ref: false }).catch(() => undefined);
     }
+  }
+
+  /** The lease ends on time, whatever the next heartbeat waits for. */
+  #renew(sentAtMs: number): void {
+    const { clock, leaseMs, log, options } = this.deps;
+    this.#leaseUntilMs = sentAtMs + leaseMs;
+    clearTimeout(this.#leaseEnd);
+    this.#leaseEnd = setTimeout(() => {
+      if (this.#lanes.size === 0) return;
+      log.warn({ group: options.group }, 'the lease ran out: Redis did not answer');
+      this.#drop([...this.#lanes.values()]);
+    }, this.#leaseUntilMs - clock.monotonicMs()).unref();
   }
 
   async #seen(nowMs: number): Promise<void> {
