@@ -1,6 +1,8 @@
 import { BEFORE_ALL, type Position } from '@halley/store/streams/streams';
 
 import { PARTITIONS, STREAMS } from './bus.js';
+import { note, type Collapses } from './collapse.js';
+import type { Faults } from './faults.js';
 import type { Entry, StreamEntry } from './shard.js';
 
 export type Row = Omit<Entry, 'prev'>;
@@ -17,6 +19,9 @@ export class Archive {
   readonly watermarks: Position[] = Array.from({ length: PARTITIONS }, () => BEFORE_ALL);
   readonly floors: Position[] = Array.from({ length: STREAMS }, () => BEFORE_ALL);
   readonly rows: Row[][] = Array.from({ length: STREAMS }, () => []);
+  readonly collapses: Collapses = new Map();
+
+  constructor(private readonly faults: Faults) {}
 
   /** Writes rows that aren't there and moves the watermark, if it is still `from`; answers whether it was. */
   store(partition: number, from: Position, through: Position, entries: readonly StreamEntry[]): boolean {
@@ -24,6 +29,7 @@ export class Archive {
     for (const { stream, position, push } of entries) {
       const rows = this.rows[stream]!;
       if (!this.has(stream, position)) rows.push({ position, push });
+      note(this.collapses, stream, { position, push }, this.faults);
     }
     this.watermarks[partition] = through;
     return true;
@@ -40,6 +46,9 @@ export class Archive {
   /** Deletes the oldest rows of a stream and moves its floor. */
   retain(stream: number, count: number): void {
     const gone = this.rows[stream]!.splice(0, count);
+    for (const [place, position] of this.collapses)
+      if (place.startsWith(`${stream} `) && gone.some((row) => row.position === position))
+        this.collapses.delete(place);
     this.floors[stream] = gone.at(-1)?.position ?? this.floors[stream]!;
   }
 

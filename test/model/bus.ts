@@ -17,6 +17,8 @@ export interface Push {
   readonly streams: readonly number[];
   /** Only this device; undefined is all of the streams. */
   readonly only: number | undefined;
+  /** Its collapse key: whoever catches up is shown the newest alone of those with the same one. */
+  readonly collapse: number | undefined;
   /** Whether its body is too large for a hint. */
   readonly large: boolean;
   readonly acceptedAtHours: number;

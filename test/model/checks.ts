@@ -1,6 +1,7 @@
 import type { Position } from '@halley/store/streams/streams';
 
-import { partitionOf, STREAMS, type Fact } from './bus.js';
+import { partitionOf, STREAMS, type Fact, type Push } from './bus.js';
+import { takesPlace } from './collapse.js';
 import type { Connection, Frame } from './connection.js';
 import type { Device } from './device.js';
 import { show, Violation, type Invariant } from './invariants.js';
@@ -104,6 +105,8 @@ export class Checks {
     before: Position,
     turns: readonly Position[],
     gap: { readonly through: Position } | undefined,
+    /** What the page left out: right only where something newer takes its place. */
+    leftOut: readonly Position[] = [],
   ): void {
     const { last } = sequencer;
     if (last === before) return;
@@ -111,6 +114,7 @@ export class Checks {
     for (const fact of this.world.bus.facts[stream]!) {
       if (fact.position <= from || fact.position > last || fact.repeat || turns.includes(fact.position))
         continue;
+      if (leftOut.includes(fact.position) && this.#newer(stream, fact).length > 0) continue;
       const way = `${show(before)} to ${show(last)}`;
       this.fail(
         '4 nothing between',
@@ -179,7 +183,7 @@ export class Checks {
       shown.add(id);
       // What was declared lost may come after all: by its repeat when Redis lost the ids with all else, and to a device
       // without a cursor of its own when Redis got back what retention took.
-      if (outcome !== 'ok' || this.#declared(device, id)) continue;
+      if (outcome !== 'ok' || this.#declared(device, id) || this.#cameAgain(device, id)) continue;
       const before = latest.get(sender);
       if (before !== undefined && before > id) {
         this.fail('out of order', `device ${device.index} showed ${id} after ${before}`);
@@ -189,9 +193,37 @@ export class Checks {
     for (const { push, outcome } of sent.values()) {
       if (outcome !== 'ok' || shown.has(push.id)) continue;
       if (!push.streams.includes(device.stream) || (push.only ?? device.index) !== device.index) continue;
-      if (!this.#declared(device, push.id))
+      if (!this.#declared(device, push.id) && !this.#replaced(device, push, shown))
         this.fail('lost', `device ${device.index} never showed ${push.id}`);
     }
+  }
+
+  /** What stands behind a fact in its stream and takes its place; repeats do only where Redis has lost the ids. */
+  #newer(stream: number, { position, push }: Fact): readonly Fact[] {
+    const emptied = this.world.redis.emptied[partitionOf(stream)];
+    return this.world.bus.facts[stream]!.filter(
+      (fact) => fact.position > position && (emptied || !fact.repeat) && takesPlace(fact.push, push),
+    );
+  }
+
+  /** Whether a device was shown, or told to have lost, what took the place of a push. */
+  #replaced(device: Device, push: Push, shown: ReadonlySet<number>): boolean {
+    const facts = this.world.bus.facts[device.stream]!.filter((fact) => fact.push.id === push.id);
+    return facts.some((fact) =>
+      this.#newer(device.stream, fact).some(
+        ({ push: { id } }) => id !== push.id && (shown.has(id) || this.#declared(device, id)),
+      ),
+    );
+  }
+
+  /**
+   * Whether a push that was left out for a newer one may come after it: Redis lost the id, and its repeat comes, or the cursor
+   * of a device that has none of its own, which is then sent both again.
+   */
+  #cameAgain(device: Device, id: number): boolean {
+    if (!this.world.redis.emptied[partitionOf(device.stream)]) return false;
+    const facts = this.world.bus.facts[device.stream]!.filter(({ push }) => push.id === id);
+    return (facts.length > 1 || !device.keepsCursor) && this.#newer(device.stream, facts[0]!).length > 0;
   }
 
   /** Whether a push was in a gap that the device was told of. */

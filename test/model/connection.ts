@@ -104,6 +104,7 @@ export class Connection {
       before,
       sent.map(({ position }) => position),
       gap,
+      page.leftOut.map(({ position }) => position),
     );
   }
 

@@ -42,6 +42,14 @@ export interface Faults {
   readonly refuseAfterWrite?: boolean;
   /** A caller sends its next push before it retries one of unknown outcome. */
   readonly nextBeforeRetry?: boolean;
+  /** Of entries with the same collapse key the newest hides all others, whomever it is for. */
+  readonly collapseAnyDevice?: boolean;
+  /** A push that is dropped by its id takes the place of others all the same. */
+  readonly collapseByRepeats?: boolean;
+  /** What takes an entry's place may stand where it stands itself. */
+  readonly collapseItself?: boolean;
+  /** What takes an entry's place may stand within the page without being in it. */
+  readonly collapseWithin?: boolean;
   /** Clients know their position only, and no message ids. */
   readonly clientsForgetIds?: boolean;
 }

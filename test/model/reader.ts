@@ -1,7 +1,8 @@
 import type { Position } from '@halley/store/streams/streams';
 
 import { partitionOf } from './bus.js';
-import { read, type Held } from './shard.js';
+import { note, placesAbove, type Collapses } from './collapse.js';
+import { collapsed, read, type Held } from './shard.js';
 import type { Row, Rows } from './archive.js';
 import type { World } from './world.js';
 
@@ -12,16 +13,22 @@ export interface Page {
   readonly through: Position;
   readonly gap?: { readonly after: Position; readonly through: Position };
   readonly more: boolean;
+  /** Entries that a newer one took the place of. */
+  readonly leftOut: readonly Row[];
 }
 
 /**
  * One read of a stream by logic: Redis in one script, then the database. It may stop between the two for any time. What
- * Redis has lost, and job hasn't restored yet, is in the database up to the watermark, and in the bus above it.
+ * Redis has lost, and job hasn't restored yet, is in the database up to the watermark, and in the bus above it. Then it looks,
+ * again first in Redis and then in the database, what newer entries take the place of some of the page.
  */
 export class Read {
   #held: Held | undefined;
   #lost = false;
   #rows: Rows | undefined;
+  #whole: Page | undefined;
+  /** Entries whose place something in the database may take. */
+  #open: readonly Row[] | undefined;
   /** The answer, which is on its way. */
   page: Page | undefined;
 
@@ -34,6 +41,7 @@ export class Read {
   /** Goes one step on; answers false when a store could not be read, which ends this read. */
   step(): boolean {
     const { archive, faults } = this.world;
+    if (this.#whole) return this.#collapse(this.#whole);
     if (faults.databaseFirst) return this.#databaseFirst();
     if (!this.#held) {
       if (faults.floorFirst) this.#rows = archive.read(this.stream, this.after, this.after, PAGE);
@@ -42,11 +50,43 @@ export class Read {
       return true;
     }
     if (this.after >= this.#held.trimmed) {
-      this.page = assemble(this.after, this.#held, undefined);
+      this.#whole = assemble(this.after, this.#held, undefined);
       return true;
     }
     const rows = archive.read(this.stream, this.after, this.#held.trimmed, PAGE);
-    this.page = assemble(this.after, this.#held, { ...rows, floor: this.#rows?.floor ?? rows.floor });
+    this.#whole = assemble(this.after, this.#held, { ...rows, floor: this.#rows?.floor ?? rows.floor });
+    return true;
+  }
+
+  /** Redis, and in the next step the database, where what was trimmed since may be. */
+  #collapse(whole: Page): boolean {
+    const { redis, archive, faults } = this.world;
+    // Beyond the page, or in it: what else stands within it by now is passed over.
+    const isCollapsed = (row: Row, newest: Collapses): boolean =>
+      placesAbove(this.stream, row.push).some((place) => {
+        const position = newest.get(place) ?? -1;
+        if (faults.collapseItself) return position >= row.position;
+        return position > row.position && (position > whole.through || faults.collapseWithin === true);
+      });
+    const keyed = whole.entries.filter(({ push }) => push.collapse !== undefined);
+    if (!this.#open) {
+      const places = keyed.flatMap(({ push }) => placesAbove(this.stream, push));
+      const held = collapsed(redis.shards[partitionOf(this.stream)]!, places);
+      const within: Collapses = new Map();
+      for (const row of keyed) note(within, this.stream, row, faults);
+      const gone = keyed.filter(
+        (row) =>
+          placesAbove(this.stream, row.push).some((place) => (within.get(place) ?? -1) > row.position) ||
+          (held && isCollapsed(row, held.newest)),
+      );
+      this.#whole = without(whole, gone);
+      this.#open = keyed.filter((row) => !gone.includes(row) && (!held || row.position < held.trimmed));
+    } else {
+      const gone = this.#open.filter((row) => isCollapsed(row, archive.collapses));
+      this.page = without(whole, gone);
+      return true;
+    }
+    if (this.#open.length === 0) this.page = this.#whole;
     return true;
   }
 
@@ -62,7 +102,7 @@ export class Read {
       return true;
     }
     if (!this.#readRedis()) return false;
-    this.page = assemble(this.after, this.#held!, this.#rows);
+    this.#whole = assemble(this.after, this.#held!, this.#rows);
     return true;
   }
 }
@@ -87,5 +127,12 @@ function assemble(after: Position, held: Held, rows: Rows | undefined): Page {
 }
 
 function pageOf(entries: readonly Row[], through: Position, more: boolean, gap: Page['gap']): Page {
-  return gap ? { entries, through, more, gap } : { entries, through, more };
+  const page = { entries, through, more, leftOut: [] };
+  return gap ? { ...page, gap } : page;
+}
+
+function without(page: Page, gone: readonly Row[]): Page {
+  if (gone.length === 0) return page;
+  const entries = page.entries.filter((row) => !gone.includes(row));
+  return { ...page, entries, leftOut: [...page.leftOut, ...gone] };
 }

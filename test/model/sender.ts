@@ -76,12 +76,14 @@ export class Sender {
     const device = devices[to - 7];
     const streams = device ? [device.stream] : [0, 1, 2].filter((stream) => ((to + 1) & (1 << stream)) !== 0);
     const large = draw.of('large', 8) === 7;
+    const key = draw.of('collapse', 5);
     return Array.from({ length: count }, () => {
       const push = {
         id: sent.size,
         sender: this.index,
         streams,
         only: device?.index,
+        collapse: key < 2 ? key : undefined,
         large,
         acceptedAtHours: hours,
       };

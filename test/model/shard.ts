@@ -1,6 +1,7 @@
 import type { Position } from '@halley/store/streams/streams';
 
 import { DAY_HOURS, sameDay, type Push } from './bus.js';
+import { forget, note, type Collapses } from './collapse.js';
 import type { Faults } from './faults.js';
 
 /** An entry as Redis keeps it in its stream. */
@@ -61,6 +62,8 @@ export interface ShardState {
   /** Where it was restored; undefined as long as it never was. */
   restored: Position | undefined;
   readonly streams: Map<number, StreamState>;
+  /** Of the entries above T. */
+  readonly collapses: Collapses;
   /** Message id → accept time. */
   readonly ids: Map<number, number>;
   /** By device. */
@@ -74,6 +77,7 @@ export function emptyShard(): ShardState {
     trimmed: -1,
     restored: undefined,
     streams: new Map(),
+    collapses: new Map(),
     ids: new Map(),
     routes: new Map(),
     cursors: new Map(),
@@ -105,8 +109,11 @@ export function append(shard: ShardState, batch: Batch, nowHours: number, faults
       !forgotten &&
       !faults.skipIds &&
       sameDay(acceptedAt, push.acceptedAtHours)
-    )
+    ) {
+      if (faults.collapseByRepeats)
+        for (const stream of streams) note(shard.collapses, stream, { position, push }, faults);
       continue;
+    }
     shard.ids.set(push.id, push.acceptedAtHours);
     for (const stream of streams) {
       let state = shard.streams.get(stream);
@@ -117,6 +124,7 @@ export function append(shard: ShardState, batch: Batch, nowHours: number, faults
       const entry = { position, prev: state.newest, push, stream };
       state.entries.push(entry);
       state.newest = position;
+      note(shard.collapses, stream, entry, faults);
       entries.push(entry);
     }
   }
@@ -144,6 +152,7 @@ export function trim(shard: ShardState, through: Position): void {
   const trimmed = Math.min(through, shard.applied);
   if (trimmed <= shard.trimmed) return;
   shard.trimmed = trimmed;
+  forget(shard.collapses, trimmed);
   for (const state of shard.streams.values()) {
     state.entries = state.entries.filter(({ position }) => position > trimmed);
   }
@@ -157,6 +166,15 @@ export function read(shard: ShardState, stream: number, after: Position, limit: 
     ({ position }) => position > Math.max(after, trimmed),
   );
   return { trimmed, applied, entries: above.slice(0, limit), more: above.length > limit };
+}
+
+/** The newest positions of places of the index, with T; undefined when the shard is empty. */
+export function collapsed(
+  { applied, trimmed, collapses }: ShardState,
+  places: readonly string[],
+): { readonly trimmed: Position; readonly newest: Collapses } | undefined {
+  if (applied === undefined) return undefined;
+  return { trimmed, newest: new Map([...collapses].filter(([place]) => places.includes(place))) };
 }
 
 /** Entries of all streams above `after`, at most `limit` positions, for the archive. */

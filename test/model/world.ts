@@ -26,7 +26,7 @@ export class World {
   readonly check: Checks;
   readonly bus = new Bus();
   readonly redis = new Redis();
-  readonly archive = new Archive();
+  readonly archive: Archive;
   readonly sent = new Map<number, Sent>();
   readonly comets = Array.from({ length: COMETS }, (_, index) => new Comet(this, index));
   readonly jobs = Array.from({ length: JOBS }, (_, index) => new Job(this, index));
@@ -47,6 +47,7 @@ export class World {
     watched?: ReadonlySet<Invariant>,
   ) {
     this.check = new Checks(this, watched);
+    this.archive = new Archive(faults);
   }
 
   /** A device connects; if it was connected, the old comet notices at once or, with `unnoticed`, by its next renewal. */

@@ -121,7 +121,7 @@ export class StreamReader {
     );
     const shown = await this.#shown.of(
       epoch,
-      pages.map(({ entries }, index) => ({ stream: queries[index]!.stream, entries })),
+      pages.map(({ entries, through }, index) => ({ stream: queries[index]!.stream, entries, through })),
     );
     return pages.map((page, index) => {
       const entries = shown[index]!;

@@ -108,6 +108,20 @@ describe('of entries with the same collapse key', () => {
     expect(await history()).toEqual([1]);
   });
 
+  test('what comes to stand within the page while it is read hides nothing: nobody would be shown it', async () => {
+    await put([1, 2], k);
+    await stores.append(stream, [3], 9);
+    const collapsed = stores.streams.collapsed.bind(stores.streams);
+    stores.streams.collapsed = async (...asked) => {
+      // A shard that was lost and filled again knows a repeat as a push of its own.
+      const found = await collapsed(...asked);
+      return found.map((one, at) => one && { ...one, newest: new Map([[asked[1][at]!.ids[0]!, 5]]) });
+    };
+    expect(await read()).toEqual({ positions: [2, 3], through: 9, more: false });
+    // Beyond the page it is one that comes.
+    expect((await read(BEFORE_ALL, 1)).positions).toEqual([3]);
+  });
+
   test('a shard that is lost hides nothing but what the archive knows a newer one of', async () => {
     await put([1, 2], k);
     await put([3], k);

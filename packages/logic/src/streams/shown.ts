@@ -21,14 +21,17 @@ export type Entry = Omit<StreamEntry, 'prev'>;
 export interface ReadEntries {
   readonly stream: string;
   readonly entries: readonly Entry[];
+  /** Up to where the page goes: the reader passes over whatever else is there. */
+  readonly through: Position;
 }
 
 type Newest = ReadonlyMap<string, Position>;
 
 /**
  * What of a stream whoever catches up is shown: nothing that has expired or was kept as long as it was to be, and of the entries
- * with the same collapse key the newest alone, wherever that is, as long as it can be read. An entry that comes while this looks is above
- * the page: who was not shown an older one for its sake reads it later.
+ * with the same collapse key the newest alone. That one is in the page or beyond it, so that whoever is not shown an older one
+ * for its sake is shown it, now or later; what was not yet there when the page was read, and stands within it, is none: a shard
+ * that was lost may be filled again otherwise.
  */
 export class ShownEntries {
   constructor(private readonly deps: ShownEntriesDeps) {}
@@ -66,13 +69,13 @@ export class ShownEntries {
     await Promise.all(
       places.map(async (index, at) => {
         const known = held[at];
-        const { collapsed, rest } = split(open[index]!, known?.newest);
+        const { stream, through } = pages[index]!;
+        const { collapsed, rest } = split(open[index]!, beyond(through, known?.newest));
         for (const entry of collapsed) found[index]?.add(entry);
         const archived = rest.filter((entry) => mayBeArchived(entry, known));
         if (archived.length === 0) return;
-        const { stream } = pages[index]!;
         const newest = await this.deps.archive.collapsed(epoch, stream, idsOf(archived));
-        for (const entry of split(archived, newest).collapsed) found[index]?.add(entry);
+        for (const entry of split(archived, beyond(through, newest)).collapsed) found[index]?.add(entry);
       }),
     );
     return found;
@@ -89,11 +92,15 @@ function withinPage(entries: readonly Entry[]): Set<Entry> | undefined {
   return newest.size === 0 ? undefined : new Set(split(entries, newest).collapsed);
 }
 
-function split(entries: readonly Entry[], newest: Newest = new Map()) {
+function split(entries: readonly Entry[], newest: Newest) {
   const collapsed: Entry[] = [];
   const rest: Entry[] = [];
   for (const entry of entries) (isCollapsed(entry, newest) ? collapsed : rest).push(entry);
   return { collapsed, rest };
+}
+
+function beyond(through: Position, newest: Newest = new Map()): Newest {
+  return new Map([...newest].filter(([, position]) => position > through));
 }
 
 /** What stands above the hot part's beginning has nothing newer in the archive alone. */
