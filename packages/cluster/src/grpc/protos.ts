@@ -6,6 +6,7 @@ import { loadSync, type MessageTypeDefinition } from '@grpc/proto-loader';
 import type { ProtoGrpcType as CometTypes } from './gen/comet.js';
 import type { ProtoGrpcType as DeadLetterTypes } from './gen/dead_letter.js';
 import type { ProtoGrpcType as DeliveryTypes } from './gen/delivery.js';
+import type { ProtoGrpcType as EventTypes } from './gen/event.js';
 import type { ProtoGrpcType as LedgerTypes } from './gen/ledger.js';
 import type { ProtoGrpcType as LogicTypes } from './gen/logic.js';
 import type { ProtoGrpcType as PushTypes } from './gen/push.js';
@@ -37,6 +38,7 @@ export const packageDefinition = loadSync(
     'halley/push/v1/schedule.proto',
     'halley/push/v1/dead_letter.proto',
     'halley/push/v1/ledger.proto',
+    'halley/push/v1/event.proto',
     'halley/delivery/v1/record.proto',
     'halley/delivery/v1/scheduled.proto',
     'halley/delivery/v1/delivery.proto',
@@ -49,10 +51,12 @@ type All = CometTypes &
   LogicTypes &
   PushTypes &
   LedgerTypes &
+  EventTypes &
   RecordTypes &
   DeliveryTypes &
   SessionTypes &
   ScheduleTypes &
+  ScheduledTypes &
   DeadLetterTypes;
 
 /** Service definitions and clients by package: `protos.goim.logic.Logic`, `protos.halley.push.v1.PushService`. */

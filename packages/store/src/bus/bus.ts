@@ -11,6 +11,8 @@ export const Topic = {
   GoimPush: 'goim-push-topic',
   /** What clients send, for the business. */
   Receive: 'goim-receive-topic',
+  /** What happened to users and devices, for the business. */
+  Events: 'halley-events',
   /** Records that cannot be decoded, with why. */
   Dead: 'halley-dead',
 } as const;

@@ -17,7 +17,7 @@ export interface RedisTrimmerDeps {
 }
 
 /** Topics whose oldest records go when nobody has ever read them, or not for long: pushes wait for job, whatever comes. */
-const MAY_GO_UNREAD: ReadonlySet<string> = new Set([Topic.Receive, Topic.Dead]);
+const MAY_GO_UNREAD: ReadonlySet<string> = new Set([Topic.Receive, Topic.Events, Topic.Dead]);
 /** Records of one script call, which holds everything else up. */
 const STEP = 2_000;
 const FORGET_PRODUCERS_MS = 3_600_000;
