@@ -14,6 +14,11 @@ import { HttpApi } from '../harness/http.js';
 
 const DEPLOY = fileURLToPath(new URL('../../deploy/nginx/', import.meta.url));
 
+/** What pages have. */
+interface Storages {
+  readonly sessionStorage: object;
+}
+
 let browser: TestBrowser;
 let halley: StartedHalley;
 let origin = '';
@@ -205,6 +210,31 @@ describe('from halley start', () => {
     expect(await phone.page.locator('main').isVisible()).toBe(false);
   });
 
+  test('whoever gives no name is asked for one; a copy of a window is told that it is one', async () => {
+    const name = fresh('Nina');
+    const first = await browser.open(`${origin}/?as=`);
+    await first.page.getByLabel('Your name').fill(name);
+    await first.page.keyboard.press('Enter');
+    await first.connected();
+    await first.page.reload();
+    await first.page.locator('.me', { hasText: name }).waitFor();
+    await first.connected();
+
+    const kept = await first.page.evaluate(() =>
+      JSON.stringify((globalThis as unknown as Storages).sessionStorage),
+    );
+    const copy = await first.page.context().newPage();
+    await copy.goto(`${origin}/icon.svg`);
+    await copy.evaluate((values) => {
+      Object.assign((globalThis as unknown as Storages).sessionStorage, JSON.parse(values));
+    }, kept);
+    await copy.goto(origin);
+    await copy.locator('.connection[data-state="connected"]').waitFor();
+    await first.page.getByRole('button', { name: 'Use this one too' }).click();
+    await first.connected();
+    expect(await copy.locator('.connection').getAttribute('data-state')).toBe('connected');
+  });
+
   test('another transport is chosen in the midst of it', async () => {
     const { alice, bob } = await pair();
     for (const [wish, title] of [
@@ -212,8 +242,11 @@ describe('from halley start', () => {
       ['poll', 'Long polling'],
       ['websocket', 'WebSocket'],
     ]) {
-      await alice.page.locator('.pill').click();
-      await alice.page.locator(`[data-wish="${wish}"]`).click();
+      await alice.page.locator('.pill').press('Enter');
+      while ((await alice.page.locator(':focus').getAttribute('data-wish')) !== wish) {
+        await alice.page.keyboard.press('ArrowDown');
+      }
+      await alice.page.keyboard.press('Enter');
       await alice.page.locator('.pill .words', { hasText: title ?? '' }).waitFor();
       await alice.say(`by ${wish}`);
       await bob.say(`and back, by ${wish}`);

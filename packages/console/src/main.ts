@@ -1,7 +1,6 @@
 import { Chat } from './model/chat.js';
-import { midOf } from './model/names.js';
 import { Shelf } from './model/shelf.js';
-import { knownName, profileOf } from './profile.js';
+import { forgetDevice, knownName, profileOf } from './profile.js';
 import { Session } from './session/session.js';
 import { wishOf } from './session/transports.js';
 import { chosenTheme, useTheme } from './theme.js';
@@ -21,13 +20,24 @@ function enter(name: string): void {
     chat,
     address: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}`,
     storage: sessionStorage,
-    shelf: new Shelf(sessionStorage, `window:${midOf(name)}`),
+    shelf: new Shelf(sessionStorage, `window:${me.mid}`),
   });
-  document.body.replaceChildren(new App({ chat, session }).element);
+  const asAnotherDevice = (): void => {
+    forgetDevice(me.mid, windowShelf);
+    location.reload();
+  };
+  document.body.replaceChildren(new App({ chat, session, asAnotherDevice }).element);
   session.start();
 }
 
 useTheme(chosenTheme());
 const name = knownName(address, windowShelf, browserShelf);
 if (name) enter(name);
-else document.body.replaceChildren(welcome('', enter));
+else {
+  const entered = (chosen: string): void => {
+    // A reload is not to ask again: the window knows the name.
+    history.replaceState(null, '', `${location.pathname}${location.hash}`);
+    enter(chosen);
+  };
+  document.body.replaceChildren(welcome(entered));
+}

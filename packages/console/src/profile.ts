@@ -10,9 +10,20 @@ export function knownName(address: URL, window: Shelf, browser: Shelf): string {
 
 /** Somebody by name, on a device of this window's own: a reload is the same one, two windows are two. */
 export function profileOf(name: string, window: Shelf, browser: Shelf): Profile {
-  const device = window.read<string>('device') ?? `web-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
-  window.write('device', device);
+  const mid = midOf(name);
+  const key = deviceKey(mid);
+  const device = window.read<string>(key) ?? `web-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
+  window.write(key, device);
   window.write('name', name);
   browser.write('name', name);
-  return { name, mid: midOf(name), device };
+  return { name, mid, device };
+}
+
+/** Makes this window another device from the next load on: a copy of a window has the device of the first one. */
+export function forgetDevice(mid: string, window: Shelf): void {
+  window.write(deviceKey(mid), undefined);
+}
+
+function deviceKey(mid: string): string {
+  return `device:${mid}`;
 }

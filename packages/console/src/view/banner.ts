@@ -40,8 +40,12 @@ export class Banner implements View {
   }
 
   #closed(code: string, reason: string): void {
-    const why = code === 'taken_over' ? 'This conversation goes on in a copy of this window.' : reason;
-    this.#tell(why, 'Use this window', () => location.reload());
+    if (code === 'taken_over') {
+      const act = (): void => this.page.asAnotherDevice();
+      this.#tell('The chat goes on in a copy of this window.', 'Use this one too', act);
+    } else {
+      this.#tell(`The connection was closed: ${reason}`, 'Connect again', () => location.reload());
+    }
   }
 
   #tell(words: string, action?: string, act?: () => void): void {

@@ -19,7 +19,14 @@ function say(position: number, fromMid: string, atMs: number): void {
   const mine = fromMid === '1';
   const clientId = mine ? `c${position}` : '';
   lobby.timeline.insert('e', {
-    ...{ clientId, position, mark: position, fromMid, fromName: fromMid, mine, text: `m${position}`, atMs },
+    clientId,
+    position,
+    mark: position,
+    fromMid,
+    fromName: fromMid,
+    mine,
+    text: `m${position}`,
+    atMs,
     sending: 'sent',
   });
 }

@@ -6,6 +6,8 @@ import type { Session } from '../session/session.js';
 export interface Page {
   readonly chat: Chat;
   readonly session: Session;
+  /** Goes on in this window beside the one that has its connection. */
+  asAnotherDevice(): void;
 }
 
 /** A part of the page: made once, brought up to date behind every change. */

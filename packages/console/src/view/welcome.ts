@@ -3,10 +3,9 @@ import { el } from './dom.js';
 import { logo } from './logo.js';
 
 /** Asks who somebody is, and tells it. */
-export function welcome(suggested: string, enter: (name: string) => void): HTMLElement {
+export function welcome(enter: (name: string) => void): HTMLElement {
   const input = el('input', {
     id: 'name',
-    value: suggested,
     maxLength: MAX_NAME_LENGTH,
     required: true,
     attributes: { autocomplete: 'nickname' },
