@@ -30,7 +30,7 @@ export function tellRefusal(
 ): void {
   if (status === 401 || status === 403) metrics.apiRefusals.inc({ reason: error.code });
   if (status === 401) void reply.header('www-authenticate', 'Bearer');
-  if (status === 429) {
+  if (status === 429 || (status >= 400 && error.retryAfterMs !== undefined)) {
     const seconds = Math.max(1, Math.ceil((error.retryAfterMs ?? 0) / 1_000));
     void reply.header('retry-after', String(seconds));
   }

@@ -85,6 +85,7 @@ describe('what is wrong is named', () => {
     ['delay_ms: 86400001 ms ahead, more than push.maxDelayMs (86400000)', { delay_ms: String(DAY_MS + 1) }],
     ['deliver_at_ms: 86400001 ms ahead, more than push.maxDelayMs', { deliver_at_ms: later }],
     ['expire_at_ms: is not after the time of delivery', { delay_ms: '10', expire_at_ms: String(NOW + 10) }],
+    ['expire_at_ms: is not after', { group: group(), expire_at_ms: String(NOW + 1_000) }],
     ['collapse_key: 129 characters, more than 128', { collapse_key: 'x'.repeat(129) }],
     ['collapse_key: the push is ephemeral', { target: room, collapse_key: 'k' }],
     ['retention_ms: must not be negative', { retention_ms: '-1' }],

@@ -52,7 +52,7 @@ export function readPush(
     operation: request.operation,
     body: request.body,
     durable,
-    expireAtMs: readExpireAt(request, deliverAtMs ?? nowMs, nowMs, prefix),
+    expireAtMs: readExpireAt(request, deliverAtMs ?? nowMs + (group?.windowMs ?? 0), nowMs, prefix),
     ...readKept(request, durable, prefix),
     ...(isBulk(request.priority, `${prefix}priority`) && { bulk: true }),
     ...(deliverAtMs !== undefined && { deliverAtMs }),

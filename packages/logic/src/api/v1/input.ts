@@ -34,14 +34,14 @@ export function parseQuery(schema: z.ZodObject | undefined, query: string): unkn
           .map(([name]) => name)
       : [],
   );
-  const values: Record<string, string | string[]> = {};
+  const values = new Map<string, string | string[]>();
   for (const name of fields.keys()) {
     const all = fields.getAll(name);
-    if (lists.has(name)) values[name] = all;
+    if (lists.has(name)) values.set(name, all);
     else if (all.length > 1) throw invalid(shownName(name), 'stands more than once');
-    else values[name] = all[0] ?? '';
+    else values.set(name, all[0] ?? '');
   }
-  return parse(schema ?? NO_FIELDS, values);
+  return parse(schema ?? NO_FIELDS, Object.fromEntries(values));
 }
 
 /** A JSON body. Throws `invalid_argument`. */

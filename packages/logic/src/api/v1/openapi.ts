@@ -141,9 +141,12 @@ function responsesOf({ reply, replyExample, errors = [] }: V1Route): ZodOpenApiR
     responses[`${status}` as '400'] = {
       description: those.map((code) => `\`${code}\`: ${ERRORS[code].text}`).join('\n\n'),
       content: { [PROBLEM_TYPE]: { schema: problemSchema } },
-      ...(status === 429 && {
+      ...((status === 429 || status === 503) && {
         headers: z.object({
-          'Retry-After': z.int().meta({ description: 'Seconds to wait before a repeat.' }),
+          'Retry-After': z
+            .int()
+            .optional()
+            .meta({ description: 'Seconds to wait before a repeat, where there is such a hint.' }),
         }),
       }),
     };

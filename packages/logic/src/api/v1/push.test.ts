@@ -166,6 +166,8 @@ describe('a failure is told as problem details', () => {
       outcome: 'refused',
       retry_after_ms: 1_200,
     });
+    bus.answer = () => new HalleyError('store_full', undefined, { retryAfterMs: 1_000 });
+    expect((await push({})).headers.get('retry-after')).toBe('1');
     bus.answer = () => new HalleyError('bus_unknown');
     expect(await push({})).toMatchObject({ status: 503, told: { code: 'bus_unknown', outcome: 'unknown' } });
   });
@@ -220,6 +222,12 @@ describe('a failure is told as problem details', () => {
     expect(await post('/v1/nothing', {})).toMatchObject({ status: 404, told: { code: 'not_found' } });
     const get = await fetch(`${logic.http}/v1/push`);
     expect({ status: get.status, allow: get.headers.get('allow') }).toEqual({ status: 405, allow: 'POST' });
+    for (const field of ['__proto__', 'constructor', 'colour']) {
+      const odd = await fetch(`${logic.http}/v1/nodes?${field}=1`);
+      expect(await odd.json()).toMatchObject({ status: 400, detail: expect.stringContaining(field) });
+    }
+    const state = await fetch(`${logic.http}/v1/schedules?state=constructor`);
+    expect(await state.json()).toMatchObject({ status: 400, detail: expect.stringContaining('state[0]') });
     const bad = await fetch(`${logic.http}/v1/%zz`);
     expect(bad.headers.get('content-type')).toContain('application/problem+json');
   });

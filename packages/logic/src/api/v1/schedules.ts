@@ -32,12 +32,12 @@ const statesText = z
     values
       .flatMap((value) => value.split(','))
       .map((text, index) => {
-        const state = SCHEDULE_STATES[text as keyof typeof SCHEDULE_STATES];
-        if (!state) {
+        const word = wordsOf(SCHEDULE_STATES).find((known) => known === text);
+        if (!word) {
           const message = `${shown(text)} is none of ${wordsOf(SCHEDULE_STATES).join(', ')}`;
           context.addIssue({ code: 'custom', path: [index], message });
         }
-        return state;
+        return SCHEDULE_STATES[word ?? 'waiting'];
       }),
   )
   .meta({
