@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import { createClient } from '@halley/cluster/grpc/client';
 import { clientTlsOf } from '@halley/cluster/grpc/config';
 import { protos } from '@halley/cluster/grpc/protos';
@@ -23,6 +25,7 @@ import { type Ledger, NO_LEDGER } from '@halley/store/ledger/ledger';
 import { LedgerRetention } from '@halley/store/ledger/retention';
 import { rowsOf } from '@halley/store/ledger/reports';
 import type { Routes } from '@halley/store/routes/routes';
+import type { Schedules } from '@halley/store/schedule/schedules';
 import type { Streams } from '@halley/store/streams/streams';
 
 import { Retention } from './archive/retention.js';
@@ -34,6 +37,7 @@ import { BatchConsumer } from './consume/batch-consumer.js';
 import { CometLinks } from './deliver/comet-links.js';
 import { LagMeter } from './lag-meter.js';
 import { JobMetrics } from './metrics.js';
+import { ScheduleFiring } from './schedule/firing.js';
 import { SideTopics } from './side-topics.js';
 import { Wakeup } from './wakeup.js';
 
@@ -46,6 +50,8 @@ export interface JobPorts {
   readonly archive?: Archive;
   /** Beside the archive; where that is given and this is not, dead letters are not listed. */
   readonly dead?: DeadLetterStore;
+  /** Beside the archive; where that is given and this is not, nothing is fired. */
+  readonly schedules?: Schedules;
   /** Beside the archive; where that is given and this is not, nothing is kept of what went wrong. */
   readonly ledger?: Ledger;
   readonly metrics?: Metrics;
@@ -172,7 +178,7 @@ class App implements JobApp {
     const bus = ports.bus ?? (await this.#own(await openBus(config, log, this.#metrics)));
     const routes = ports.routes ?? (await this.#own(await openRoutes(config, log)));
     const streams = ports.streams ?? (await this.#own(await openStreams(config, log)));
-    const { archive, dead, ledger } = await this.#openArchive();
+    const { archive, dead, schedules, ledger } = await this.#openArchive();
     const exceptions = await this.#own(
       new ExceptionReports({
         tier: 'job',
@@ -269,6 +275,16 @@ class App implements JobApp {
         keptAt: (nowMs) => retentionAt(config.archive, nowMs),
       }),
     );
+    if (schedules) {
+      const firing = new ScheduleFiring({
+        ...shared,
+        schedules,
+        owner: randomUUID(),
+        limits: config.schedule,
+        maxRecordBytes: config.bus.maxRecordBytes,
+      });
+      await this.#own(firing);
+    }
     await this.#own(new LedgerRetention({ ledger, ...config.ledger, clock: systemClock, log }));
     await this.#own(new LagMeter({ bus, groups, intervalMs: config.consume.lagIntervalMs, metrics, log }));
     this.#parts = { ...this.#parts, registration: await registry.register(node) };
@@ -317,17 +333,24 @@ class App implements JobApp {
   async #openArchive(): Promise<{
     readonly archive: Archive;
     readonly dead: DeadLetterStore | undefined;
+    readonly schedules: Schedules | undefined;
     readonly ledger: Ledger;
   }> {
     const { config, ports } = this;
-    const { ledger = NO_LEDGER } = ports;
-    if (ports.archive) return { archive: ports.archive, dead: ports.dead, ledger };
+    const { dead, schedules, ledger = NO_LEDGER } = ports;
+    if (ports.archive) return { archive: ports.archive, dead, schedules, ledger };
     if (config.archive.adapter === 'embedded') throw embeddedOnly('job', 'archive.adapter', 'mariadb');
     const { MariadbArchive } = await import('@halley/store/archive/mariadb');
     const { MariadbDeadLetters } = await import('@halley/store/dead/mariadb');
+    const { MariadbSchedules } = await import('@halley/store/schedule/mariadb');
     const { MariadbLedger } = await import('@halley/store/ledger/mariadb');
     const archive = await this.#own(new MariadbArchive({ config: config.archive, log: this.#log }));
-    return { archive, dead: new MariadbDeadLetters(archive), ledger: new MariadbLedger(archive) };
+    return {
+      archive,
+      dead: new MariadbDeadLetters(archive),
+      schedules: new MariadbSchedules(archive),
+      ledger: new MariadbLedger(archive),
+    };
   }
 
   /** Starts what this app stops. */

@@ -80,6 +80,44 @@ const ingressConfig = z.object({
   }),
 });
 
+const scheduleConfig = z.object({
+  pollMs: z.int().min(10).max(1_000).default(200).meta({
+    description:
+      'How often a job looks for scheduled pushes that are due, at least; it knows when the next one is.',
+    unit: 'ms',
+    range: '50–250',
+  }),
+  leaseMs: z.int().min(300).default(1_200).meta({
+    description:
+      'A job that is killed while it writes scheduled pushes is replaced after so long; one that lives renews this.',
+    unit: 'ms',
+    range: '1,000–5,000',
+  }),
+  maxRows: z.int().min(1).max(1_000).default(200).meta({
+    description: 'Scheduled pushes that are written at once.',
+    range: '50–500',
+  }),
+  maxBytes: z
+    .int()
+    .min(1)
+    .default(4 * 1_048_576)
+    .meta({
+      description: 'Their bytes; one is written in any case.',
+      unit: 'bytes',
+      range: '1–16 MiB; below bus.maxQueuedBytes',
+    }),
+  keepMs: z
+    .int()
+    .min(24 * 3_600_000)
+    .default(24 * 3_600_000)
+    .meta({
+      description:
+        'How long what was fired or cancelled is kept: to tell who asks for it, and that its id is taken.',
+      unit: 'ms',
+      range: '1–7 days',
+    }),
+});
+
 const bulkConfig = z.object({
   group: z.string().min(1).default('halley-job-bulk').meta({
     description: 'Consumer group of halley-bulk. Another name delivers all bulk pushes a second time.',
@@ -189,6 +227,7 @@ export const jobConfig = z.object({
   ops: opsConfig(3124),
   consume: consumeConfig,
   ingress: ingressConfig,
+  schedule: scheduleConfig,
   bulk: bulkConfig,
   dead: deadConfig,
   link: linkConfig,

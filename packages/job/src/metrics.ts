@@ -1,6 +1,7 @@
 import { DURATION_BUCKETS, type Metrics } from '@halley/service/metrics';
 
 import type { DeliveryClass, DeliveryResult } from './deliver/delivery-queue.js';
+import { scheduleMetrics } from './schedule/metrics.js';
 
 /** What is asked for on each scrape. */
 export interface JobLevels {
@@ -41,6 +42,7 @@ export class JobMetrics {
   readonly deadLettersKept;
   readonly deadLettersRemoved;
   readonly deadLetterFailures;
+  readonly schedule;
   readonly #deliveries;
 
   constructor(
@@ -133,6 +135,7 @@ export class JobMetrics {
       'Attempts to list dead letters, or to remove some, that failed and were repeated, by error code.',
       ['code'],
     );
+    this.schedule = scheduleMetrics(metrics);
     this.lag = metrics.gauge(
       'halley_job_lag_records',
       'Records of a topic that the group has not committed.',

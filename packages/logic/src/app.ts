@@ -23,6 +23,7 @@ import { type Ledger, NO_LEDGER } from '@halley/store/ledger/ledger';
 import { rowsOf } from '@halley/store/ledger/reports';
 import type { Reads } from '@halley/store/reads/reads';
 import type { Routes } from '@halley/store/routes/routes';
+import type { Schedules } from '@halley/store/schedule/schedules';
 import type { Streams } from '@halley/store/streams/streams';
 
 import { JwtKeys } from './auth/jwt-keys.js';
@@ -43,6 +44,8 @@ export interface LogicPorts {
   readonly reads?: Reads;
   /** Beside the archive; where that is given and this is not, dead letters are not served. */
   readonly dead?: DeadLetterStore;
+  /** Beside the archive; where that is given and this is not, nothing can be scheduled. */
+  readonly schedules?: Schedules;
   /** Beside the archive; where that is given and this is not, nothing is kept of what went wrong. */
   readonly ledger?: Ledger;
   readonly log?: Logger;
@@ -162,7 +165,7 @@ class App implements LogicApp {
     this.#routes = routes;
     const streams = ports.streams ?? (await this.#own(await this.#makeStreams(bus)));
     this.#streams = streams;
-    const { archive, reads, dead, ledger } = await this.#openArchive();
+    const { archive, reads, dead, schedules, ledger } = await this.#openArchive();
     // It has a name once its ports are bound, and refuses nothing before.
     const exceptions = await this.#own(
       new ExceptionReports({
@@ -195,6 +198,7 @@ class App implements LogicApp {
       archive,
       reads,
       dead,
+      schedules,
       ledger,
       exceptions,
       comets,
@@ -263,22 +267,24 @@ class App implements LogicApp {
     });
   }
 
-  async #openArchive(): Promise<Pick<LogicDeps, 'archive' | 'reads' | 'dead' | 'ledger'>> {
+  async #openArchive(): Promise<Pick<LogicDeps, 'archive' | 'reads' | 'dead' | 'schedules' | 'ledger'>> {
     const { config, ports } = this;
     if (ports.archive && ports.reads) {
-      const { archive, reads, dead, ledger = NO_LEDGER } = ports;
-      return { archive, reads, dead, ledger };
+      const { archive, reads, dead, schedules, ledger = NO_LEDGER } = ports;
+      return { archive, reads, dead, schedules, ledger };
     }
     if (config.archive.adapter === 'embedded') throw embeddedOnly('logic', 'archive.adapter', 'mariadb');
     const { MariadbArchive } = await import('@halley/store/archive/mariadb');
     const { MariadbReads } = await import('@halley/store/reads/mariadb');
     const { MariadbDeadLetters } = await import('@halley/store/dead/mariadb');
+    const { MariadbSchedules } = await import('@halley/store/schedule/mariadb');
     const { MariadbLedger } = await import('@halley/store/ledger/mariadb');
     const archive = await this.#own(new MariadbArchive({ config: config.archive, log: this.#log }));
     return {
       archive,
       reads: new MariadbReads(archive),
       dead: new MariadbDeadLetters(archive),
+      schedules: new MariadbSchedules(archive),
       ledger: new MariadbLedger(archive),
     };
   }

@@ -15,6 +15,7 @@ import type { DeadLetterStore } from '@halley/store/dead/dead';
 import type { Ledger } from '@halley/store/ledger/ledger';
 import type { Reads } from '@halley/store/reads/reads';
 import type { Routes } from '@halley/store/routes/routes';
+import type { Schedules } from '@halley/store/schedule/schedules';
 import type { Streams } from '@halley/store/streams/streams';
 
 import { apiKeyCheck } from './api/api-auth.js';
@@ -27,6 +28,7 @@ import { ledgerGrpc } from './api/ledger-grpc.js';
 import { PushCalls } from './api/push-calls.js';
 import { pushGrpc } from './api/push-grpc.js';
 import { SessionCalls } from './api/session-calls.js';
+import { scheduleGrpc } from './api/schedule-grpc.js';
 import { sessionGrpc } from './api/session-grpc.js';
 import { upstreamGrpc } from './api/upstream-grpc.js';
 import { v1Endpoints } from './api/v1/assemble.js';
@@ -44,6 +46,8 @@ import { Regions } from './nodes/regions.js';
 import { PushAcceptor } from './push/accept.js';
 import { Admission } from './push/admission.js';
 import { Durability } from './push/durability.js';
+import { ScheduleCalls } from './schedule/calls.js';
+import { Scheduler } from './schedule/scheduler.js';
 import { CometClients } from './session/comet-clients.js';
 import { Connector } from './session/connect.js';
 import { GoimSessions } from './session/goim-session.js';
@@ -66,6 +70,8 @@ export interface LogicDeps {
   readonly reads: Reads;
   /** Undefined where there is none: dead letters are not served then. */
   readonly dead: DeadLetterStore | undefined;
+  /** Undefined where there are none: pushes for later are refused then. */
+  readonly schedules: Schedules | undefined;
   readonly ledger: Ledger;
   readonly comets: TierView;
   /** The views of every tier, for listing. */
@@ -97,15 +103,20 @@ export function assembleLogic(deps: LogicDeps): Logic {
   const keys = new ApiKeys(config.api.keys, !config.insecure && !isLoopback(config.node.bind));
   const admission = new Admission({ ...config.push, clock });
   watchAdmission(deps.metrics, admission);
+  const { schedules } = deps;
+  const { maxRecordBytes } = config.bus;
+  const { maxBodyBytes } = config.push;
+  const scheduler = schedules && new Scheduler({ schedules, maxBodyBytes, maxRecordBytes, clock, metrics });
   const acceptor = new PushAcceptor({
     bus,
     routes,
     streams,
     admission,
-    maxRecordBytes: config.bus.maxRecordBytes,
+    maxRecordBytes,
     clock,
     log,
     metrics,
+    ...(scheduler && { scheduler }),
     ...(deps.exceptions && { exceptions: deps.exceptions }),
   });
   const online = new Online({ routes, clock });
@@ -230,6 +241,14 @@ export function assembleLogic(deps: LogicDeps): Logic {
     grpc.addService(service, { ...deadLetterGrpc({ deadLetters }) }, business);
   }
 
+  const partitions = bus.partitions(Topic.Push);
+  const scheduleCalls =
+    schedules && new ScheduleCalls({ schedules, routes, limits, partitions, maxRecordBytes, clock, metrics });
+  if (scheduleCalls) {
+    const service = protos.halley.push.v1.ScheduleService.service;
+    grpc.addService(service, { ...scheduleGrpc(scheduleCalls) }, business);
+  }
+
   const http = new GoimHttp({
     host: config.node.bind,
     port: offsetPort(config.http.port, config.node),
@@ -248,7 +267,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
       history,
       ledger,
       deadLetters,
-      schedules: undefined,
+      schedules: scheduleCalls,
     }),
     clock,
     metrics,

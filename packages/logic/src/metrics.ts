@@ -11,6 +11,16 @@ export function logicMetrics(metrics: Metrics) {
       'Pushes by target (users, keys, room, everyone) and outcome (ok, refused, unknown).',
       ['target', 'outcome'],
     ),
+    scheduled: metrics.counter(
+      'halley_logic_scheduled_total',
+      'Pushes with a time (push) or a group (member), by result: put, duplicate, or the error code.',
+      ['kind', 'result'],
+    ),
+    cancels: metrics.counter(
+      'halley_logic_cancels_total',
+      'Calls to cancel a push, by result (cancelled, too_late, not_found).',
+      ['result'],
+    ),
     acceptSeconds: metrics.histogram(
       'halley_logic_push_accept_seconds',
       'From a push being read to it being durable in the bus.',

@@ -10,6 +10,7 @@ import { EmbeddedDeadLetters } from '@halley/store/dead/embedded';
 import { EmbeddedLedger } from '@halley/store/ledger/embedded';
 import { EmbeddedReads } from '@halley/store/reads/embedded';
 import { EmbeddedRoutes } from '@halley/store/routes/embedded';
+import { EmbeddedSchedules } from '@halley/store/schedule/embedded';
 import { EmbeddedStreams } from '@halley/store/streams/embedded';
 
 import { demoPages } from '../demo-pages.js';
@@ -42,6 +43,7 @@ export class StartedTiers implements Service, Readiness {
     const archive = new EmbeddedArchive({ dataDir });
     const reads = new EmbeddedReads({ dataDir });
     const dead = new EmbeddedDeadLetters({ dataDir });
+    const schedules = new EmbeddedSchedules({ dataDir });
     const ledger = new EmbeddedLedger({ dataDir });
     const stores = { bus, routes, streams, archive };
     this.#logic = createLogicApp(tiers.logic, {
@@ -49,6 +51,7 @@ export class StartedTiers implements Service, Readiness {
       ...stores,
       reads,
       dead,
+      schedules,
       ledger,
       log: log.child({ tier: 'logic' }),
     });
@@ -63,6 +66,7 @@ export class StartedTiers implements Service, Readiness {
       registry,
       ...stores,
       dead,
+      schedules,
       ledger,
       log: log.child({ tier: 'job' }),
     });
@@ -72,6 +76,7 @@ export class StartedTiers implements Service, Readiness {
       archive,
       reads,
       dead,
+      schedules,
       ledger,
       routes,
       registry,

@@ -47,13 +47,18 @@ export class PushCalls {
   /** The same of a push that was read. */
   async accept(push: PushMessage, origin: PushOrigin): Promise<PushReply> {
     let duplicate = false;
+    let deliver_at_ms = 0;
     try {
-      await this.deps.acceptor.accept(push, { ...origin, onDuplicate: () => (duplicate = true) });
+      await this.deps.acceptor.accept(push, {
+        ...origin,
+        onDuplicate: () => (duplicate = true),
+        onScheduled: (_push, deliverAtMs) => (deliver_at_ms = deliverAtMs),
+      });
     } catch (error) {
       if (push.idGiven) this.#tellRefused(push.id, HalleyError.from(error), origin);
       throw error;
     }
-    return { id: push.id, deliver_at_ms: push.deliverAtMs ?? 0, duplicate };
+    return { id: push.id, deliver_at_ms, duplicate };
   }
 
   /** Takes pushes in their order and answers each, in order. Throws `invalid_argument` for none or too many. */
@@ -76,14 +81,18 @@ export class PushCalls {
     }
     const duplicates = new Set<PushMessage>();
     const onDuplicate = (push: PushMessage): unknown => duplicates.add(push);
+    const times = new Map<PushMessage, number>();
+    const onScheduled = (push: PushMessage, deliverAtMs: number): unknown => times.set(push, deliverAtMs);
     const answers =
-      valid.length > 0 ? await this.deps.acceptor.acceptAll(valid, { ...origin, onDuplicate }) : [];
+      valid.length > 0
+        ? await this.deps.acceptor.acceptAll(valid, { ...origin, onDuplicate, onScheduled })
+        : [];
     for (const [at, push] of valid.entries()) {
       const result = resultOf(push.id, answers[at]);
       if (answers[at] && push.idGiven) this.#tellRefused(push.id, answers[at], origin);
       results[places[at] ?? 0] = answers[at]
         ? result
-        : { ...result, deliver_at_ms: push.deliverAtMs ?? 0, duplicate: duplicates.has(push) };
+        : { ...result, deliver_at_ms: times.get(push) ?? 0, duplicate: duplicates.has(push) };
     }
     return results;
   }

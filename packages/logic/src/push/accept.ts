@@ -13,6 +13,7 @@ import type { LogicMetrics } from '../metrics.js';
 import type { Admission } from './admission.js';
 import { Lanes, type Lane } from './lane.js';
 import { joinErrors, outcomeOf } from './outcome.js';
+import type { Scheduler } from '../schedule/scheduler.js';
 import { packWithin, tooLarge, type PackedRecord, type RecordContext } from './record.js';
 import type { PushMessage, Target } from './target.js';
 
@@ -27,6 +28,8 @@ export interface PushAcceptorDeps {
   readonly log: Logger;
   readonly metrics: LogicMetrics;
   readonly exceptions?: Exceptions;
+  /** Takes what is for later; absent: it is refused. */
+  readonly scheduler?: Scheduler;
 }
 
 /** Where pushes come from. */
@@ -41,6 +44,8 @@ export interface PushOrigin {
   readonly deadlineMs?: number | undefined;
   /** Told of pushes that had been taken in before under the id that the caller gave, before they are answered. */
   readonly onDuplicate?: (push: PushMessage) => void;
+  /** Told of pushes that wait, and for when, before they are answered. */
+  readonly onScheduled?: (push: PushMessage, deliverAtMs: number) => void;
 }
 
 /** Room is made by the archive, in seconds rather than milliseconds. */
@@ -51,8 +56,8 @@ type Owners = ReadonlyMap<ConnectionKey, UserId>;
 const NO_OWNERS: Owners = new Map();
 
 /**
- * Takes pushes: accepted means written to the bus for good. Pushes of one origin are handed to the bus in the order of
- * the calls, so that they keep it per user and room.
+ * Takes pushes: accepted means written to the bus for good, or, what is for later, to the schedules. Pushes of one origin
+ * are handed over in the order of the calls, so that they keep it per user and room.
  */
 export class PushAcceptor {
   readonly #lanes = new Lanes();
@@ -103,16 +108,13 @@ export class PushAcceptor {
       .finally(leave);
   }
 
-  /** Called in order; hands everything to the bus before it returns. */
+  /** Called in order; hands everything over before it returns. */
   async #produce(
     pushes: readonly PushMessage[],
     owners: Owners,
     origin: PushOrigin,
   ): Promise<(HalleyError | undefined)[]> {
     const { bus, streams, clock } = this.deps;
-    // Job pauses then: what is not taken in is not accepted.
-    if (streams.full())
-      return pushes.map(() => new HalleyError('store_full', undefined, { retryAfterMs: FULL_RETRY_MS }));
     if (origin.deadlineMs !== undefined && origin.deadlineMs <= clock.monotonicMs()) {
       return pushes.map(() => new HalleyError('deadline_exceeded'));
     }
@@ -123,16 +125,28 @@ export class PushAcceptor {
       traceparent: origin.traceparent,
       caller: origin.caller,
     };
+    // Job pauses then: what is not taken in is not accepted.
+    const full = streams.full();
+    const scheduled: Promise<void>[] = [];
     const outcomes = pushes.map((push): (HalleyError | undefined)[] => {
       const error = this.#expired(push, context);
-      return error ? [error] : [];
+      if (error) return [error];
+      if (isForLater(push)) {
+        const outcome: (HalleyError | undefined)[] = [];
+        scheduled.push(this.#schedule(push, context, origin).then((failed) => void outcome.push(failed)));
+        return outcome;
+      }
+      return full ? [new HalleyError('store_full', undefined, { retryAfterMs: FULL_RETRY_MS })] : [];
     });
     const records: PackedRecord[] = [];
     const written: Promise<HalleyError | undefined>[] = [];
     // Each class has its topic, and its own order.
     for (const topic of [Topic.Push, Topic.Bulk]) {
       const places = [...pushes.keys()].filter(
-        (index) => outcomes[index]!.length === 0 && (pushes[index]!.bulk === true) === (topic === Topic.Bulk),
+        (index) =>
+          outcomes[index]!.length === 0 &&
+          !isForLater(pushes[index]!) &&
+          (pushes[index]!.bulk === true) === (topic === Topic.Bulk),
       );
       if (places.length === 0) continue;
       const packed = packWithin(
@@ -149,7 +163,25 @@ export class PushAcceptor {
     for (const [at, error] of (await Promise.all(written)).entries()) {
       for (const index of records[at]?.pushes ?? []) outcomes[index]?.push(error);
     }
+    await Promise.all(scheduled);
     return outcomes.map(joinErrors);
+  }
+
+  async #schedule(
+    push: PushMessage,
+    context: RecordContext,
+    { deadlineMs, onDuplicate, onScheduled }: PushOrigin,
+  ): Promise<HalleyError | undefined> {
+    try {
+      const { scheduler } = this.deps;
+      if (!scheduler) throw new HalleyError('invalid_argument', 'deliver_at_ms: nothing waits here');
+      const { deliverAtMs, duplicate } = await scheduler.schedule(push, context, deadlineMs);
+      if (duplicate) onDuplicate?.(push);
+      onScheduled?.(push, deliverAtMs);
+      return undefined;
+    } catch (error) {
+      return HalleyError.from(error);
+    }
   }
 
   /** Nobody would be shown it: it may have waited for its turn. */
@@ -209,6 +241,10 @@ export class PushAcceptor {
       return NO_OWNERS;
     });
   }
+}
+
+function isForLater({ deliverAtMs, group }: PushMessage): boolean {
+  return deliverAtMs !== undefined || group !== undefined;
 }
 
 /** A stream whose shard knows the ids of a push; undefined where none does. */

@@ -118,6 +118,24 @@ export function packRecords(pushes: readonly PushMessage[], context: RecordConte
   return packed;
 }
 
+/** A push's part in one partition: what a record of its own would have. */
+export interface PushPart {
+  readonly partition: number;
+  /** The record's key. */
+  readonly key: string;
+  readonly push: Push;
+}
+
+/** The parts of a push, one for each partition that has one of its targets. Throws where a record would be too large. */
+export function partsOf(push: PushMessage, context: RecordContext, maxRecordBytes: number): PushPart[] {
+  return [...slicesOf(push, context)].map(([partition, { stream, targets }]) => {
+    const part = { partition, key: stream, push: { ...common(push, context), ...targets } };
+    const bytes = recordSize({ key: stream, value: records.encode({ pushes: [part.push] }) });
+    if (bytes > maxRecordBytes) throw tooLarge(bytes, `bus.maxRecordBytes (${maxRecordBytes})`);
+    return part;
+  });
+}
+
 interface OpenRecord {
   readonly key: string;
   readonly pushes: Push[];

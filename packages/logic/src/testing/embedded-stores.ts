@@ -7,6 +7,7 @@ import { EmbeddedArchive } from '@halley/store/archive/embedded';
 import { type Bus, Topic } from '@halley/store/bus/bus';
 import { EmbeddedDeadLetters } from '@halley/store/dead/embedded';
 import { EmbeddedLedger } from '@halley/store/ledger/embedded';
+import { EmbeddedSchedules } from '@halley/store/schedule/embedded';
 import { EmbeddedReads } from '@halley/store/reads/embedded';
 import { EmbeddedStreams } from '@halley/store/streams/embedded';
 
@@ -16,6 +17,7 @@ export interface EmbeddedStores {
   readonly archive: EmbeddedArchive;
   readonly dead: EmbeddedDeadLetters;
   readonly reads: EmbeddedReads;
+  readonly schedules: EmbeddedSchedules;
   readonly ledger: EmbeddedLedger;
   /** Stops them and removes the folder. */
   stop(): Promise<void>;
@@ -33,15 +35,19 @@ export async function embeddedStores(bus: Pick<Bus, 'partitions'>): Promise<Embe
   await ledger.start();
   const dead = new EmbeddedDeadLetters({ dataDir });
   await dead.start();
+  const schedules = new EmbeddedSchedules({ dataDir });
+  await schedules.start();
   await reads.start();
   return {
     streams,
     archive,
     dead,
     reads,
+    schedules,
     ledger,
     stop: async () => {
       await ledger.stop();
+      await schedules.stop();
       await reads.stop();
       await dead.stop();
       await archive.stop();

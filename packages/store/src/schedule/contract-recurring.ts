@@ -76,7 +76,8 @@ export function recurringContract(harness: () => SchedulesHarness): void {
         missed: 2,
       };
       const both = await Promise.all([store().advance(step), (harness().other ?? store()).advance(step)]);
-      expect(both.sort()).toEqual([false, true]);
+      expect(both.filter((done) => done === true)).toHaveLength(1);
+      expect(both).toContain(false);
       expect(await store().getRecurring(caller, 'daily')).toMatchObject({
         nextAtMs: nextAtMs + 60_000,
         lastAtMs: nextAtMs,

@@ -116,9 +116,9 @@ export class EmbeddedSchedules implements Schedules {
     };
   }
 
-  /** Not flushed: it is before the bus, which is in the same file, has anything of it. */
+  /** Flushed: what is on its way into the bus is not told as cancelled after a crash. */
   lease(owner: string, limits: LeaseLimits): ReturnType<Schedules['lease']> {
-    return this.#write((tables, nowMs) => {
+    return this.#flushed((tables, nowMs) => {
       const held = tables.lease.get(LEASE);
       if (held && held.owner !== owner && held.untilMs > nowMs) return { nowMs, rows: [] };
       const keys = tables.queue.getKeys({ end: [nowMs, Infinity], limit: limits.maxRows });
