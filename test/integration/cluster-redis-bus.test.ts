@@ -9,7 +9,7 @@ import { HalleyProcess } from '../harness/halley-process.js';
 /** A cluster without Kafka. More faults, as `kill-comet,kill-logic,kill-job,pause-redis`, take longer: HALLEY_TEST_FAULTS. */
 const SEED = Number(process.env['HALLEY_TEST_SEED'] ?? randomInt(2 ** 31));
 const FAULTS = process.env['HALLEY_TEST_FAULTS'] ?? 'kill-all:1,restart-redis:1';
-const SECONDS = process.env['HALLEY_TEST_SECONDS'] ?? '23';
+const SECONDS = process.env['HALLEY_TEST_SECONDS'] ?? '26';
 const ZEROS = { lost: 0, 'shown twice': 0, 'out of order': 0, phantom: 0, 'wrong user': 0 };
 
 let cluster: TestCluster;
