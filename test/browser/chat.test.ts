@@ -273,7 +273,7 @@ describe('behind the real nginx', () => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  /** deploy/nginx as it is, with the page passed through and some paths closed. */
+  /** deploy/nginx as it is, but for ports, the path of its modules, and paths that are refused. */
   async function nginxOn(wsPort: number, closed: readonly string[]): Promise<RunningService> {
     const folder = path.join(dir, `${wsPort}`);
     const upstream = new URL(halley.target.ws).host;
@@ -282,8 +282,7 @@ describe('behind the real nginx', () => {
     const config = (await readFile(path.join(DEPLOY, 'nginx.conf'), 'utf8'))
       .replace('include /etc/nginx/modules-enabled/*.conf;', 'load_module modules/ngx_stream_module.so;')
       .replace('listen 3101;', `listen 127.0.0.1:${tcpPort};`)
-      .replace('listen 3102;', `listen 127.0.0.1:${wsPort}; ${refused}`)
-      .replace('return 404;', `proxy_pass http://${upstream};`);
+      .replace('listen 3102;', `listen 127.0.0.1:${wsPort}; ${refused}`);
     await mkdir(folder, { recursive: true });
     await writeFile(path.join(folder, 'tcp-comets.conf'), `server ${halley.target.tcp};\n`);
     await writeFile(path.join(folder, 'ws-comets.conf'), `server ${upstream};\n`);
