@@ -30,11 +30,19 @@ function start(tier: string, env: Record<string, string>, file?: string): void {
   check(loadConfig(schema, { env, ...(file ? { file } : {}) }));
 }
 
-const composed = parse(readFileSync(pathOf('compose.yaml'), 'utf8'), { merge: true }) as {
-  readonly services: Readonly<Record<string, ComposeService>>;
-};
-const nodes = Object.entries(composed.services).flatMap(([name, { command, environment }]) =>
-  command && (command[0] ?? '') in TIERS ? [{ name, tier: command[0] ?? '', environment }] : [],
+/** The services of a compose file. */
+function servicesOf(file: string): Readonly<Record<string, ComposeService>> {
+  const composed = parse(readFileSync(pathOf(file), 'utf8'), { merge: true }) as {
+    readonly services: Readonly<Record<string, ComposeService>>;
+  };
+  return composed.services;
+}
+
+const COMPOSED = ['compose.yaml', 'compose.redis.yaml'];
+const nodes = COMPOSED.flatMap((file) =>
+  Object.entries(servicesOf(file)).flatMap(([name, { command, environment }]) =>
+    command && (command[0] ?? '') in TIERS ? [{ file, name, tier: command[0] ?? '', environment }] : [],
+  ),
 );
 /** What the environment gives in production. */
 const SECRETS: Readonly<Record<string, string>> = {
@@ -55,11 +63,22 @@ describe('every node that deploy/ describes would start', () => {
     expect(readFileSync(pathOf('docker/Dockerfile'), 'utf8')).toContain('HALLEY_NODE_BIND=0.0.0.0');
   });
 
-  test('compose.yaml has two of each tier', () => {
-    expect(nodes.map(({ tier }) => tier)).toEqual(['comet', 'comet', 'logic', 'logic', 'job', 'job']);
+  test.each(COMPOSED)('%s has two of each tier', (file) => {
+    const own = nodes.filter((node) => node.file === file);
+    expect(own.map(({ tier }) => tier)).toEqual(['comet', 'comet', 'logic', 'logic', 'job', 'job']);
   });
 
-  test.each(nodes)('compose.yaml: $name', ({ tier, environment }) => {
+  test('compose.redis.yaml has no Kafka, and a Redis that keeps what it answered', () => {
+    const { kafka, redis } = servicesOf('compose.redis.yaml');
+    expect(kafka).toBeUndefined();
+    expect(readFileSync(pathOf('compose.redis.yaml'), 'utf8')).not.toMatch(/kafka:/);
+    expect(redis?.command).toEqual(expect.arrayContaining(['yes', 'always', 'noeviction']));
+    const ofTheBus = nodes.filter(({ file, tier }) => file === 'compose.redis.yaml' && tier !== 'comet');
+    for (const { environment } of ofTheBus)
+      expect(environment).toMatchObject({ HALLEY_BUS_ADAPTER: 'redis', HALLEY_BUS_REDIS_FSYNC: 'always' });
+  });
+
+  test.each(nodes)('$file: $name', ({ tier, environment }) => {
     expect(environment).toBeDefined();
     expect(() => start(tier, { ...IMAGE, ...environment })).not.toThrow();
   });

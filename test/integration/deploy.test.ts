@@ -55,15 +55,15 @@ describe('the Dockerfile, by hadolint,', () => {
   });
 });
 
-describe('compose.yaml, by the loader of Docker Compose,', () => {
+describe('the compose files, by the loader of Docker Compose,', () => {
   const file = path.join(DEPLOY, 'compose.yaml');
   let composeCheck = '';
   beforeAll(async () => {
     composeCheck = await buildComposeCheck();
   }, 300_000);
 
-  test('is valid', async () => {
-    expect(await lint(composeCheck, file)).toEqual({ code: 0, output: '' });
+  test.each(['compose.yaml', 'compose.redis.yaml'])('%s is valid', async (name) => {
+    expect(await lint(composeCheck, path.join(DEPLOY, name))).toEqual({ code: 0, output: '' });
   });
 
   test.each([

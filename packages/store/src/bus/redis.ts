@@ -11,10 +11,11 @@ import {
   type BusRecord,
   type ConsumeOptions,
   type ProduceOptions,
-  type Written,
+  RecordsTooLarge,
   sumOf,
+  Topic,
+  type Written,
 } from './bus.js';
-import { RecordsTooLarge, Topic } from './bus.js';
 import type { BusConfig } from './config.js';
 import { halleyTopics, type TopicSpec } from './kafka-topics.js';
 import { busMetrics, type BusMetrics } from './metrics.js';
@@ -51,6 +52,9 @@ export interface RedisBusDeps {
   onLost?(error: HalleyError): void;
 }
 
+/** What a record takes beyond its own size. */
+const ROOM_AROUND_BYTES = 1_024;
+
 /**
  * The bus in Redis Streams, one a partition. What an OK is worth is what Redis is configured to keep: see
  * docs/guarantees.md. An offset is a record's number in its partition; after a restart or a failover of Redis they go on
@@ -78,6 +82,12 @@ export class RedisBus implements Bus {
 
   async start(): Promise<void> {
     const { clock, config, log } = this.deps;
+    if (config.redis.maxPartitionBytes < config.maxRecordBytes + ROOM_AROUND_BYTES) {
+      throw new HalleyError(
+        'bad_config',
+        `bus.redis.maxPartitionBytes is ${config.redis.maxPartitionBytes}, and a record may have ${config.maxRecordBytes} (bus.maxRecordBytes): make it larger than that`,
+      );
+    }
     const untilMs = clock.monotonicMs() + config.connectTimeoutMs;
     const backoff = new Backoff({ baseMs: 100, maxMs: 1_000 });
     for (;;) {

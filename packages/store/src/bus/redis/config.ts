@@ -54,7 +54,7 @@ export const redisBusConfig = z.strictObject({
       description:
         'Bytes that a partition of a topic may keep; more are refused as overloaded until its readers have come on.',
       unit: 'bytes',
-      range: "Redis' memory ÷ partitions, well below",
+      range: "above bus.maxRecordBytes; of all partitions together below Redis' memory",
     }),
   maxPartitionRecords: z.int().min(16).max(16_000_000).default(1_000_000).meta({
     description: 'Records that a partition of a topic may keep.',
