@@ -19,6 +19,7 @@ import { OpsServer } from '@halley/service/ops-server';
 import type { Archive } from '@halley/store/archive/archive';
 import { type Bus, Topic } from '@halley/store/bus/bus';
 import type { DeadLetterStore } from '@halley/store/dead/dead';
+import { EventQueue } from '@halley/store/events/event-queue';
 import { type Ledger, NO_LEDGER } from '@halley/store/ledger/ledger';
 import { rowsOf } from '@halley/store/ledger/reports';
 import type { Reads } from '@halley/store/reads/reads';
@@ -177,6 +178,7 @@ class App implements LogicApp {
         log,
       }),
     );
+    const events = await this.#own(new EventQueue({ bus, config: config.events, metrics, log }));
     const [comets, logics, jobs] = await Promise.all([
       registry.watch('comet'),
       registry.watch('logic'),
@@ -205,6 +207,7 @@ class App implements LogicApp {
       tiers: [comets, logics, jobs],
       registrySessionTimeoutMs: registry.sessionTimeoutMs,
       verifier,
+      events,
       client,
       clock,
       log,

@@ -6,6 +6,7 @@ import { isLoopback, nodeConfig } from '@halley/service/node-config';
 import { opsConfig } from '@halley/service/ops-config';
 import { archiveConfig } from '@halley/store/archive/config';
 import { busConfig } from '@halley/store/bus/config';
+import { eventsConfig } from '@halley/store/events/config';
 import { ledgerConfig } from '@halley/store/ledger/config';
 import { routesConfig } from '@halley/store/routes/config';
 import { streamsConfig } from '@halley/store/streams/config';
@@ -197,6 +198,7 @@ export const logicConfig = z.object({
   }),
   push: pushConfig,
   receipts: receiptsConfig,
+  events: eventsConfig,
   nodes: nodesConfig,
   ledger: ledgerConfig,
   cluster: clusterConfig,

@@ -12,6 +12,7 @@ import { isLoopback, offsetPort } from '@halley/service/node-config';
 import type { Archive } from '@halley/store/archive/archive';
 import { type Bus, Topic } from '@halley/store/bus/bus';
 import type { DeadLetterStore } from '@halley/store/dead/dead';
+import type { Events } from '@halley/store/events/event';
 import type { Ledger } from '@halley/store/ledger/ledger';
 import type { Reads } from '@halley/store/reads/reads';
 import type { Routes } from '@halley/store/routes/routes';
@@ -38,6 +39,7 @@ import type { LogicConfig } from './config.js';
 import { clientAsks } from './client/assemble.js';
 import { ReadMarks } from './client/read-marks.js';
 import { DeadLetters } from './dead/dead-letters.js';
+import { ClientEvents } from './hooks/client-events.js';
 import { makeTracer } from './ledger/assemble.js';
 import { logicMetrics, type LogicMetrics, watchAdmission } from './metrics.js';
 import { Balancer } from './nodes/balancer.js';
@@ -78,6 +80,8 @@ export interface LogicDeps {
   readonly tiers: readonly TierView[];
   readonly registrySessionTimeoutMs: number;
   readonly verifier: TokenVerifier;
+  /** Told what clients did. */
+  readonly events: Events;
   /** Told what went wrong with pushes. Default: nobody. */
   readonly exceptions?: Exceptions;
   /** How other nodes are called. */
@@ -141,7 +145,8 @@ export function assembleLogic(deps: LogicDeps): Logic {
   const cursors = new Cursors({ ...store, clock, acknowledgedTtlMs: config.archive.resumeMaxAgeMs });
   const reader = new StreamReader({ ...store, clock, onLeftOut: leftOut(metrics) });
   const history = { history: new HistoryReader({ ...store, clock }), epoch: store.epoch };
-  const connector = new Connector({ verifier, routes, kicker, cursors, metrics });
+  const events = new ClientEvents({ events: deps.events, config: config.events, clock });
+  const connector = new Connector({ verifier, routes, kicker, cursors, metrics, events });
   const upstream = new UpstreamWriter({ bus, clock, metrics });
   const marks = new ReadMarks({ ...store, reads: deps.reads, clock });
   const tracer = makeTracer({ ...deps, ...store, cometClients });
@@ -205,9 +210,11 @@ export function assembleLogic(deps: LogicDeps): Logic {
           clock,
           log,
           metrics,
+          events,
         }),
         clock,
         metrics,
+        events,
         rooms: new RoomStreams({ shards: store.shards, routes, cursors, durability: limits.durability }),
       }),
     },

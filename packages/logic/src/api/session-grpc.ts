@@ -11,17 +11,18 @@ import { presenceOf } from '../client/presence.js';
 import type { ReadMarks } from '../client/read-marks.js';
 import { verifyToken } from '../client/verify-token.js';
 import { rowsOf } from '../ledger/reports.js';
+import type { ClientEvents } from '../hooks/client-events.js';
 import type { LogicMetrics } from '../metrics.js';
 import { invalid } from '../push/target.js';
 import { readComet } from '../session/comet-ref.js';
 import type { Connector } from '../session/connect.js';
 import type { Online } from '../session/online.js';
-import { cursorsOf, renew } from '../session/renew.js';
+import { cursorsOf, renew, tellDelivered } from '../session/renew.js';
 import type { Cursors } from '../streams/cursor.js';
 import type { StreamReader } from '../streams/read.js';
 import type { RoomStreams } from '../streams/rooms.js';
 import type { UpstreamWriter } from '../upstream/receive.js';
-import { grantsOf, pageOf, readOf, readsOf, startOf, wishOf } from './session-messages.js';
+import { endOf, grantsOf, pageOf, readOf, readsOf, startOf, wishOf } from './session-messages.js';
 
 export interface SessionGrpcDeps {
   readonly connector: Connector;
@@ -37,6 +38,7 @@ export interface SessionGrpcDeps {
   readonly ledger: Pick<Ledger, 'write'>;
   readonly clock: Clock;
   readonly metrics: LogicMetrics;
+  readonly events: ClientEvents;
   readonly heartbeatMs: number;
   readonly heartbeatMax: number;
   /** How long a route outlives its last renewal. */
@@ -45,40 +47,45 @@ export interface SessionGrpcDeps {
 
 /** halley.delivery.v1.SessionService: what comet calls for its connections. */
 export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
-  const { connector, routes, online, upstream, cursors, reader, rooms, marks, routeLeaseMs } = deps;
+  const { connector, routes, online, upstream, cursors, reader, rooms, marks, events, routeLeaseMs } = deps;
   return {
-    Connect: unary(async ({ comet, counter, token, without_cursor: withoutCursor, version2 }, call) => {
-      // First, so that no route is left when it fails.
-      const everyone = await rooms.everyone();
-      const connected = await connector.connect({
-        token,
-        at: readComet(comet),
-        counter: Number(counter),
-        withoutCursor,
-        ...(version2 && { version2: wishOf(version2) }),
-        abandoned: () => call.cancelled || remainingMs(call) === 0,
-      });
-      const { token: verified, start } = connected;
-      const read = version2 && start ? await marks.soon(verified.mid, [start.stream]) : undefined;
-      return {
-        mid: verified.mid,
-        key: connected.key,
-        room_id: verified.roomId,
-        accepts: [...verified.accepts],
-        owner: connected.owner,
-        platform: verified.platform,
-        heartbeat_ms: deps.heartbeatMs * deps.heartbeatMax,
-        ...grantsOf(verified),
-        ...startOf(start),
-        ...readOf(start && read?.get(start.stream)),
-        ...everyone,
-      };
-    }),
+    Connect: unary(
+      async ({ comet, counter, token, transport, without_cursor: withoutCursor, version2 }, call) => {
+        // First, so that no route is left when it fails.
+        const everyone = await rooms.everyone();
+        const connected = await connector.connect({
+          token,
+          at: readComet(comet),
+          counter: Number(counter),
+          withoutCursor,
+          transport,
+          ...(version2 && { version2: wishOf(version2) }),
+          abandoned: () => call.cancelled || remainingMs(call) === 0,
+        });
+        const { token: verified, start } = connected;
+        const read = version2 && start ? await marks.soon(verified.mid, [start.stream]) : undefined;
+        return {
+          mid: verified.mid,
+          key: connected.key,
+          room_id: verified.roomId,
+          accepts: [...verified.accepts],
+          owner: connected.owner,
+          platform: verified.platform,
+          heartbeat_ms: deps.heartbeatMs * deps.heartbeatMax,
+          ...grantsOf(verified),
+          ...startOf(start),
+          ...readOf(start && read?.get(start.stream)),
+          ...everyone,
+        };
+      },
+    ),
     Disconnect: unary(async ({ comet, ...session }) => {
-      readComet(comet);
+      const { node } = readComet(comet);
       const { mid, key, owner } = session;
       const route = { mid: mid as UserId, key: key as ConnectionKey, owner };
       const [has] = await Promise.all([routes.release(route), cursors.save(cursorsOf(session))]);
+      tellDelivered(session, events);
+      if (session.end) events.disconnected(route, node, endOf(session.end));
       return { has };
     }),
     EnterRoom: unary(async ({ comet, room_id }) => ({
@@ -110,7 +117,7 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
       await routes.leaveRoom(readRoom(room_id), readComet(comet));
       return {};
     }),
-    Renew: unary((request) => renew(request, { routes, online, cursors, routeLeaseMs })),
+    Renew: unary((request) => renew(request, { routes, online, cursors, events, routeLeaseMs })),
     Read: unary(async ({ reads }) => ({ pages: (await reader.read(readsOf(reads))).map(pageOf) })),
     Report: unary(async ({ comet, reports }) => {
       await deps.ledger.write(rowsOf(reports, readComet(comet).node));

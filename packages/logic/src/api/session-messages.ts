@@ -1,10 +1,12 @@
 import type { ReadPosition as ReadPositionMessage } from '@halley/cluster/grpc/gen/halley/client/v1/ReadPosition';
 import type { StreamPage as StreamPageMessage } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamPage';
+import type { SessionEnd__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionEnd';
 import type { StreamRead__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamRead';
 import type { Version2__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/Version2';
 import type { ReadPosition } from '@halley/protocol/client/bodies';
 
 import type { VerifiedToken } from '../auth/verifier.js';
+import type { ConnectionEnd } from '../hooks/client-events.js';
 import { invalid } from '../push/target.js';
 import { cursorOf } from '../session/renew.js';
 import type { StartWish, StreamStart } from '../streams/cursor.js';
@@ -38,6 +40,11 @@ export function startOf(start: StreamStart | undefined) {
   if (!start) return {};
   const { kept, atEnd, ...stream } = start;
   return { stream, keeps_cursor: kept, at_end: atEnd };
+}
+
+/** How a connection ended. */
+export function endOf({ code, reason, connected_for_ms }: SessionEnd__Output): ConnectionEnd {
+  return { code, reason, connectedForMs: Number(connected_for_ms) };
 }
 
 /** How far a user has read, where that is known. */

@@ -3,6 +3,7 @@ import type { Logger } from '@halley/service/log';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
 
+import type { ClientEvents } from '../hooks/client-events.js';
 import type { LogicMetrics } from '../metrics.js';
 import type { PushAcceptor } from '../push/accept.js';
 import type { PushLimits } from '../push/target.js';
@@ -31,6 +32,7 @@ export interface ClientDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: LogicMetrics;
+  readonly events: ClientEvents;
 }
 
 /** Puts together what answers the requests of connections with version 2. */

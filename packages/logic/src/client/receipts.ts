@@ -10,6 +10,7 @@ import type { Routes } from '@halley/store/routes/routes';
 import { BEFORE_ALL } from '@halley/store/streams/streams';
 import { v7 as uuidv7 } from 'uuid';
 
+import type { ClientEvents } from '../hooks/client-events.js';
 import type { PushAcceptor } from '../push/accept.js';
 import { invalid, type Target } from '../push/target.js';
 import { ANONYMOUS, type Asker, CLIENT_CALLER } from './asker.js';
@@ -24,6 +25,8 @@ export interface ReceiptTakerDeps {
   readonly receiptRooms: readonly string[];
   readonly clock: Clock;
   readonly log: Logger;
+  /** Told what moved. Default: nobody. */
+  readonly events?: Pick<ClientEvents, 'read'>;
 }
 
 /** Streams of one request. */
@@ -46,7 +49,10 @@ export class ReceiptTaker {
       if (position < BEFORE_ALL) throw invalid(`positions[${index}].position`, `${position} is no position`);
     }
     const { now, moved } = await this.deps.marks.advance(from.mid, positions);
-    if (moved.length > 0) this.#tellLater(moved, from);
+    if (moved.length > 0) {
+      this.deps.events?.read(from, moved);
+      this.#tellLater(moved, from);
+    }
     return now;
   }
 

@@ -8,6 +8,7 @@ import { currentTrace, parseTrace } from '@halley/service/trace';
 import { streamOf } from '@halley/store/shard';
 import type { Position, Streams } from '@halley/store/streams/streams';
 
+import type { ClientEvents } from '../hooks/client-events.js';
 import type { PushAcceptor } from '../push/accept.js';
 import type { Durability } from '../push/durability.js';
 import { Lanes } from '../push/lane.js';
@@ -25,6 +26,8 @@ export interface ClientSenderDeps {
   /** The bus's epoch now. */
   readonly epoch: () => string;
   readonly clock: Clock;
+  /** Told what was accepted. Default: nobody. */
+  readonly events?: Pick<ClientEvents, 'messageIn'>;
 }
 
 /** Characters of a client's own id of a message. */
@@ -57,6 +60,7 @@ export class ClientSender {
         traceparent: parseTrace(request.traceparent) ?? currentTrace() ?? '',
         deadlineMs: from.deadlineMs,
       });
+      this.deps.events?.messageIn(from, message, { stream: epoch === '' ? '' : stream, epoch });
       return { id, stream, epoch, acceptedAtMs };
     });
   }

@@ -7,6 +7,7 @@ import type { Claim, Claimed, Routes } from '@halley/store/routes/routes';
 import { v4 as uuidv4 } from 'uuid';
 
 import type { TokenVerifier, VerifiedToken } from '../auth/verifier.js';
+import type { ClientEvents } from '../hooks/client-events.js';
 import type { LogicMetrics } from '../metrics.js';
 import type { Cursors, Device, StartWish, StreamStart } from '../streams/cursor.js';
 import type { Kicker } from './kick.js';
@@ -17,6 +18,8 @@ export interface ConnectDeps {
   readonly kicker: Kicker;
   readonly cursors: Pick<Cursors, 'open'>;
   readonly metrics: LogicMetrics;
+  /** Told who came. Default: nobody. */
+  readonly events?: Pick<ClientEvents, 'connected' | 'takenOver'>;
 }
 
 /** A connection that asks to be let in. */
@@ -30,6 +33,8 @@ export interface ConnectAttempt {
   readonly withoutCursor?: boolean;
   /** Where it wants to go on, with version 2. */
   readonly version2?: StartWish | undefined;
+  /** tcp, websocket, sse or poll; empty where the caller does not say. */
+  readonly transport?: string;
   /** Whether the caller has given up: it may have asked again elsewhere, and that route must not be taken over. */
   readonly abandoned?: () => boolean;
 }
@@ -62,9 +67,10 @@ export class Connector {
     counter,
     withoutCursor = false,
     version2,
+    transport = '',
     abandoned,
   }: ConnectAttempt): Promise<Connected> {
-    const { verifier, kicker, metrics } = this.deps;
+    const { verifier, kicker, metrics, events } = this.deps;
     try {
       const verified = await verifier.verify(token);
       if (abandoned?.()) throw new HalleyError('deadline_exceeded');
@@ -74,11 +80,14 @@ export class Connector {
       if (displaced && !(displaced.at.node === at.node && displaced.at.incarnation === at.incarnation)) {
         kicker.kickLater([displaced], CloseCode.TakenOver, 'taken over', 'taken_over');
       }
+      if (displaced) events?.takenOver(displaced);
       const route = { mid: verified.mid, key, owner };
       const keyGiven = verified.key !== '' && !withoutCursor;
       const start =
         verified.mid === ANONYMOUS ? {} : { start: await this.#open({ ...route, keyGiven, version2 }) };
       metrics.connects.inc();
+      const { platform } = verified;
+      events?.connected(route, { comet: at.node, transport, platform, version: version2 ? 2 : 1 });
       return { token: verified, key, owner, ...start };
     } catch (error) {
       metrics.authFailures.inc({ reason: HalleyError.from(error).code });

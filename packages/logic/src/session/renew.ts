@@ -7,6 +7,7 @@ import type { Routes } from '@halley/store/routes/routes';
 import { streamOf } from '@halley/store/shard';
 import { BEFORE_ALL, type Cursor, type Position } from '@halley/store/streams/streams';
 
+import type { ClientEvents } from '../hooks/client-events.js';
 import { invalid } from '../push/target.js';
 import type { Cursors, SavedCursor } from '../streams/cursor.js';
 import { readComet } from './comet-ref.js';
@@ -27,11 +28,13 @@ export async function renew(
     routes,
     online,
     cursors,
+    events,
     routeLeaseMs,
   }: {
     readonly routes: Routes;
     readonly online: Online;
     readonly cursors: Pick<Cursors, 'save' | 'newest'>;
+    readonly events?: Pick<ClientEvents, 'delivered'> | undefined;
     /** Told to comet, which renews well before. */
     readonly routeLeaseMs: number;
   },
@@ -55,6 +58,7 @@ export async function renew(
     cursors.save(sessions.flatMap(cursorsOf)),
     counts ? online.put(at.node, counts) : undefined,
   ]);
+  for (const session of sessions) tellDelivered(session, events);
   // Behind the routes: what is appended from now on finds them, and what was appended before is told here.
   const newest = await newestOf(sessions, request.streams, cursors);
   const reply = { generation, superseded: [...superseded], route_lease_ms: routeLeaseMs, ...newest };
@@ -72,6 +76,21 @@ export function cursorsOf({
   acknowledged,
 }: Pick<SessionRoute__Output, 'key' | 'owner' | 'cursor' | 'acknowledged'>): SavedCursor[] {
   return cursor ? [{ ...cursorOf(cursor), key: key as ConnectionKey, owner, acknowledged }] : [];
+}
+
+/** Tells what a device has acknowledged, where that is more than was told before. */
+export function tellDelivered(
+  {
+    mid,
+    key,
+    cursor,
+    acknowledged,
+    moved,
+  }: Pick<SessionRoute__Output, 'mid' | 'key' | 'cursor' | 'acknowledged' | 'moved'>,
+  events: Pick<ClientEvents, 'delivered'> | undefined,
+): void {
+  if (!cursor || !acknowledged || !moved) return;
+  events?.delivered({ mid: mid as UserId, key: key as ConnectionKey }, cursorOf(cursor));
 }
 
 /** A cursor as comet sent it. */
