@@ -258,6 +258,31 @@ describe('on a started server', () => {
     });
   });
 
+  test('one that waits for its time, and is fired; one that is cancelled', async () => {
+    const [mid, key] = [newMid(), newKey()];
+    await connect(mid, key);
+    const users = { users: { mids: [String(mid)] } };
+    const cancelled = await push({ target: users, delay_ms: 60_000 });
+    const fired = await push({ target: users, delay_ms: 1_000 });
+    const waiting = await trace(ledger, cancelled);
+    expect(waiting).toMatchObject({
+      state: 'TRACE_STATE_SCHEDULED',
+      schedule: { state: 'waiting' },
+      streams: 0,
+    });
+    expect(Number(waiting.schedule?.deliver_at_ms)).toBeGreaterThan(Date.now() + 50_000);
+    const schedules = new protos.halley.push.v1.ScheduleService(
+      target.logicGrpc,
+      credentials.createInsecure(),
+    );
+    await unary(schedules.Cancel.bind(schedules) as never, { id: cancelled });
+    schedules.close();
+    expect(isState('CANCELLED')(await trace(ledger, cancelled))).toBe(true);
+    const found = await traced(ledger, fired, isState('ACKNOWLEDGED'));
+    expect(found).toMatchObject({ schedule: { state: 'fired' }, streams: 1 });
+    expect(Number(found.schedule?.fired_at_ms)).toBeGreaterThanOrEqual(Number(found.schedule?.deliver_at_ms));
+  });
+
   test('a durable room: its members are told of', async () => {
     const room = `kept://${randomUUID()}`;
     const [mid, key] = [newMid(), newKey()];

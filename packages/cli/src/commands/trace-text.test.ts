@@ -108,7 +108,7 @@ test('a trace is a line for the whole, a timeline, and a line for each device', 
     '',
     'DEVICE  OF   STATE         WHERE                        SINCE                    HAS UP TO',
     'phone   u/1  acknowledged  comet-1 websocket version 2  2030-01-02 03:04:05.000  52224 by ack',
-    'tablet  u/1  waiting       away                         2030-01-02 03:04:05.001  -1 by heartbeat',
+    'tablet  u/1  waiting       away                         2030-01-02 03:04:05.001  nothing by heartbeat',
     'Devices: 1 waiting, 1 acknowledged.',
     'comet-2 did not answer.',
   ]);

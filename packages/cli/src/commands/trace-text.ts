@@ -142,7 +142,7 @@ function deviceRow(device: DeviceTrace__Output): string[] {
     wordOf(device.state),
     where,
     Number(since) > 0 ? timeOf(since) : '-',
-    by === '' ? '-' : `${had} by ${by}`,
+    by === '' ? '-' : `${had < 0 ? 'nothing' : had} by ${by}`,
   ];
 }
 
