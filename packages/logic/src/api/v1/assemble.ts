@@ -1,6 +1,7 @@
 import type { TierView } from '@halley/cluster/registry/registry';
 
 import type { DeadLetters } from '../../dead/dead-letters.js';
+import type { ScheduleCalls } from '../../schedule/calls.js';
 import type { LedgerCalls } from '../ledger-calls.js';
 import type { PushCalls } from '../push-calls.js';
 import type { SessionCalls } from '../session-calls.js';
@@ -9,7 +10,7 @@ import { historyHttp, type HistoryHttpDeps } from './history.js';
 import { ledgerHttp } from './ledger.js';
 import { pushHttp } from './push.js';
 import type { V1Endpoint } from './route.js';
-import { type ScheduleCalls, schedulesHttp } from './schedules.js';
+import { schedulesHttp } from './schedules.js';
 import { sessionsHttp } from './sessions.js';
 
 export interface V1Deps {

@@ -1,11 +1,6 @@
-import type { ListRecurringReply } from '@halley/cluster/grpc/gen/halley/push/v1/ListRecurringReply';
-import type { ListSchedulesReply } from '@halley/cluster/grpc/gen/halley/push/v1/ListSchedulesReply';
-import type { ListSchedulesRequest__Output } from '@halley/cluster/grpc/gen/halley/push/v1/ListSchedulesRequest';
-import type { PutRecurringRequest__Output } from '@halley/cluster/grpc/gen/halley/push/v1/PutRecurringRequest';
-import type { Recurring } from '@halley/cluster/grpc/gen/halley/push/v1/Recurring';
-import type { Schedule } from '@halley/cluster/grpc/gen/halley/push/v1/Schedule';
 import { z } from 'zod';
 
+import type { ScheduleCalls } from '../../schedule/calls.js';
 import { countText, shown } from './fields.js';
 import { serve, v1Route, type V1Endpoint } from './route.js';
 import {
@@ -138,17 +133,6 @@ export const deleteRecurringRoute = v1Route({
   params: nameParams,
   reply: z.object({ name: z.string() }).meta({ id: 'RecurringEnded' }),
 });
-
-/** Schedules and recurring pushes of a caller (an API key's name), in gRPC's words. Methods throw HalleyError. */
-export interface ScheduleCalls {
-  cancel(caller: string, id: string): Promise<unknown>;
-  get(caller: string, id: string): Promise<Schedule>;
-  list(caller: string, request: ListSchedulesRequest__Output): Promise<ListSchedulesReply>;
-  putRecurring(caller: string, request: PutRecurringRequest__Output): Promise<Recurring>;
-  getRecurring(caller: string, name: string): Promise<Recurring>;
-  deleteRecurring(caller: string, name: string): Promise<unknown>;
-  listRecurring(caller: string, request: { limit: number; page: string }): Promise<ListRecurringReply>;
-}
 
 /** Schedules over HTTP. */
 export function schedulesHttp(calls: ScheduleCalls): readonly V1Endpoint[] {
