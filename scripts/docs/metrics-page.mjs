@@ -2,6 +2,7 @@ import { observeClient, observeServer } from '@halley/cluster/grpc/interceptors'
 import { CometMetrics } from '@halley/comet/comet-metrics';
 import { JobMetrics } from '@halley/job/metrics';
 import { logicMetrics, watchAdmission } from '@halley/logic/metrics';
+import { exceptionMetrics } from '@halley/service/exception-reports';
 import { Metrics } from '@halley/service/metrics';
 import { busMetrics } from '@halley/store/bus/metrics';
 
@@ -36,11 +37,13 @@ function registrations() {
         backlogBytes: nothing,
         catchingUp: nothing,
       });
+      exceptionMetrics(metrics, 'comet');
       calls(metrics);
     },
     logic: (metrics) => {
       logicMetrics(metrics);
       watchAdmission(metrics, { inFlight: 0, queuedBytes: 0 });
+      exceptionMetrics(metrics, 'logic');
       busMetrics(metrics);
       calls(metrics);
     },
@@ -51,6 +54,7 @@ function registrations() {
         queueBytes: () => [],
         linkStates: () => [],
       });
+      exceptionMetrics(metrics, 'job');
       busMetrics(metrics);
       observeClient({ log, metrics, deadlineMs: 0 });
     },

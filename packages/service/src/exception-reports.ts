@@ -69,20 +69,10 @@ export class ExceptionReports implements Exceptions, Service {
   readonly #failures;
 
   constructor(private readonly deps: ExceptionReportsDeps) {
-    const { metrics, tier } = deps;
-    this.#reports = metrics.counter(
-      `halley_${tier}_ledger_reports_total`,
-      'Reports of what went wrong with pushes that were written for the ledger, by kind (expired, dropped, dead, refused, lost).',
-      ['kind'],
-    );
-    this.#losses = metrics.counter(
-      `halley_${tier}_ledger_lost_total`,
-      'Things that went wrong with pushes and that the ledger does not know of, because too many came at once or it could not be written.',
-    );
-    this.#failures = metrics.counter(
-      `halley_${tier}_ledger_write_failures_total`,
-      'Writes of reports for the ledger that failed and were repeated.',
-    );
+    const { reports, losses, failures } = exceptionMetrics(deps.metrics, deps.tier);
+    this.#reports = reports;
+    this.#losses = losses;
+    this.#failures = failures;
   }
 
   async start(): Promise<void> {
@@ -180,6 +170,25 @@ export class ExceptionReports implements Exceptions, Service {
     const lastAtMs = Math.max(nowMs, atMs);
     return { ...what, reportId: reportIdAt(atMs), position: undefined, count, atMs, lastAtMs };
   }
+}
+
+/** Registers what a tier counts of its reports. */
+export function exceptionMetrics(metrics: Metrics, tier: ExceptionReportsDeps['tier']) {
+  return {
+    reports: metrics.counter(
+      `halley_${tier}_ledger_reports_total`,
+      'Reports of what went wrong with pushes that were written for the ledger, by kind (expired, dropped, dead, refused, lost).',
+      ['kind'],
+    ),
+    losses: metrics.counter(
+      `halley_${tier}_ledger_lost_total`,
+      'Things that went wrong with pushes and that the ledger does not know of, because too many came at once or it could not be written.',
+    ),
+    failures: metrics.counter(
+      `halley_${tier}_ledger_write_failures_total`,
+      'Writes of reports for the ledger that failed and were repeated.',
+    ),
+  };
 }
 
 function reportIdAt(atMs: number): Uint8Array {
