@@ -120,6 +120,7 @@ describe('a produce', () => {
     await until(() => bus.healthy());
     expect(await bus.produce(TOPIC, [record(0, 'c')])).toEqual([{ partition: 0, offset: 2 + SKIPPED }]);
     expect(await bus.produce(TOPIC, [record(0, 'd')])).toEqual([{ partition: 0, offset: 3 + SKIPPED }]);
+    expect(await bus.lag('nobody', TOPIC)).toBe(4);
     expect(await contentOf(bus)).toEqual(['a', 'b', 'c', 'd']);
     expect((await open(shape)).epoch).toBe(epoch);
   });

@@ -35,14 +35,16 @@ export class RedisPartitions {
     return { topic, partition, records, highWatermark: Number(end.toString()) };
   }
 
-  /** The first offset that is kept, and that behind the newest record. */
+  /** The first offset that is kept, that behind the newest record, and how many are kept. */
   async bounds({
     partition,
     topic,
-  }: TopicPartition): Promise<{ readonly start: number; readonly end: number }> {
+  }: TopicPartition): Promise<{ readonly start: number; readonly end: number; readonly kept: number }> {
     const { connection, keys } = this.deps;
     const [state] = keys.partition(topic, partition);
-    const [start, end] = await connection.guard(() => connection.redis.hmget(state, 'start', 'next'));
-    return { start: Number(start ?? 0), end: Number(end ?? 0) };
+    const [start, end, kept] = await connection.guard(() =>
+      connection.redis.hmget(state, 'start', 'next', 'count'),
+    );
+    return { start: Number(start ?? 0), end: Number(end ?? 0), kept: Number(kept ?? 0) };
   }
 }
