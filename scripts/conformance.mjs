@@ -3,7 +3,16 @@
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 
-const OPTIONS = ['tcp', 'ws', 'comet-grpc', 'logic-http', 'logic-grpc', 'jwt-secret', 'durable-type'];
+const OPTIONS = [
+  'tcp',
+  'ws',
+  'comet-grpc',
+  'logic-http',
+  'logic-grpc',
+  'jwt-secret',
+  'durable-type',
+  'transports',
+];
 const USAGE = `Runs the suites of goim's protocol and of its version 2 against an address; without one, against starts of the product.
 
   npm run conformance
@@ -14,11 +23,16 @@ Of version 2, which is left out with a word where the server does not speak it, 
 
   --durable-type chat    rooms of this type are durable there (push.durableRooms has chat://*)
   --jwt-secret SECRET    its tokens are JSON Web Tokens (HS256); goim's suite, whose tokens are plain, is left out then.
-                         HALLEY_CONFORMANCE_JWT_SECRET in the environment does the same`;
+                         HALLEY_CONFORMANCE_JWT_SECRET in the environment does the same
+
+What can be said over several transports is, over TCP and WebSocket unless others are named:
+
+  --transports sse,poll  a list of tcp, ws, sse and poll; the last two are at the port of --ws. Starts of the product
+                         are tested over all four`;
 
 const { values } = readOptions();
-if (!values.tcp && (values['jwt-secret'] || values['durable-type']))
-  fail('--jwt-secret and --durable-type are of an address: give it too');
+if (!values.tcp && (values['jwt-secret'] || values['durable-type'] || values.transports))
+  fail('--jwt-secret, --durable-type and --transports are of an address: give it too');
 const env = { ...process.env, NODE_OPTIONS: '--experimental-vm-modules --no-warnings' };
 for (const [name, value] of Object.entries(values)) {
   env[`HALLEY_CONFORMANCE_${name.toUpperCase().replaceAll('-', '_')}`] = value;
@@ -28,10 +42,10 @@ const jest = [
   '--selectProjects',
   'protocol',
   '--',
-  // The other one starts what it tests.
+  // The others start what they test.
   ...(Object.keys(values).length > 0
     ? ['test/conformance/conformance']
-    : ['test/conformance/(conformance|version2)']),
+    : ['test/conformance/(conformance|version2|over-http)']),
 ];
 const root = new URL('..', import.meta.url);
 const child = spawn(process.execPath, jest, { cwd: root, env, stdio: 'inherit' });
