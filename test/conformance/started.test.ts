@@ -166,7 +166,9 @@ test('SIGTERM ends it within 10 s with status 0; clients are closed with a code,
   const own = await startHalley();
   const goim = await WsClient.connect(own.target.ws);
   await goim.auth({});
-  const all = ([...TRANSPORTS, 'sse', 'poll'] as const).map((transport) => Version2Client.connect(transport, own.target));
+  const all = ([...TRANSPORTS, 'sse', 'poll'] as const).map((transport) =>
+    Version2Client.connect(transport, own.target),
+  );
   const clients = await Promise.all(all);
   for (const client of clients) await client.open('{}');
   own.process.signal('SIGTERM');
