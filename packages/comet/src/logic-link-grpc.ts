@@ -29,6 +29,7 @@ import type {
   RenewAsk,
   RoomOpened,
   RoomStart,
+  SessionEnd,
   SessionRef,
   StreamCursor,
   StreamPage,
@@ -84,8 +85,8 @@ export class GrpcLogicLink implements LogicLink {
     return connectedOf(reply);
   }
 
-  async disconnect({ mid, key, owner }: SessionRef, cursor?: StreamCursor): Promise<void> {
-    const request = { comet: this.deps.self(), mid, key, owner, ...savedOf(cursor) };
+  async disconnect({ mid, key, owner }: SessionRef, cursor?: StreamCursor, end?: SessionEnd): Promise<void> {
+    const request = { comet: this.deps.self(), mid, key, owner, ...savedOf(cursor), ...(end && { end }) };
     await this.#timed('Disconnect', () => call(this.#client.Disconnect.bind(this.#client), request));
   }
 
@@ -231,6 +232,6 @@ export class GrpcLogicLink implements LogicLink {
 /** Where a device goes on when it comes back, and whether it has said so itself. */
 function savedOf(cursor: StreamCursor | undefined) {
   if (!cursor) return {};
-  const { stream, epoch, position, acknowledged = false } = cursor;
-  return { cursor: { stream, epoch, position }, acknowledged };
+  const { stream, epoch, position, acknowledged = false, moved = false } = cursor;
+  return { cursor: { stream, epoch, position }, acknowledged, moved };
 }

@@ -47,6 +47,8 @@ export interface StreamCursor extends Cursor {
   readonly stream: string;
   /** Set where the client itself said so, with version 2: it is kept as long as messages can be resumed from. */
   readonly acknowledged?: boolean;
+  /** Set where it has said more than when that was told last. */
+  readonly moved?: boolean;
 }
 
 /** Where a device goes on in its user's stream. */
@@ -63,6 +65,13 @@ export interface SessionRef {
   readonly key: ConnectionKey;
   /** Owner sequence: the larger one is the newer owner. */
   readonly owner: string;
+}
+
+/** How a connection ended. */
+export interface SessionEnd {
+  /** 0: the client left, or the network did. */
+  readonly code: number;
+  readonly reason: string;
 }
 
 /** What logic answered to a good token. */
@@ -204,8 +213,11 @@ export const MAX_READS = 256;
 export interface LogicLink {
   /** Verifies a token and writes the connection's route. */
   connect(ask: ConnectAsk, options?: LinkCallOptions): Promise<Connected>;
-  /** Removes a route where it is still this owner's; with a cursor, where the device goes on when it comes back. */
-  disconnect(session: SessionRef, cursor?: StreamCursor): Promise<void>;
+  /**
+   * Removes a route where it is still this owner's; with a cursor, where the device goes on when it comes back. `end` tells how
+   * the connection ended, once.
+   */
+  disconnect(session: SessionRef, cursor?: StreamCursor, end?: SessionEnd): Promise<void>;
   /** Reads another token for a connection that is open. */
   verifyToken(asker: Asker, token: Uint8Array): Promise<Grants>;
   /** Resolves when it is written that this comet has members in the room; answers whether its messages are kept. */

@@ -225,6 +225,8 @@ export class Renewal implements Service {
     if (answer.leaseMs > 0) this.#leaseMs = answer.leaseMs;
     this.#closeSuperseded(answer);
     this.#takeNewest(ask, answer);
+    for (const session of ask.sessions)
+      if (session.cursor?.moved) this.#find(session)?.inbox?.told(session.cursor);
     if (ask.online) this.#takeFigures(ask.online, answer);
     if (this.#generation !== undefined && this.#generation !== answer.generation) {
       this.deps.log.warn('the route store was lost: everything is renewed');

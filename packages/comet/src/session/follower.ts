@@ -95,6 +95,8 @@ export class Follower implements Pulled, Expiring {
   readonly #sequencer: Sequencer;
   /** Where the connection began in the stream. */
   #begin: Position;
+  /** Up to where it was told what the device has acknowledged. */
+  #told: Position;
   /** Whether hints may have been lost since the read under way began. */
   #suspect = false;
   /** The next entry goes only when nothing is ahead of it. */
@@ -109,7 +111,7 @@ export class Follower implements Pulled, Expiring {
   ) {
     this.stream = start.stream;
     this.#epoch = start.epoch;
-    this.#begin = start.position;
+    this.#begin = this.#told = start.position;
     this.#sequencer = new Sequencer(start.position, start.atEnd);
     this.#keepsCursor = start.kept;
   }
@@ -137,7 +139,14 @@ export class Follower implements Pulled, Expiring {
   get cursor(): StreamCursor | undefined {
     if (!this.#keepsCursor) return undefined;
     const cursor = { stream: this.stream, epoch: this.#epoch, position: this.sink.cursor(this.last) };
-    return this.sink.acknowledged ? { ...cursor, acknowledged: true } : cursor;
+    return this.sink.acknowledged
+      ? { ...cursor, acknowledged: true, moved: cursor.position > this.#told }
+      : cursor;
+  }
+
+  /** Logic has heard of this cursor. */
+  told({ epoch, position }: StreamCursor): void {
+    if (epoch === this.#epoch && position > this.#told) this.#told = position;
   }
 
   /** Up to where everything has left the node, at least. */
@@ -327,7 +336,7 @@ export class Follower implements Pulled, Expiring {
     const floor = page.gap?.through ?? BEFORE_ALL;
     this.#tellLost({ after: this.last, through: floor });
     this.#epoch = page.epoch;
-    this.#begin = floor;
+    this.#begin = this.#told = floor;
     this.#sequencer.restart(floor);
     this.sink.restart(page.epoch, floor);
   }

@@ -6,11 +6,11 @@ import { Operation } from '@halley/protocol/operation';
 import { Backoff } from '@halley/service/backoff';
 import type { Clock } from '@halley/service/clock';
 
-import type { Connected } from '../logic-link.js';
+import type { Connected, SessionEnd } from '../logic-link.js';
 import { rightsOf } from './rights.js';
 import { follow } from './follow.js';
 import { type Home, prepareHome } from './home.js';
-import type { Session } from './session.js';
+import { LEFT, type Session } from './session.js';
 import type { Identity } from './session-state.js';
 import { TAKEN_OVER_REASON } from './session-table.js';
 import { replyVersion2 } from './v2/auth-reply.js';
@@ -61,34 +61,35 @@ export async function onAuth(session: Session, frame: Frame): Promise<void> {
   if (!connected) return;
   const identity = identityOf(connected, deps.clock);
   if (!waiting(session)) {
-    deps.releases.add(connected);
+    deps.releases.add(connected, undefined, LEFT);
     return goOnAlone(session, identity, connected.roomId);
   }
   let home: Home | undefined;
   /** Undoes what the handshake wrote; the route is left where it is another connection's by now. */
-  const withdraw = (ownsRoute: boolean): void => {
+  const withdraw = (end: SessionEnd | undefined): void => {
     home?.withdraw();
-    if (ownsRoute) deps.releases.add(connected);
+    if (end) deps.releases.add(connected, undefined, end);
   };
   try {
     home = await untilDeadline(session, waiting, () => prepareHome(session, identity, connected.roomId));
     if (!waiting(session)) {
-      withdraw(true);
+      withdraw(LEFT);
       return goOnAlone(session, identity, connected.roomId);
     }
     const kick = deps.earlyKicks.take(connected.owner);
     if (kick) {
-      withdraw(kick.code !== CloseCode.TakenOver);
+      withdraw(kick.code === CloseCode.TakenOver ? undefined : kick);
       deps.metrics.handshake('kicked');
       return session.close(kick.code, kick.reason);
     }
     if (!deps.table.add(session, connected)) {
-      withdraw(false);
+      withdraw(undefined);
       deps.metrics.handshake('taken_over');
       return session.close(CloseCode.TakenOver, TAKEN_OVER_REASON);
     }
   } catch (error) {
-    withdraw(true);
+    const { entry, message } = HalleyError.from(error);
+    withdraw({ code: entry.close, reason: message });
     throw error;
   }
   comeOnline(session, identity, connected, home);

@@ -1,7 +1,7 @@
 import { Backoff } from '@halley/service/backoff';
 import type { Logger } from '@halley/service/log';
 
-import type { LogicLink, SessionRef, StreamCursor } from '../logic-link.js';
+import type { LogicLink, SessionEnd, SessionRef, StreamCursor } from '../logic-link.js';
 
 const IN_FLIGHT = 64;
 const ATTEMPTS = 3;
@@ -9,6 +9,7 @@ const ATTEMPTS = 3;
 interface Release {
   readonly route: SessionRef;
   readonly cursor: StreamCursor | undefined;
+  readonly end: SessionEnd | undefined;
 }
 
 /**
@@ -27,9 +28,9 @@ export class Releases {
     return this.#waiting.length + this.#inFlight;
   }
 
-  /** With a cursor, where the device goes on when it comes back. */
-  add({ mid, key, owner }: SessionRef, cursor?: StreamCursor): void {
-    this.#waiting.push({ route: { mid, key, owner }, cursor });
+  /** With a cursor, where the device goes on when it comes back; `end` when it has not been told before. */
+  add({ mid, key, owner }: SessionRef, cursor?: StreamCursor, end?: SessionEnd): void {
+    this.#waiting.push({ route: { mid, key, owner }, cursor, end });
     this.#next();
   }
 
@@ -49,11 +50,11 @@ export class Releases {
     if (this.pending === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  async #release({ route, cursor }: Release): Promise<void> {
+  async #release({ route, cursor, end }: Release): Promise<void> {
     const backoff = new Backoff({ baseMs: 100, maxMs: 1_000 });
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       try {
-        await this.deps.logic.disconnect(route, cursor);
+        await this.deps.logic.disconnect(route, cursor, end);
         break;
       } catch (error) {
         if (attempt === ATTEMPTS) this.deps.log.warn({ err: error, key: route.key }, 'route not removed');

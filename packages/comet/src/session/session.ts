@@ -8,6 +8,7 @@ import type { Receiver } from '../delivery/lane.js';
 import { type Encoded, encodeReply, formatOf, type Variant } from '../delivery/format.js';
 import type { Outbox, OutboxOwner } from '../delivery/outbox.js';
 import type { Room } from '../delivery/room.js';
+import type { SessionEnd } from '../logic-link.js';
 import type { Transport } from '../transport/transport.js';
 import type { AcceptSet } from './accepts.js';
 import type { Expiring } from './deadlines.js';
@@ -22,6 +23,8 @@ const GREETING: SessionState = { name: 'greeting', earlyBytes: 0 };
 const DEPARTING: SessionState = { name: 'departing' };
 const CLOSING: SessionState = { name: 'closing' };
 const CLOSED: SessionState = { name: 'closed' };
+/** The client left, or the network did. */
+export const LEFT: SessionEnd = { code: 0, reason: '' };
 const NO_ACCEPTS: AcceptSet = new Set();
 
 /**
@@ -186,7 +189,7 @@ export class Session implements Receiver, Expiring, OutboxOwner {
     if (!this.open) return;
     this.deps.metrics.closed(code);
     if (this.v2) this.outbox.last(encodeReply(this.format, this.v2.lastWords(code, reason)));
-    this.#beginClosing(release);
+    this.#beginClosing(release ? { code, reason } : undefined);
     this.transport.close(code, reason);
   }
 
@@ -204,7 +207,7 @@ export class Session implements Receiver, Expiring, OutboxOwner {
     }
     if (state.name === 'greeting' || state.name === 'authenticating')
       this.deps.metrics.handshake('abandoned');
-    this.#leave(true);
+    this.#leave(LEFT);
     this.#finish();
   }
 
@@ -319,12 +322,12 @@ export class Session implements Receiver, Expiring, OutboxOwner {
   #depart(): void {
     if (!this.open) return;
     if (this.state.name !== 'online') this.deps.metrics.handshake('abandoned');
-    this.#beginClosing(true);
+    this.#beginClosing(LEFT);
     this.transport.end();
   }
 
-  #beginClosing(release: boolean): void {
-    this.#leave(release);
+  #beginClosing(end: SessionEnd | undefined): void {
+    this.#leave(end);
     this.state = CLOSING;
     this.outbox.look();
     this.deps.deadlines.set(this, this.deps.clock.monotonicMs() + this.deps.limits.closeTimeoutMs);
@@ -335,7 +338,7 @@ export class Session implements Receiver, Expiring, OutboxOwner {
     this.#atEnd = () => this.#finish();
     if (state.name === 'online') {
       const roomId = this.home?.id ?? '';
-      this.#leave(true);
+      this.#leave(LEFT);
       this.state = { name: 'leaving', identity: state.identity, roomId };
     } else {
       this.state = DEPARTING;
@@ -353,8 +356,8 @@ export class Session implements Receiver, Expiring, OutboxOwner {
     this.gone(this);
   }
 
-  /** Leaves rooms and tables, where it is in them. */
-  #leave(release: boolean): void {
+  /** Leaves rooms and tables, where it is in them. Without an end its route is left: it has another owner. */
+  #leave(end: SessionEnd | undefined): void {
     if (this.state.name !== 'online') return;
     const { directory, table, releases } = this.deps;
     const { room, following } = this;
@@ -366,7 +369,7 @@ export class Session implements Receiver, Expiring, OutboxOwner {
     }
     this.v2?.leave();
     table.remove(this);
-    if (release) releases.add(this.state.identity, cursor);
+    if (end) releases.add(this.state.identity, cursor, end);
   }
 
   #tooSlow(frames: number): void {

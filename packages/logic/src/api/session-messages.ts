@@ -43,8 +43,8 @@ export function startOf(start: StreamStart | undefined) {
 }
 
 /** How a connection ended. */
-export function endOf({ code, reason, connected_for_ms }: SessionEnd__Output): ConnectionEnd {
-  return { code, reason, connectedForMs: Number(connected_for_ms) };
+export function endOf({ code, reason }: SessionEnd__Output): ConnectionEnd {
+  return { code, reason };
 }
 
 /** How far a user has read, where that is known. */

@@ -28,7 +28,6 @@ interface Device {
 export interface ConnectionEnd {
   readonly code: number;
   readonly reason: string;
-  readonly connectedForMs: number;
 }
 
 /** What of a connection only its comet knows. */
@@ -54,19 +53,16 @@ export class ClientEvents {
   }
 
   /** A connection whose key another one took over. */
-  takenOver({ mid, key, owner, at, connectedAtMs }: Route): void {
-    const connectedForMs = Math.max(0, this.deps.clock.now() - connectedAtMs);
-    const end = { code: CloseCode.TakenOver, reason: 'taken over', connectedForMs };
-    this.disconnected({ mid, key, owner }, at.node, end);
+  takenOver(route: Route): void {
+    this.disconnected(route, route.at.node, { code: CloseCode.TakenOver, reason: 'taken over' });
   }
 
   disconnected(route: Device & { readonly owner: string }, comet: NodeId, end: ConnectionEnd): void {
     const { mid, key, owner } = route;
     if (!this.deps.events.wants('disconnected')) return;
     const connection = connectionIdOf(key, owner);
-    const { code, reason, connectedForMs } = end;
     this.#tell('disconnected', { mid, key }, [connection], {
-      disconnected: { connection, comet, code, reason, connected_for_ms: connectedForMs },
+      disconnected: { connection, comet, ...end, connected_for_ms: this.#since(owner) },
     });
   }
 
@@ -98,6 +94,12 @@ export class ClientEvents {
     if (!this.deps.events.wants('read')) return;
     for (const { stream, epoch, position } of moved)
       this.#tell('read', { mid, key }, [mid, stream, epoch, position], { read: { stream, epoch, position } });
+  }
+
+  /** An owner sequence begins with the store's time in microseconds; 0 where it does not. */
+  #since(owner: string): number {
+    if (!/^\d{16}-/.test(owner)) return 0;
+    return Math.max(0, this.deps.clock.now() - Math.floor(Number(owner.slice(0, 16)) / 1_000));
   }
 
   #tell(kind: EventKind, { mid, key }: Device, facts: readonly (string | number)[], what: Event): void {

@@ -236,7 +236,7 @@ describe('where a device with version 2 goes on', () => {
     harness.comet.renewal.renewAllSoon();
     harness.comet.renewal.tick();
     await harness.comet.renewal.settled();
-    const cursor = { stream: 'u/1', epoch: 'e1', position: 1, acknowledged: true };
+    const cursor = { stream: 'u/1', epoch: 'e1', position: 1, acknowledged: true, moved: true };
     expect(harness.logic.streams.cursors.get('k')).toEqual(cursor);
     client.ack('u/1', 'e1', 2);
     await settled(client);
