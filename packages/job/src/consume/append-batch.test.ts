@@ -67,6 +67,15 @@ describe('what the streams are given', () => {
     ]);
   });
 
+  test('says how it is kept, and that tells pushes under one id apart', () => {
+    const given = (fields: object) => durablePushesOf(chunkOf({ id: 'i', users: [one], ...fields }))[0]!;
+    expect(given({ collapse_key: 'k', retention_ms: 5 })).toMatchObject({ collapseKey: 'k', retentionMs: 5 });
+    const plain = given({});
+    expect('collapseKey' in plain || 'retentionMs' in plain).toBe(false);
+    const kept = [{}, { collapse_key: 'k' }, { collapse_key: 'l' }, { retention_ms: 5 }, { retention_ms: 6 }];
+    expect(new Set(kept.map((fields) => given(fields).digest)).size).toBe(kept.length);
+  });
+
   test('a repetition has the same digest whenever it was accepted, another content has another', () => {
     const digest = (fields: object) =>
       durablePushesOf(chunkOf({ id: 'i', users: [one], ...fields }))[0]!.digest;
