@@ -5,6 +5,7 @@ import { logicMetrics, watchAdmission } from '@halley/logic/metrics';
 import { exceptionMetrics } from '@halley/service/exception-reports';
 import { Metrics } from '@halley/service/metrics';
 import { busMetrics } from '@halley/store/bus/metrics';
+import { redisBusMetrics } from '@halley/store/bus/redis/metrics';
 
 import { table } from './table.mjs';
 
@@ -45,6 +46,7 @@ function registrations() {
       watchAdmission(metrics, { inFlight: 0, queuedBytes: 0 });
       exceptionMetrics(metrics, 'logic');
       busMetrics(metrics);
+      redisBusMetrics(metrics);
       calls(metrics);
     },
     job: (metrics) => {
@@ -56,6 +58,7 @@ function registrations() {
       });
       exceptionMetrics(metrics, 'job');
       busMetrics(metrics);
+      redisBusMetrics(metrics);
       observeClient({ log, metrics, deadlineMs: 0 });
     },
   };
