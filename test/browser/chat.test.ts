@@ -30,7 +30,8 @@ beforeAll(async () => {
     startHalley(['--proxy.trusted', '127.0.0.1/32']),
   ]);
   origin = `http://${new URL(halley.target.ws).host}`;
-}, 120_000);
+  // Chromium is fetched the first time.
+}, 600_000);
 afterEach(async () => {
   expect(await browser.closeWindows()).toEqual([]);
 });
