@@ -13,7 +13,7 @@ import { chromium } from 'playwright-core';
 const at = (place) => fileURLToPath(new URL(`../../${place}`, import.meta.url));
 const file = process.argv[2] ?? at('docs/images/chat.png');
 const PORT_OFFSET = 11_700;
-const SIZE = { width: 760, height: 640 };
+const SIZE = { width: 760, height: 664 };
 
 const dir = await mkdtemp(path.join(os.tmpdir(), 'halley-screenshot-'));
 const server = spawn(
@@ -88,7 +88,7 @@ try {
   const shots = await Promise.all([alice, bob].map((page) => page.screenshot({ type: 'png' })));
 
   const together = await browser.newPage({
-    viewport: { width: 1_600, height: 720 },
+    viewport: { width: 1_600, height: 744 },
     deviceScaleFactor: 1.25,
   });
   const images = shots.map((shot) => `<img src="data:image/png;base64,${shot.toString('base64')}">`).join('');
