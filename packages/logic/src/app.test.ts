@@ -159,7 +159,7 @@ describe('a running logic', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(logic.hub.list('logic').map(({ state }) => state)).toEqual(['draining']);
     for (const produced of bus.calls) produced.resolve();
-    expect(await push).toEqual({ id: 'x' });
+    expect(await push).toMatchObject({ id: 'x' });
     expect(await (await http).text()).toBe('{"code":0,"message":""}');
     await stopped;
     expect(logic.hub.list('logic')).toEqual([]);
