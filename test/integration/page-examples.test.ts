@@ -85,7 +85,8 @@ describe.each(PAGES)('what %s shows works', (page) => {
   test.each(blocksOf(page, 'sh'))(
     '$heading',
     async ({ text }) => {
-      expect(await run(text)).toMatchObject({ code: 0 });
+      const result = await run(text);
+      expect(result).toEqual({ code: 0, output: result.output });
     },
     60_000,
   );
