@@ -226,6 +226,7 @@ export class RedisBus implements Bus {
         keys: this.#keys,
         topics: counts,
         log,
+        clock,
         metrics: redisBusMetrics(this.deps.metrics),
         intervalMs: this.deps.trimIntervalMs ?? 10_000,
       });

@@ -1,9 +1,10 @@
+import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
 
 import { Topic, type TopicPartition } from '../bus.js';
 import type { BusConfig } from '../config.js';
 import type { RedisBusConnection } from './client.js';
-import { partitionOf, type RedisBusKeys } from './keys.js';
+import { fieldOf, partitionOf, type RedisBusKeys } from './keys.js';
 import type { RedisBusMetrics } from './metrics.js';
 
 export interface RedisTrimmerDeps {
@@ -12,6 +13,7 @@ export interface RedisTrimmerDeps {
   readonly keys: RedisBusKeys;
   readonly topics: ReadonlyMap<string, number>;
   readonly log: Logger;
+  readonly clock: Clock;
   readonly metrics: RedisBusMetrics;
   readonly intervalMs: number;
 }
@@ -21,6 +23,7 @@ const MAY_GO_UNREAD: ReadonlySet<string> = new Set([Topic.Receive, Topic.Events,
 /** Records of one script call, which holds everything else up. */
 const STEP = 2_000;
 const FORGET_PRODUCERS_MS = 3_600_000;
+const TELL_MS = 10_000;
 
 /** Up to where the groups of a topic have committed each partition. */
 type Bounds = ReadonlyMap<number, number> | 'no group';
@@ -28,6 +31,7 @@ type Bounds = ReadonlyMap<number, number> | 'no group';
 /** Removes what every group has committed; one process does it in each interval. */
 export class RedisTrimmer {
   #timer: NodeJS.Timeout | undefined;
+  #toldAtMs = -Infinity;
   #running: Promise<void> = Promise.resolve();
   readonly #hurried = new Map<string, Promise<boolean>>();
 
@@ -52,7 +56,10 @@ export class RedisTrimmer {
       hurried = this.#bounds(topic)
         .then((bounds) => this.#trim({ topic, partition }, bounds))
         .then(
-          ({ removed }) => removed > 0,
+          ({ removed }) => {
+            if (removed === 0) void this.#tellWhoHolds(topic, partition);
+            return removed > 0;
+          },
           () => false,
         )
         .finally(() => this.#hurried.delete(name));
@@ -74,6 +81,27 @@ export class RedisTrimmer {
         sum((one) => one.records),
         sum((one) => one.bytes),
       );
+    }
+  }
+
+  /** Who has not read what fills a partition; now and then, as every refused push asks. */
+  async #tellWhoHolds(topic: string, partition: number): Promise<void> {
+    const { clock, connection, keys, log } = this.deps;
+    if (clock.monotonicMs() - this.#toldAtMs < TELL_MS) return;
+    this.#toldAtMs = clock.monotonicMs();
+    try {
+      const groups = await connection.guard(() => connection.redis.hkeys(keys.groups(topic)));
+      const field = fieldOf(topic, partition);
+      const read = await Promise.all(
+        groups.map(async (group): Promise<[string, string]> => {
+          const offset = await connection.guard(() => connection.redis.hget(keys.commits(group), field));
+          return [group, offset ?? 'nothing'];
+        }),
+      );
+      const committed = Object.fromEntries(read);
+      log.warn({ topic, partition, committed }, 'a partition is full of what some group has not read');
+    } catch (error) {
+      log.debug({ err: error }, 'who has not read is not known');
     }
   }
 
