@@ -1,6 +1,6 @@
 import type { Archive } from '@halley/store/archive/archive';
 import { archivedName } from '@halley/store/archive/stream-name';
-import type { Streams } from '@halley/store/streams/streams';
+import type { Position, Streams } from '@halley/store/streams/streams';
 
 import type { TracedEntry } from './trace.js';
 
@@ -32,9 +32,11 @@ export class EntryFinder {
 
   /** Throws `store_unavailable` when the hot part cannot be reached. */
   async find(caller: string, id: string): Promise<FoundEntries> {
-    const { known, hot } = await this.#hot(caller, id);
-    // Behind the hot part: what is trimmed meanwhile is in the archive by then.
-    const archived = await this.deps.archive.find(caller, id, MAX_STREAMS + 1).catch(() => undefined);
+    const inArchive = () => this.deps.archive.find(caller, id, MAX_STREAMS + 1).catch(() => undefined);
+    const [{ positions, hot }, first] = await Promise.all([this.#hot(caller, id), inArchive()]);
+    const seen = new Set([...hot, ...(first ?? [])].map(({ position }) => position));
+    // What was trimmed meanwhile is in the archive by now, with all that stood at its position.
+    const archived = positions.every((position) => seen.has(position)) ? first : await inArchive();
     const entries = new Map(hot.map((entry) => [placeOf(entry), entry]));
     for (const { epoch, stream, ...entry } of archived ?? []) {
       const place = placeOf({ epoch, stream, position: entry.position });
@@ -44,13 +46,17 @@ export class EntryFinder {
     const all = [...entries.values()].sort((one, other) => compare(one.stream, other.stream));
     return {
       entries: all.slice(0, MAX_STREAMS),
-      known,
+      known: positions.length > 0,
       more: all.length > MAX_STREAMS,
       archiveAway: archived === undefined,
     };
   }
 
-  async #hot(caller: string, id: string): Promise<{ readonly known: boolean; readonly hot: TracedEntry[] }> {
+  /** Where the id was taken in, and what stands there. */
+  async #hot(
+    caller: string,
+    id: string,
+  ): Promise<{ readonly positions: readonly Position[]; readonly hot: TracedEntry[] }> {
     const { streams } = this.deps;
     const epoch = this.deps.epoch();
     const positions = await streams.positions(caller, id);
@@ -69,7 +75,7 @@ export class EntryFinder {
         });
       }),
     );
-    return { known: positions.size > 0, hot: found.flat() };
+    return { positions: [...positions.values()], hot: found.flat() };
   }
 }
 
