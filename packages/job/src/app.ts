@@ -1,9 +1,5 @@
 import { randomUUID } from 'node:crypto';
 
-import { createClient } from '@halley/cluster/grpc/client';
-import { clientTlsOf } from '@halley/cluster/grpc/config';
-import { protos } from '@halley/cluster/grpc/protos';
-import { clientCredentials } from '@halley/cluster/grpc/tls';
 import { nodeRecord } from '@halley/cluster/registry/node-record';
 import type { NodeRecord, Registration, Registry } from '@halley/cluster/registry/registry';
 import { HalleyError } from '@halley/protocol/error';
@@ -21,6 +17,7 @@ import type { Archive } from '@halley/store/archive/archive';
 import { retentionAt } from '@halley/store/archive/config';
 import { type Bus, Topic } from '@halley/store/bus/bus';
 import type { DeadLetterStore } from '@halley/store/dead/dead';
+import { EventQueue } from '@halley/store/events/event-queue';
 import { type Ledger, NO_LEDGER } from '@halley/store/ledger/ledger';
 import { LedgerRetention } from '@halley/store/ledger/retention';
 import { rowsOf } from '@halley/store/ledger/reports';
@@ -34,12 +31,16 @@ import { PushConsumer } from './consume/consumer.js';
 import { DeadLetters } from './consume/dead-letter.js';
 import { GoimIngress } from './consume/goim-ingress.js';
 import { BatchConsumer } from './consume/batch-consumer.js';
-import { CometLinks } from './deliver/comet-links.js';
+import type { CometLinks } from './deliver/comet-links.js';
+import { openLinks } from './deliver/open-links.js';
+import { OfflineEvents } from './hooks/offline-events.js';
 import { LagMeter } from './lag-meter.js';
 import { JobMetrics } from './metrics.js';
 import { ScheduleFiring } from './schedule/firing.js';
 import { SideTopics } from './side-topics.js';
 import { Wakeup } from './wakeup.js';
+import { checkWebhooks } from './webhook/config.js';
+import { Webhooks } from './webhook/webhooks.js';
 
 /** What a caller shares with the app: used, not stopped. What is absent is built from the configuration and owned. */
 export interface JobPorts {
@@ -130,6 +131,7 @@ class App implements JobApp {
   }
 
   async start(): Promise<void> {
+    checkWebhooks(this.config.webhook, this.config.events.kinds);
     try {
       await this.#start();
     } catch (error) {
@@ -192,12 +194,24 @@ class App implements JobApp {
     this.#parts = { ...this.#parts, registry, bus, routes, streams };
 
     const changed = new Wakeup();
-    const links = await this.#links(node, registry, bus, metrics, changed);
+    const links = await openLinks({
+      config,
+      node,
+      registry,
+      epoch: bus.epoch,
+      metrics,
+      grpcMetrics: this.#metrics,
+      changed,
+      log,
+    });
     this.#parts = { ...this.#parts, links };
     await links.start();
 
     const shared = { bus, clock: systemClock, metrics, log };
     const deadLetters = new DeadLetters(shared);
+    const events = await this.#own(
+      new EventQueue({ bus, config: config.events, metrics: this.#metrics, log }),
+    );
     const push = new PushConsumer({
       ...shared,
       group: config.consume.group,
@@ -225,6 +239,7 @@ class App implements JobApp {
         maxHintBodyBytes: config.link.maxHintBodyBytes,
         deadLetters,
         exceptions,
+        offline: new OfflineEvents({ events, config: config.events, epoch: bus.epoch, clock: systemClock }),
         changed,
         limits: {
           maxRecords: config.consume.maxUndoneRecords,
@@ -285,44 +300,19 @@ class App implements JobApp {
       });
       await this.#own(firing);
     }
+    const webhooks = {
+      bus,
+      config: config.webhook,
+      deadLetters,
+      metrics: this.#metrics,
+      clock: systemClock,
+      log,
+    };
+    await this.#own(new Webhooks(webhooks));
     await this.#own(new LedgerRetention({ ledger, ...config.ledger, clock: systemClock, log }));
     await this.#own(new LagMeter({ bus, groups, intervalMs: config.consume.lagIntervalMs, metrics, log }));
     this.#parts = { ...this.#parts, registration: await registry.register(node) };
     log.info({ node: node.id, ...node.addresses }, 'job delivers');
-  }
-
-  async #links(
-    node: NodeRecord,
-    registry: Registry,
-    bus: Bus,
-    metrics: JobMetrics,
-    changed: Wakeup,
-  ): Promise<CometLinks> {
-    const { link, cluster } = this.config;
-    const log = this.#log;
-    const tls = clientTlsOf(cluster);
-    const credentials = tls ? await clientCredentials(tls) : undefined;
-    return new CometLinks({
-      view: await registry.watch('comet'),
-      hello: { job: node.id, job_incarnation: node.incarnation, epoch: bus.epoch },
-      limits: { ...link, vanishedHoldMs: 2 * registry.sessionTimeoutMs },
-      unknownCometGraceMs: link.unknownCometGraceMs,
-      connect: (target) =>
-        createClient(protos.halley.delivery.v1.DeliveryService, {
-          target,
-          log,
-          metrics: this.#metrics,
-          serverName: cluster.tlsServerName,
-          token: cluster.token,
-          // The link itself knows what to send again.
-          neverRetried: ['halley.delivery.v1.DeliveryService/Deliver'],
-          ...(credentials ? { credentials } : {}),
-        }),
-      clock: systemClock,
-      log,
-      changed,
-      onBreak: (status) => metrics.linkBreaks.inc({ status }),
-    });
   }
 
   #record(opsPort: number): NodeRecord {

@@ -5,10 +5,13 @@ import { nodeConfig } from '@halley/service/node-config';
 import { opsConfig } from '@halley/service/ops-config';
 import { archiveConfig } from '@halley/store/archive/config';
 import { busConfig } from '@halley/store/bus/config';
+import { eventsConfig } from '@halley/store/events/config';
 import { ledgerKeeperConfig } from '@halley/store/ledger/config';
 import { routesConfig } from '@halley/store/routes/config';
 import { streamsConfig } from '@halley/store/streams/config';
 import { z } from 'zod';
+
+import { webhookConfig } from './webhook/config.js';
 
 const consumeConfig = z.object({
   group: z.string().min(1).default('halley-job').meta({
@@ -231,6 +234,8 @@ export const jobConfig = z.object({
   bulk: bulkConfig,
   dead: deadConfig,
   link: linkConfig,
+  events: eventsConfig,
+  webhook: webhookConfig,
   ledger: ledgerKeeperConfig,
   cluster: clusterConfig,
   registry: registryConfig,

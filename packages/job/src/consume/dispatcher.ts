@@ -12,6 +12,7 @@ import type { CometLinks } from '../deliver/comet-links.js';
 import type { DeliveryClass, DeliveryResult } from '../deliver/delivery-queue.js';
 import { isForStreamsOnly, messageOf, weightOf } from '../deliver/delivery-message.js';
 import { NO_ROUTES, queryFor, routePush, type RoutedPush, type RoutedTargets } from '../deliver/router.js';
+import type { OfflineEvents } from '../hooks/offline-events.js';
 import { BULK_HEADER } from '../bulk/bulk-mover.js';
 import type { JobMetrics } from '../metrics.js';
 import type { Wakeup } from '../wakeup.js';
@@ -30,6 +31,8 @@ export interface DispatcherDeps {
   readonly clock: Clock;
   readonly metrics: JobMetrics;
   readonly exceptions: Exceptions;
+  /** Told who is not there; a record is done when that is durable. Default: nobody. */
+  readonly offline?: Pick<OfflineEvents, 'tell'> | undefined;
   readonly log: Logger;
   /** Woken by links. */
   readonly changed: Wakeup;
@@ -89,7 +92,7 @@ export class Dispatcher {
       for (const [at, item] of pending.entries()) {
         // The rest is routed again once there is room, however long that takes.
         if (links.congested && done > 0) return undefined;
-        this.#offerAll(item, targets[at]!, routed.items[at]!);
+        this.#offerAll(item, targets[at]!, routed.items[at]!, answer);
         done += 1;
         if (item.why) return item;
         this.offsets.release(item.record);
@@ -104,11 +107,13 @@ export class Dispatcher {
     item: Pending,
     targets: readonly RoutedTargets[],
     routed: readonly RoutedPush<CometLink>[],
+    answer: RouteAnswer,
   ): void {
     const { headers } = item.read;
     const source = headers[INGRESS_HEADER] ?? headers[BULK_HEADER] ?? '';
     if (source !== '' && this.#repeats.seen(source)) return this.deps.metrics.repeats.inc();
     for (const [at, placed] of item.pushes.entries()) {
+      this.#tellOffline(placed, item, answer);
       if (isEmpty(targets[at]!) && placed.targets.length > 0) continue;
       this.#offer(placed, item, source, routed[at]!);
     }
@@ -152,6 +157,15 @@ export class Dispatcher {
         settle,
       });
     }
+  }
+
+  #tellOffline(placed: PlacedPush, { record, fates }: Pending, answer: RouteAnswer): void {
+    const fate = fates.get(placed.position);
+    if (!fate || fate.kind === 'repeated') return;
+    this.deps.offline?.tell(placed, answer, () => {
+      this.offsets.hold(record);
+      return () => this.offsets.release(record);
+    });
   }
 
   /** What stands in streams is read from there; the rest is lost to those who were on the comet. */

@@ -20,7 +20,14 @@ export interface Push extends Omit<Push__Output, 'users' | 'keys' | 'key_owners'
 /** Why a record is refused for good: a dead letter's reason. Holds nothing of the record: it is logged. */
 export class BadRecord extends Error {
   constructor(
-    readonly reason: 'undecodable' | 'empty' | 'too_many_pushes' | 'too_large' | 'no_target' | 'unknown_type',
+    readonly reason:
+      | 'undecodable'
+      | 'empty'
+      | 'too_many_pushes'
+      | 'too_large'
+      | 'no_target'
+      | 'unknown_type'
+      | `webhook_${'gone' | 'refused' | 'late' | 'held_up'}`,
     /** More about it, in words that do not come from the record. */
     readonly detail = '',
   ) {
