@@ -16,6 +16,7 @@ import { dispatch } from './dispatch.js';
 import type { Follower } from './follower.js';
 import { Following } from './following.js';
 import type { SessionDeps } from './session-deps.js';
+import { LEFT } from './session-end.js';
 import type { Identity, SessionState } from './session-state.js';
 import type { Version2 } from './v2/version2.js';
 
@@ -23,8 +24,6 @@ const GREETING: SessionState = { name: 'greeting', earlyBytes: 0 };
 const DEPARTING: SessionState = { name: 'departing' };
 const CLOSING: SessionState = { name: 'closing' };
 const CLOSED: SessionState = { name: 'closed' };
-/** The client left, or the network did. */
-export const LEFT: SessionEnd = { code: 0, reason: '' };
 const NO_ACCEPTS: AcceptSet = new Set();
 
 /**
