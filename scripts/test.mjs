@@ -1,17 +1,23 @@
 // Runs all tests and ends with the line `N passed, N failed`. What needs no service runs first, on every core; then what
-// starts services and whole clusters, alone, so that nodes are not late because of other tests.
+// starts services and whole clusters, one file after another, and beside it what starts a server alone or nothing: both wait
+// for most of their time.
 // Arguments go to jest: `npm test -- routes` runs what has `routes` in its path.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 
+/** Phases come one after another; the runs of a phase beside each other. */
+const UNIT = [['--selectProjects', 'unit', '--maxWorkers=100%']];
 const PHASES = {
-  unit: [['--selectProjects', 'unit', '--maxWorkers=100%']],
+  unit: [UNIT],
   all: [
-    ['--selectProjects', 'unit', '--maxWorkers=100%'],
-    ['--selectProjects', 'protocol', 'services', '--maxWorkers=1'],
+    UNIT,
+    [
+      ['--selectProjects', 'protocol', '--maxWorkers=1'],
+      ['--selectProjects', 'services', '--maxWorkers=1'],
+    ],
   ],
 };
 
@@ -22,17 +28,26 @@ const jest = path.join(
 const dir = mkdtempSync(path.join(os.tmpdir(), 'halley-results-'));
 const [which, ...patterns] = process.argv.slice(2);
 
-const output = (file) => ['--json', `--outputFile=${file}`, '--passWithNoTests'];
-
 let passed = 0;
 let failed = 0;
-for (const [index, phase] of PHASES[which].entries()) {
-  const file = path.join(dir, `${index}.json`);
-  const { status } = spawnSync(
-    process.execPath,
-    ['--experimental-vm-modules', '--no-warnings', jest, ...phase, ...output(file), '--', ...patterns],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  );
+for (const phase of PHASES[which]) await Promise.all(phase.map(run));
+rmSync(dir, { recursive: true, force: true });
+process.stdout.write(`${passed} passed, ${failed} failed\n`);
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+
+async function run(selected) {
+  const file = path.join(dir, `${selected[1]}.json`);
+  const status = await exitCodeOf([
+    '--experimental-vm-modules',
+    '--no-warnings',
+    jest,
+    ...selected,
+    '--json',
+    `--outputFile=${file}`,
+    '--passWithNoTests',
+    '--',
+    ...patterns,
+  ]);
   const results = readResults(file);
   const broken = results.testResults.filter((suite) => suite.status === 'failed' && allPassed(suite)).length;
   passed += results.numPassedTests;
@@ -40,9 +55,14 @@ for (const [index, phase] of PHASES[which].entries()) {
   // A run that ended badly without a failed test (a service that did not start) is a failure too.
   if (status !== 0 && results.numFailedTests + broken === 0) failed += 1;
 }
-rmSync(dir, { recursive: true, force: true });
-process.stdout.write(`${passed} passed, ${failed} failed\n`);
-process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+
+function exitCodeOf(args) {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    child.on('error', () => resolve(1));
+    child.on('exit', (code) => resolve(code ?? 1));
+  });
+}
 
 /** A file that failed although none of its tests did: it could not be loaded, or its set-up failed. */
 function allPassed({ assertionResults }) {
