@@ -37,7 +37,7 @@ export interface FiringLimits {
 
 /** Looks for what can be removed; each removes some rows. */
 const RETAIN_EVERY_MS = 5_000;
-/** A lease that others have, or a clock that stands: no sooner than this. */
+/** The clock of the store is not this one: no sooner than this. */
 const MIN_WAIT_MS = 20;
 
 type Topics = typeof Topic.Push | typeof Topic.Bulk;
@@ -101,7 +101,8 @@ export class ScheduleFiring implements Service {
     const scheduled = recurringAtMs <= nowMs ? await scheduleOccurrences({ schedules, metrics, log }) : 0;
     if (scheduled > 0 || scheduleAtMs <= nowMs) {
       const fired = await this.#fireDue();
-      if (fired > 0 || scheduled > 0) return 0;
+      // What is due and not given is another job's, which goes on with it.
+      return fired > 0 || scheduled > 0 ? 0 : limits.pollMs;
     }
     const dueInMs = Math.min(scheduleAtMs, recurringAtMs) - nowMs;
     return Math.min(limits.pollMs, Math.max(MIN_WAIT_MS, dueInMs));

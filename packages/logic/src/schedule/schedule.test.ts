@@ -155,10 +155,11 @@ describe('a push for later', () => {
   });
 
   test('goes with others of its call that are for now, each answered for itself', async () => {
+    const { deliverAtMs: _, ...forNow } = push('now');
     const times = new Map<string, number>();
     const errors = await acceptor.acceptAll(
       [
-        { ...push('now'), ...{ deliverAtMs: undefined } } as PushMessage,
+        forNow,
         push('later'),
         push('large', { target: { kind: 'keys', keys: ['k'.repeat(10_000)] as ConnectionKey[] } }),
       ],
