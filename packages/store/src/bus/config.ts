@@ -39,7 +39,7 @@ export const busConfig = z.strictObject({
     description: "PEM file of the authority that signed Kafka's certificates; empty for the system's.",
   }),
   connectTimeoutMs: z.int().min(100).default(30_000).meta({
-    description: 'How long a start waits for Kafka before it fails.',
+    description: 'How long a start waits for Kafka, or for the Redis that is the bus, before it fails.',
     unit: 'ms',
     range: '5,000–60,000',
   }),
@@ -83,7 +83,8 @@ export const busConfig = z.strictObject({
     range: '100–200',
   }),
   sessionTimeoutMs: z.int().min(1_000).default(6_000).meta({
-    description: "A consumer that is silent so long loses its partitions; within the brokers' bounds.",
+    description:
+      "A consumer that is silent so long loses its partitions; within the bounds of Kafka's brokers.",
     unit: 'ms',
     range: '6,000–30,000',
   }),
