@@ -98,6 +98,7 @@ export class ScheduleFiring implements Service {
     const { schedules, limits, metrics, log } = this.deps;
     await this.#retain();
     const { nowMs, scheduleAtMs = Infinity, recurringAtMs = Infinity } = await schedules.next();
+    metrics.schedule.overdue.set(Math.max(0, nowMs - scheduleAtMs) / 1_000);
     const scheduled = recurringAtMs <= nowMs ? await scheduleOccurrences({ schedules, metrics, log }) : 0;
     if (scheduled > 0 || scheduleAtMs <= nowMs) {
       const fired = await this.#fireDue();

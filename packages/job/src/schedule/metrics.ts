@@ -17,6 +17,11 @@ export function scheduleMetrics(metrics: Metrics) {
       'From the time of a scheduled push until it was taken up to be written, by the clock of the store.',
       DURATION_BUCKETS,
     ),
+    overdue: metrics.gauge(
+      'halley_job_schedule_overdue_seconds',
+      'For how long the oldest scheduled push that is due has waited when it was last looked; 0 when none is due.',
+      [],
+    ),
     failed: metrics.counter(
       'halley_job_schedule_failed_total',
       'Scheduled pushes that cannot be delivered, by why: undecodable, or too_large for the bus. The log names them.',
