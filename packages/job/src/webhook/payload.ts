@@ -36,7 +36,7 @@ function told({ value }: ReadRecord): WebhookEvent | undefined {
   if (!kind || id === '') return undefined;
   const body = (): string => {
     const event = eventCodec.decode(value);
-    return bodyOf(id, kind, event.at_ms, { mid, ...(key !== '' && { key }), ...dataOf(event) });
+    return bodyOf(id, kind, event.at_ms, { mid, ...(key !== '' && { key }), ...dataOf(event, kind) });
   };
   return { id: headerOf(id), kind, lane: laneOf(mid, key), body };
 }
@@ -46,9 +46,9 @@ function kindOf(event: Event__Output): WebhookKind | undefined {
 }
 
 /** Numbers stand as numbers, ids of users as text: not every JSON reader takes 64 bits. */
-function dataOf(event: Event__Output): object {
+function dataOf(event: Event__Output, kind: WebhookKind): object {
   const { connected, disconnected, message_in: message, delivered, read, offline } = event;
-  switch (event.kind) {
+  switch (kind) {
     case 'connected':
       return { ...connected };
     case 'disconnected':
@@ -83,7 +83,7 @@ function dataOf(event: Event__Output): object {
         position: Number(offline?.position),
         ...(offline?.from_mid !== '0' && { from_mid: offline?.from_mid }),
       };
-    default:
+    case 'upstream':
       return {};
   }
 }

@@ -89,7 +89,7 @@ async function discard({ body }: Response): Promise<void> {
 
 /** The network's code, which names no secret and no body. */
 function whyOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'failed';
-  const { code } = (error.cause ?? {}) as { readonly code?: unknown };
-  return typeof code === 'string' ? code : error.name;
+  const { name, cause } = error as { readonly name?: unknown; readonly cause?: { readonly code?: unknown } };
+  if (typeof cause?.code === 'string') return cause.code;
+  return typeof name === 'string' ? name : 'failed';
 }

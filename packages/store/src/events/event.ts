@@ -10,7 +10,7 @@ export interface QueuedEvent {
   /** Whose events keep their order; it decides the partition, as for pushes. */
   readonly stream: string;
   /** The value, asked for when it is written, and again when that is repeated. */
-  encode(): Uint8Array;
+  readonly encode: () => Uint8Array;
   /** With this it is never lost: called once it is durable. */
   readonly done?: () => void;
 }
