@@ -2,11 +2,13 @@ import { createClient } from '@halley/cluster/grpc/client';
 import { protos } from '@halley/cluster/grpc/protos';
 import { type EmbeddedHub, EmbeddedRegistry } from '@halley/cluster/registry/embedded';
 import { type Clock, systemClock } from '@halley/service/clock';
-import { NO_EXCEPTIONS } from '@halley/service/exceptions';
+import { type Exceptions, NO_EXCEPTIONS } from '@halley/service/exceptions';
 import { type Logger, silentLogger } from '@halley/service/log';
 import type { Metrics } from '@halley/service/metrics';
 import type { Archive } from '@halley/store/archive/archive';
 import { type Bus, type BusConsumer, Topic } from '@halley/store/bus/bus';
+import type { EventKind } from '@halley/store/events/config';
+import { EventQueue } from '@halley/store/events/event-queue';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
 
@@ -19,6 +21,7 @@ import type { LaneLimits } from '../consume/lanes.js';
 import type { LinkLimits } from '../deliver/comet-link.js';
 import { CometLinks } from '../deliver/comet-links.js';
 import { BulkMover, type BulkMoverDeps } from '../bulk/bulk-mover.js';
+import { OfflineEvents } from '../hooks/offline-events.js';
 import { JobMetrics } from '../metrics.js';
 import { Wakeup } from '../wakeup.js';
 import type { TestClock } from './test-clock.js';
@@ -34,6 +37,8 @@ export interface JobOptions {
   readonly unknownCometGraceMs: number;
   readonly ingress: boolean;
   readonly bulk: BulkMoverDeps['limits'];
+  /** Told what went wrong with pushes. */
+  readonly exceptions: Exceptions;
   /** Stands in for the bus's. */
   readonly produce: Bus['produce'];
   /** Stand in for the rig's. */
@@ -44,6 +49,8 @@ export interface JobOptions {
   readonly maxRecordBytes: number;
   readonly durableRooms: readonly string[];
   readonly log: Logger;
+  /** Kinds of events that are written. */
+  readonly events: readonly EventKind[];
 }
 
 /** What jobs of one cluster share. */
@@ -120,6 +127,8 @@ export class Job {
     const archive = this.#mortal(options.archive ?? rig.archive);
     const { epoch } = rig.bus;
     const deadLetters = new DeadLetters(shared);
+    const config = { kinds: [...(options.events ?? [])], maxBodyBytes: 16, maxQueued: 1_000 };
+    const events = new EventQueue({ bus: shared.bus, config, metrics: rig.metrics, log });
     this.#push = new PushConsumer({
       ...shared,
       group: GROUP,
@@ -142,7 +151,8 @@ export class Job {
         shards: rig.bus.partitions(Topic.Push),
         links: this.#links,
         maxHintBodyBytes: options.maxHintBodyBytes ?? 16_384,
-        exceptions: NO_EXCEPTIONS,
+        exceptions: options.exceptions ?? NO_EXCEPTIONS,
+        offline: new OfflineEvents({ events, config, epoch, clock }),
         deadLetters,
         limits: { maxRecords: 100_000, maxBytes: 64 * 1_048_576, maxStallMs: 1_000, ...options.lane },
         clock,
