@@ -155,6 +155,39 @@ describe('the fan-out', () => {
     expect(dropped?.values).toEqual([expect.objectContaining({ value: 4, labels: { reason: 'backlog' } })]);
   });
 
+  test('members that have no room are told of once for each push, with their keys', async () => {
+    class Stuck extends Sink {
+      constructor(readonly deviceKey: string) {
+        super(new OutboxLedger({ maxBytes: 10, maxTotalBytes: 1_000_000 }));
+      }
+
+      override _write(): void {}
+    }
+    const told: PushException[] = [];
+    const fanout = new Fanout(metrics, DEFAULT_FANOUT_LIMITS, { tell: (one) => void told.push(one) });
+    const lane = laneOf([new Stuck('a'), new Sink(ledger), new Stuck('b')]);
+    const about = (id: string) => ({
+      id,
+      caller: 'orders',
+      acceptedAtMs: 0,
+      expireAtMs: 0,
+      traceparent: '',
+      sender: undefined,
+    });
+    for (const id of ['first', 'second', 'third']) {
+      fanout.push(lane, outgoing(1, Buffer.from(id), about(id)));
+      // An empty outbox takes any one message.
+      if (id === 'first') await turn();
+    }
+    await turn();
+    const dropped = { caller: 'orders', kind: 'dropped', reason: 'room_slow', stream: 'r/r', count: 2 };
+    // Members are served in no certain order.
+    expect(told.map(({ keys = [], ...one }) => ({ ...one, keys: [...keys].sort() }))).toEqual([
+      { ...dropped, id: 'second', keys: ['a', 'b'] },
+      { ...dropped, id: 'third', keys: ['a', 'b'] },
+    ]);
+  });
+
   test('what expires while it waits for its pass goes to nobody, and the rest to all', async () => {
     const own = new Metrics({ process: false });
     const told: PushException[] = [];

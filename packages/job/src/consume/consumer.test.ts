@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HalleyError } from '@halley/protocol/error';
+import type { PushException } from '@halley/service/exceptions';
 import { Topic } from '@halley/store/bus/bus';
 
 import type { FakeComet } from '../testing/fake-comet.js';
@@ -67,6 +68,21 @@ describe('from the bus to comets', () => {
     expect(comet.texts).toEqual(['in time']);
     expect(await rig.results('no_target')).toBe(1);
     expect(await rig.results('expired')).toBe(1);
+  });
+
+  test('what has expired and is not kept is told to the ledger; what is kept is not', async () => {
+    const comet = await rig.comet('c1');
+    await rig.connect('1', 'a', comet);
+    await rig.enterRoom('live://1', comet);
+    const told: PushException[] = [];
+    await rig.job({ exceptions: { tell: (one) => void told.push(one) } });
+    const late = { class: 'CLASS_EPHEMERAL', expire_at_ms: Date.now() - 1, caller: 'shop' } as const;
+    await rig.push('late', { id: 'late-1', rooms: ['live://1'], ...late });
+    await rig.push('kept', { id: 'kept-1', users: ['1'], expire_at_ms: Date.now() - 1 });
+    await until(async () => (await lag()) === 0);
+    expect(told).toEqual([
+      { id: 'late-1', caller: 'shop', kind: 'expired', reason: 'expired', stream: 'r/live://1' },
+    ]);
   });
 
   test('nothing is committed at or above a record that a comet has not acknowledged', async () => {
