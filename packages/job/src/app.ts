@@ -239,7 +239,13 @@ class App implements JobApp {
         maxHintBodyBytes: config.link.maxHintBodyBytes,
         deadLetters,
         exceptions,
-        offline: new OfflineEvents({ events, config: config.events, epoch: bus.epoch, clock: systemClock }),
+        offline: new OfflineEvents({
+          events,
+          streams,
+          config: config.events,
+          epoch: bus.epoch,
+          clock: systemClock,
+        }),
         changed,
         limits: {
           maxRecords: config.consume.maxUndoneRecords,

@@ -162,7 +162,7 @@ export class Dispatcher {
   #tellOffline(placed: PlacedPush, { record, fates }: Pending, answer: RouteAnswer): void {
     const fate = fates.get(placed.position);
     if (!fate || fate.kind === 'repeated') return;
-    this.deps.offline?.tell(placed, answer, () => {
+    this.deps.offline?.tell(placed, fate.kind === 'known', answer, () => {
       this.offsets.hold(record);
       return () => this.offsets.release(record);
     });

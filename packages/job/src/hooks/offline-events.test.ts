@@ -1,5 +1,6 @@
 import { eventCodec } from '@halley/cluster/grpc/event-codec';
 import { HalleyError } from '@halley/protocol/error';
+import type { ConnectionKey } from '@halley/protocol/ids';
 import { type Bus, Topic } from '@halley/store/bus/bus';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
@@ -78,4 +79,24 @@ test('a push is not done before its event is durable, and a job that takes over 
   await rig.job({ events });
   await until(committed);
   expect(await told()).toEqual(['m to 1']);
+});
+
+test('what another job had taken in is not told when a device has acknowledged it since', async () => {
+  const shut: Bus['produce'] = async (topic, records) => {
+    if (topic === Topic.Events) throw new HalleyError('bus_unknown');
+    return rig.bus.produce(topic, records);
+  };
+  const first = await rig.job({ events, produce: shut });
+  await rig.push('seen', { users: ['1'] });
+  await rig.push('not seen', { users: ['1'] });
+  await until(async () => (await rig.streamOf('1')).length === 2);
+  await until(async () => (await rig.count('halley_events_write_failures_total')) > 0);
+  await first.kill();
+  const [{ position } = { position: 0 }] = (await rig.readStream('u/1', -1)).entries;
+  const { epoch } = rig.bus;
+  const key = 'a' as ConnectionKey;
+  await rig.streams.saveCursors([{ stream: 'u/1', epoch, position, key, owner: '1', ttlMs: 60_000 }]);
+  await rig.job({ events });
+  await until(committed);
+  expect(await told()).toEqual(['not seen to 1']);
 });

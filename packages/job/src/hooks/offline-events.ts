@@ -1,14 +1,16 @@
 import { eventCodec } from '@halley/cluster/grpc/event-codec';
 import type { Clock } from '@halley/service/clock';
 import type { EventsConfig } from '@halley/store/events/config';
-import { eventIdOf, type Events } from '@halley/store/events/event';
+import { eventIdOf, type Events, type QueuedEvent } from '@halley/store/events/event';
 import type { RouteAnswer } from '@halley/store/routes/routes';
+import type { Streams } from '@halley/store/streams/streams';
 
 import type { PlacedPush, StreamTarget } from '../consume/chunk.js';
 
 export interface OfflineEventsDeps {
   readonly events: Events;
   readonly config: Pick<EventsConfig, 'maxBodyBytes'>;
+  readonly streams: Pick<Streams, 'cursors'>;
   /** The bus's. */
   readonly epoch: string;
   readonly clock: Clock;
@@ -18,11 +20,16 @@ export interface OfflineEventsDeps {
 export class OfflineEvents {
   constructor(private readonly deps: OfflineEventsDeps) {}
 
+  /** What is looked up, so that events keep their order. */
+  #lookups: Promise<void> = Promise.resolve();
+  #looking = 0;
+
   /**
    * Offers an event for each user of an entry of whom none of the devices that it is for is connected; whoever wrote it
-   * is not told of its own. `hold` is called for each, and answers what is to be called once the event is durable.
+   * is not told of its own. An entry that another job had taken in (`known`) may have been shown since: it is told only when
+   * none of these devices has acknowledged it. `hold` is called for each, and answers what is to be called once the event is durable.
    */
-  tell(placed: PlacedPush, routes: RouteAnswer, hold: () => () => void): void {
+  tell(placed: PlacedPush, known: boolean, routes: RouteAnswer, hold: () => () => void): void {
     const { events, clock } = this.deps;
     if (!events.wants('offline')) return;
     const { push } = placed;
@@ -33,13 +40,39 @@ export class OfflineEvents {
       if (isThere(target, routes)) continue;
       const { mid } = target.to;
       const atMs = clock.now();
-      events.offer({
-        kind: 'offline',
+      const event = {
+        kind: 'offline' as const,
         key: mid,
         stream: target.stream,
         encode: () => this.#encode(placed, target, atMs),
         done: hold(),
-      });
+      };
+      if (!known && this.#looking === 0) events.offer(event);
+      else this.#lookFirst(event, known ? () => this.#isSeen(placed, target) : undefined);
+    }
+  }
+
+  #lookFirst(event: QueuedEvent & { readonly done: () => void }, isSeen?: () => Promise<boolean>): void {
+    this.#looking += 1;
+    this.#lookups = this.#lookups.then(async () => {
+      if (await isSeen?.()) event.done();
+      else this.deps.events.offer(event);
+      this.#looking -= 1;
+    });
+  }
+
+  /** Whether a device has it, as far as is known: while nobody knows, it is told once more. */
+  async #isSeen({ position }: PlacedPush, { stream, keys }: StreamTarget): Promise<boolean> {
+    try {
+      const cursors = await this.deps.streams.cursors(stream);
+      return [...cursors].some(
+        ([key, cursor]) =>
+          cursor.epoch === this.deps.epoch &&
+          cursor.position >= position &&
+          (keys.length === 0 || keys.includes(key)),
+      );
+    } catch {
+      return false;
     }
   }
 

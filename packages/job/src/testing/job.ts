@@ -152,7 +152,7 @@ export class Job {
         links: this.#links,
         maxHintBodyBytes: options.maxHintBodyBytes ?? 16_384,
         exceptions: options.exceptions ?? NO_EXCEPTIONS,
-        offline: new OfflineEvents({ events, config, epoch, clock }),
+        offline: new OfflineEvents({ events, streams, config, epoch, clock }),
         deadLetters,
         limits: { maxRecords: 100_000, maxBytes: 64 * 1_048_576, maxStallMs: 1_000, ...options.lane },
         clock,
