@@ -1,4 +1,4 @@
-const VIOLATIONS = ['lost', 'shown twice', 'out of order', 'phantom', 'wrong user'];
+const VIOLATIONS = ['lost', 'shown twice', 'out of order', 'phantom', 'wrong user', 'untimely'];
 const HEADS = [
   'round',
   'faults',

@@ -16,7 +16,7 @@ import { FrameProxy, type Tampering } from './frame-proxy.js';
 
 /** The checker on a real cluster: it finds nothing where nothing is wrong, and what is done to what clients are sent. */
 const SEED = Number(process.env['HALLEY_TEST_SEED'] ?? randomInt(2 ** 31));
-const ZEROS = { lost: 0, 'shown twice': 0, 'out of order': 0, phantom: 0, 'wrong user': 0 };
+const ZEROS = { lost: 0, 'shown twice': 0, 'out of order': 0, phantom: 0, 'wrong user': 0, untimely: 0 };
 const EVERY = 50;
 
 let cluster: TestCluster;

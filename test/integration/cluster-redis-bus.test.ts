@@ -10,7 +10,7 @@ import { HalleyProcess } from '../harness/halley-process.js';
 const SEED = Number(process.env['HALLEY_TEST_SEED'] ?? randomInt(2 ** 31));
 const FAULTS = process.env['HALLEY_TEST_FAULTS'] ?? 'kill-all:1,restart-redis:1';
 const SECONDS = process.env['HALLEY_TEST_SECONDS'] ?? '26';
-const ZEROS = { lost: 0, 'shown twice': 0, 'out of order': 0, phantom: 0, 'wrong user': 0 };
+const ZEROS = { lost: 0, 'shown twice': 0, 'out of order': 0, phantom: 0, 'wrong user': 0, untimely: 0 };
 
 let cluster: TestCluster;
 beforeAll(async () => {

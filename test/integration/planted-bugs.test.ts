@@ -121,7 +121,7 @@ describe(`a check (seed ${SEED})`, () => {
       examples: sound.verdict.examples,
       troubles: sound.troubles,
     }).toEqual({
-      verdict: 'lost 0, shown twice 0, out of order 0, phantom 0, wrong user 0',
+      verdict: 'lost 0, shown twice 0, out of order 0, phantom 0, wrong user 0, untimely 0',
       examples: [],
       troubles: [],
     });

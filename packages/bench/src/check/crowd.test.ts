@@ -20,6 +20,13 @@ test('a crowd is the same for the same seed, but for what tells its run apart', 
   expect(devices.filter(({ habit }) => habit === 'stays').length).toBe(6);
   expect(devices.filter(({ client }) => client === 'sdk').length).toBe(6);
   expect(new Set(devices.map(({ habit }) => habit))).toEqual(new Set(HABITS));
+  const sdk = drawCrowd({ ...size, users: 40 }, new Random(1)).devices.filter(
+    ({ client }) => client === 'sdk',
+  );
+  expect(new Set(sdk.map(({ transport }) => transport))).toEqual(
+    new Set(['tcp', 'websocket', 'sse', 'poll']),
+  );
+  expect(new Set(sdk.map(({ moves }) => moves))).toEqual(new Set([true, false]));
   for (const { mid } of devices) expect(mid > 2n ** 53n && mid < 2n ** 63n).toBe(true);
 });
 

@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
 
+import type { TransportName } from '@halley/client/transport/transport';
+
 import type { ClientKind, DeviceSpec } from '../device/device.js';
 import { type Habit, RESTLESS } from '../device/habit.js';
+import { SDK_TRANSPORTS } from '../device/sdk-transports.js';
 import type { TrafficStream } from '../push/traffic.js';
 import type { Random } from '../random.js';
 import type { CheckedStream } from './log.js';
@@ -25,8 +28,11 @@ export interface Crowd {
   readonly devices: readonly DeviceSpec[];
 }
 
-/** Every so many users have a second device, of the other transport. */
+/** Every so many users have a second device, of another transport. */
 const SECOND_DEVICE_EVERY = 4;
+const GOIM_TRANSPORTS: readonly TransportName[] = ['tcp', 'websocket'];
+/** Of the SDK's clients, those that move between transports. */
+const MOVING = 0.3;
 /** Of the pushes, in percent. */
 const SHARE = { user: 70, room: 25, everyone: 5 };
 
@@ -57,14 +63,24 @@ export function drawCrowd(
       weight: share(SHARE.everyone, 1),
     },
   ];
+  let count = 0;
   const devices = Array.from({ length: users }, (_, user) => {
-    const transports = random.shuffled(['tcp', 'websocket'] as const);
-    const count = user % SECOND_DEVICE_EVERY === 0 ? 2 : 1;
-    return transports.slice(0, count).map((transport) => {
+    const two = Array.from({ length: user % SECOND_DEVICE_EVERY === 0 ? 2 : 1 }, () => {
+      const client = clients[count % clients.length] ?? 'goim';
+      count += 1;
+      return client;
+    });
+    const used = new Set<TransportName>();
+    return two.map((client) => {
+      const possible = client === 'sdk' ? SDK_TRANSPORTS : GOIM_TRANSPORTS;
+      const transport = random.pick(possible.filter((one) => !used.has(one)));
+      used.add(transport);
       const room = random.below(Math.max(1, rooms));
       return {
         name: `user-${user}/${transport}`,
+        client,
         transport,
+        moves: client === 'sdk' && random.chance(MOVING),
         mid: midOf(run, user),
         key: `${run}-${user}-${transport}`,
         room: rooms > 0 ? `check://${roomOf(room).room}` : '',
@@ -81,11 +97,7 @@ export function drawCrowd(
     run,
     operation: 1_000_000 + (Number.parseInt(run, 36) % 1_000_000_000),
     streams,
-    devices: devices.map((device, index) => ({
-      ...device,
-      habit: habits.get(device.name) ?? device.habit,
-      client: clients[index % clients.length] ?? 'goim',
-    })),
+    devices: devices.map((device) => ({ ...device, habit: habits.get(device.name) ?? device.habit })),
   };
 }
 

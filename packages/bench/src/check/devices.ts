@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { TransportName } from '@halley/client/transport/transport';
 import { HalleyError } from '@halley/protocol/error';
 
 import type { Device } from '../device/device.js';
@@ -27,14 +28,13 @@ export interface DevicesDeps {
 export function openDevices({ crowd, addresses, seed, nowMs }: DevicesDeps): Device[] {
   const { run, operation } = crowd;
   return crowd.devices.map((wanted, index) => {
-    // Where only one transport is served, all use that.
-    const other = wanted.transport === 'tcp' ? 'websocket' : 'tcp';
-    const transport = addresses[wanted.transport].length > 0 ? wanted.transport : other;
+    const transport = servedBy(wanted.transport, addresses);
+    const { tcp, websocket } = addresses;
     const deps = {
       spec: { ...wanted, transport },
       run,
       operation,
-      comets: addresses[transport],
+      comets: wanted.moves ? [...tcp, ...websocket] : transport === 'tcp' ? tcp : websocket,
       random: new Random(seed + 1_000 + index),
       nowMs,
     };
@@ -42,6 +42,12 @@ export function openDevices({ crowd, addresses, seed, nowMs }: DevicesDeps): Dev
       ? new SdkDevice(deps)
       : new GoimDevice({ ...deps, heartbeatMs: HEARTBEAT_MS });
   });
+}
+
+/** Where only one port is served, all use that. */
+function servedBy(wanted: TransportName, { tcp, websocket }: Addresses): TransportName {
+  if (websocket.length === 0) return 'tcp';
+  return wanted === 'tcp' && tcp.length === 0 ? 'websocket' : wanted;
 }
 
 /** Connects them all, some at a time. Throws `no_node` when that cannot be done. */

@@ -1,6 +1,7 @@
 import { activeFaults } from './active-faults.js';
 import type { CheckedStream, DeviceLog, FaultSpan, NumberedPush, Shown } from './log.js';
 import type { Wait } from './silence.js';
+import { excuse, type Excuse, fromMs, isScheduled, laneOf, newerOnes, readyMs, untimely } from './terms.js';
 import type { Violation, ViolationKind } from './verdict.js';
 
 /** A goim client that was away for longer has no cursor any more: what came before it was back is not owed to it. */
@@ -24,9 +25,14 @@ export interface JudgedDevice {
   readonly waits: readonly Wait[];
   /** From the call, or when the device was ready for it, to when it was shown: of durable pushes known at the first call. */
   readonly delaysMs: readonly number[];
+  /** Why it was not shown what it was not. */
+  readonly excused: readonly Excuse[];
+  /** How long after their times it was shown what was scheduled to users; `calm`: with no fault about then. */
+  readonly lateness: readonly { readonly lateMs: number; readonly calm: boolean }[];
 }
 
 interface Evidence {
+  readonly endMs: number;
   readonly pushes: ReadonlyMap<string, JudgedPushes>;
   readonly faults: readonly FaultSpan[];
 }
@@ -42,17 +48,23 @@ interface Progress {
   readonly first: Map<number, number>;
   /** On which connection each number was shown last. */
   readonly connection: Map<number, number>;
+  readonly lanes: Readonly<Record<ReturnType<typeof laneOf>, Lane>>;
+  present: number;
+}
+
+interface Lane {
   /** Highest number that was new. */
   highest: number;
   /** The last number on the present connection. */
   last: number;
-  present: number;
 }
 
 class DeviceJudge {
   readonly #violations: Violation[] = [];
   readonly #waits: Wait[] = [];
   readonly #delaysMs: number[] = [];
+  readonly #excused: Excuse[] = [];
+  readonly #lateness: { lateMs: number; calm: boolean }[] = [];
   readonly #progress = new Map<string, Progress>();
   #repeats = 0;
   #dropped = 0;
@@ -77,6 +89,8 @@ class DeviceJudge {
       droppedWhileConnected: this.#droppedWhileConnected,
       waits: this.#waits,
       delaysMs: this.#delaysMs,
+      excused: this.#excused,
+      lateness: this.#lateness,
     };
   }
 
@@ -88,6 +102,8 @@ class DeviceJudge {
       return this.#report('wrong user', shown, 'was shown what is not for it');
     if (push.outcome === 'refused')
       return this.#report('phantom', shown, `was shown what was refused (${push.why ?? 'no reason given'})`);
+    const why = untimely(push, shown.atMs, (from, until) => readyMs(this.device.absences, from, until));
+    if (why !== undefined) this.#report('untimely', shown, why);
     this.#order(shown, push, pushes.stream.kind === 'user');
   }
 
@@ -95,21 +111,23 @@ class DeviceJudge {
     const progress = this.#progressOf(shown.stream);
     if (progress.present !== shown.connection) {
       progress.present = shown.connection;
-      progress.last = -1;
+      progress.lanes.normal.last = progress.lanes.bulk.last = -1;
     }
+    const lane = progress.lanes[laneOf(push)];
     const before = progress.connection.get(shown.number);
     const isNew = before === undefined;
     // Whoever pushes on without knowing gave the order up. What isn't remembered by its id and was repeated stands twice.
-    const isOrdered = push.outcome === 'ok' && !this.#mayStandTwice(push, shown.atMs, isDurable);
+    const isOrdered =
+      push.outcome === 'ok' && !isScheduled(push) && !this.#mayStandTwice(push, shown.atMs, isDurable);
     if (!isNew) this.#again(shown, push, isDurable, before === shown.connection);
-    const floor = isNew && isDurable ? Math.max(progress.highest, progress.last) : progress.last;
+    const floor = isNew && isDurable ? Math.max(lane.highest, lane.last) : lane.last;
     if (isOrdered && shown.number < floor)
       this.#report('out of order', shown, `was shown after ${shown.stream} ${floor}`);
     if (isNew) progress.first.set(shown.number, shown.atMs);
     progress.connection.set(shown.number, shown.connection);
     if (!isOrdered) return;
-    progress.last = Math.max(progress.last, shown.number);
-    progress.highest = Math.max(progress.highest, shown.number);
+    lane.last = Math.max(lane.last, shown.number);
+    lane.highest = Math.max(lane.highest, shown.number);
   }
 
   /** It was shown before: on this connection, or on an earlier one. */
@@ -126,9 +144,13 @@ class DeviceJudge {
       );
   }
 
-  /** Only durable pushes are told by their ids, and not over a fault that loses those. */
+  /**
+   * Only durable pushes are told by their ids, and not over a fault that loses those. Jobs, too, repeat what is scheduled or bulk
+   * until they know that the bus has it.
+   */
   #mayStandTwice(push: NumberedPush, atMs: number, isDurable: boolean): boolean {
-    if (push.attempts < 2) return false;
+    const isRepeatedByJobs = isDurable && (isScheduled(push) || push.terms?.bulk === true);
+    if (push.attempts < 2 && !isRepeatedByJobs) return false;
     if (!isDurable) return true;
     return this.evidence.faults.some(
       ({ forgetsIds, injectedAtMs, healedAtMs }) =>
@@ -142,14 +164,17 @@ class DeviceJudge {
     if (!pushes) return;
     const { first } = this.#progressOf(name);
     const owedFromMs = this.#owedFromMs();
+    const newer = newerOnes(pushes.byNumber.values());
     for (const push of pushes.byNumber.values()) {
-      if (push.outcome !== 'ok' || push.pushedAtMs < owedFromMs) continue;
       const shownAtMs = first.get(push.number);
-      if (pushes.stream.kind === 'user') {
-        const untilMs = shownAtMs ?? Infinity;
-        this.#waits.push({ fromMs: this.#readyMs(push.answeredAtMs, untilMs), shownAtMs: untilMs });
-        if (shownAtMs !== undefined && push.attempts === 1)
-          this.#delaysMs.push(shownAtMs - this.#readyMs(push.pushedAtMs, shownAtMs));
+      const { outcome, pushedAtMs, terms } = push;
+      if (outcome !== 'ok' || Math.max(pushedAtMs, terms?.dueAtMs ?? 0) < owedFromMs) continue;
+      const excused =
+        shownAtMs === undefined ? excuse(push, newer(push), first, this.evidence.endMs) : undefined;
+      if (excused !== undefined) {
+        this.#excused.push(excused);
+      } else if (pushes.stream.kind === 'user') {
+        this.#await(push, shownAtMs);
         if (shownAtMs === undefined && !this.#isDeclared(push))
           this.#report('lost', push, 'was never shown what was answered OK');
       } else if (shownAtMs === undefined) {
@@ -157,6 +182,31 @@ class DeviceJudge {
         if (this.#wasConnected(push)) this.#droppedWhileConnected += 1;
       }
     }
+  }
+
+  /** How long it waited for a durable push, Infinity when it is not shown. */
+  #await(push: NumberedPush, shownAtMs = Infinity): void {
+    const ready = (from: number): number => readyMs(this.device.absences, from, shownAtMs);
+    this.#waits.push({ fromMs: ready(fromMs(push)), shownAtMs });
+    if (push.attempts > 1 || shownAtMs === Infinity) return;
+    const { terms } = push;
+    if (terms?.dueAtMs === undefined) {
+      // What is bulk waits by its nature.
+      if (!terms?.bulk) this.#delaysMs.push(shownAtMs - ready(push.pushedAtMs));
+      return;
+    }
+    const { dueAtMs } = terms;
+    const about = { ...push, pushedAtMs: dueAtMs, answeredAtMs: dueAtMs };
+    this.#lateness.push({
+      lateMs: Math.max(0, shownAtMs - this.#connectedMs(ready(dueAtMs), shownAtMs)),
+      calm: activeFaults(this.evidence.faults, about, shownAtMs).length === 0,
+    });
+  }
+
+  /** The same, or when the connection that it was shown on began. */
+  #connectedMs(from: number, until: number): number {
+    const opened = this.device.connections.findLast(({ openedAtMs }) => openedAtMs <= until);
+    return Math.max(from, opened?.openedAtMs ?? from);
   }
 
   /** Since its first session; or since it came back from longer than a goim client may be away. */
@@ -170,34 +220,24 @@ class DeviceJudge {
     return fromMs;
   }
 
-  /** From when on the device was there and read, of the time between two moments. */
-  #readyMs(fromMs: number, untilMs: number): number {
-    const { absences } = this.device;
-    let [low, high] = [0, absences.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((absences[middle]?.fromMs ?? 0) < untilMs) low = middle + 1;
-      else high = middle;
-    }
-    return Math.max(fromMs, Math.min(untilMs, absences[low - 1]?.untilMs ?? fromMs));
-  }
-
   /** A gap that the server declared excuses what was pushed before it. */
   #isDeclared(push: NumberedPush): boolean {
-    return this.device.gaps.some(({ stream, atMs }) => stream === push.stream && push.answeredAtMs < atMs);
+    return this.device.gaps.some(({ stream, atMs }) => stream === push.stream && fromMs(push) < atMs);
   }
 
-  #wasConnected({ pushedAtMs, answeredAtMs }: NumberedPush): boolean {
+  #wasConnected(push: NumberedPush): boolean {
+    const sinceMs = Math.max(push.pushedAtMs, push.terms?.dueAtMs ?? 0);
     return this.device.connections.some(
       ({ openedAtMs, closedAtMs }) =>
-        openedAtMs <= pushedAtMs && (closedAtMs ?? Infinity) >= answeredAtMs + STAYED_MS,
+        openedAtMs <= sinceMs && (closedAtMs ?? Infinity) >= fromMs(push) + STAYED_MS,
     );
   }
 
   #progressOf(stream: string): Progress {
     let progress = this.#progress.get(stream);
     if (!progress) {
-      progress = { first: new Map(), connection: new Map(), highest: -1, last: -1, present: -1 };
+      const lanes = { normal: { highest: -1, last: -1 }, bulk: { highest: -1, last: -1 } };
+      progress = { first: new Map(), connection: new Map(), lanes, present: -1 };
       this.#progress.set(stream, progress);
     }
     return progress;

@@ -73,7 +73,7 @@ function verdictOf(
   return judge(log, { endMs: END_MS });
 }
 
-const NONE = { lost: 0, 'shown twice': 0, 'out of order': 0, phantom: 0, 'wrong user': 0 };
+const NONE = { lost: 0, 'shown twice': 0, 'out of order': 0, phantom: 0, 'wrong user': 0, untimely: 0 };
 
 describe('a user', () => {
   test('is clean when all came once and in order', () => {

@@ -2,6 +2,7 @@ import type { CheckedStream, CheckLog, NumberedPush } from './log.js';
 import { judgeDevice, type JudgedPushes } from './judge-device.js';
 import { readersOf } from './readers.js';
 import { silencesOf } from './silence.js';
+import { countTerms } from './terms.js';
 import { type Verdict, type Violation, type ViolationKind, VIOLATIONS } from './verdict.js';
 
 const DEFAULT_EXAMPLES = 5;
@@ -18,11 +19,13 @@ export interface JudgeOptions {
 
 /**
  * Judges what was shown by what was pushed. To users: OK appears on each device, refused never, unknown at most once, in the order of
- * the numbers. To rooms and everyone: no more than was pushed, in order; what a device missed is counted as dropped.
+ * the numbers; nothing before its time, after its expiry, or when it was cancelled. To rooms and everyone: no more than was pushed, in order; what a device missed is counted as dropped.
  */
 export function judge(log: CheckLog, options: JudgeOptions): Verdict {
   const pushes = byStream(log);
-  const judged = log.devices.map((device) => judgeDevice(device, { pushes, faults: log.faults }));
+  const judged = log.devices.map((device) =>
+    judgeDevice(device, { pushes, faults: log.faults, endMs: options.endMs }),
+  );
   const all = judged.flatMap(({ violations }) => violations);
   const silences = judged
     .flatMap(({ device, waits }) => silencesOf(device.name, waits, options.endMs, SILENCE_MS))
@@ -44,6 +47,7 @@ export function judge(log: CheckLog, options: JudgeOptions): Verdict {
       droppedWhileConnected: sum(judged.map(({ droppedWhileConnected }) => droppedWhileConnected)),
       longestSilenceMs: longest ? longest.untilMs - longest.fromMs : 0,
     },
+    terms: countTerms(log.pushes, judged),
     silences: silences.slice(0, LONGEST_SILENCES),
     readers: readersOf(judged),
   };

@@ -1,3 +1,5 @@
+import type { TransportName } from '@halley/client/transport/transport';
+
 import type { Habit } from '../device/habit.js';
 
 /** What a check knows when it has ended; the judge reads nothing else. Times are milliseconds since the check began. */
@@ -33,7 +35,26 @@ export interface NumberedPush {
   readonly via: string;
   /** Why it was not OK. */
   readonly why?: string;
+  /** Absent when it is to be delivered at once, as usual. */
+  readonly terms?: Terms;
 }
+
+/** What a push asked for. */
+export interface Terms {
+  /** Not to be shown before. Rounded down, as the clock of the cluster has whole milliseconds. */
+  readonly dueAtMs?: number;
+  /** Not to be shown after. */
+  readonly expireAtMs?: number;
+  /** Whoever was not shown it may be shown a newer one of the same stream and key instead. */
+  readonly collapseKey?: string;
+  /** Has an order among its like alone. */
+  readonly bulk?: true;
+  /** The last word on taking it back, where that was tried. */
+  readonly cancel?: CancelAnswer;
+}
+
+/** `too_late`: it is delivered as if nobody had asked. */
+export type CancelAnswer = 'cancelled' | 'too_late' | 'unknown';
 
 /** One device of a user, over all its connections. */
 export interface DeviceLog {
@@ -67,6 +88,8 @@ export interface ConnectionSpan {
   readonly closedAtMs?: number;
   /** The comet. */
   readonly to: string;
+  /** The transport. */
+  readonly by?: TransportName;
   readonly why?: string;
 }
 

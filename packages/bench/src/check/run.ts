@@ -90,6 +90,8 @@ export async function runCheck(options: CheckOptions): Promise<CheckOutcome> {
     pushers,
     perSecond: options.perSecond,
     random: new Random(seed + 2),
+    termsRandom: new Random(seed + 3),
+    durationMs,
     nowMs: () => nowMs(),
     callTimeoutMs: CALL_TIMEOUT_MS,
     maxBodyBytes: options.maxBodyBytes,
@@ -110,6 +112,7 @@ export async function runCheck(options: CheckOptions): Promise<CheckOutcome> {
     await settle(devices, crowd.streams, traffic.pushes, {
       quietMs: QUIET_MS,
       patienceMs: options.patienceMs,
+      nowMs,
       signal,
     });
     const endMs = nowMs();

@@ -2,27 +2,35 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Device } from '../device/device.js';
 import type { CheckedStream, NumberedPush } from './log.js';
+import { fromMs, owedIn } from './terms.js';
 
 export interface SettleOptions {
   /** Everything must have been quiet for so long, so that what comes twice or late is seen. */
   readonly quietMs: number;
   /** Given up when nothing has come for so long although something is missing. */
   readonly patienceMs: number;
+  readonly nowMs: () => number;
   readonly signal: AbortSignal;
 }
 
 const LOOK_EVERY_MS = 200;
 
-/** Waits until every device is connected and has what it is owed, and nothing more comes; or until nothing helps. */
+/** Waits until the last push is due, and every device is connected and has what it is owed, and nothing more comes; or until nothing helps. */
 export async function settle(
   devices: readonly Device[],
   streams: readonly CheckedStream[],
   pushes: readonly NumberedPush[],
   options: SettleOptions,
 ): Promise<void> {
-  const owed = new Map<string, Set<number>>();
-  for (const { name, kind } of streams) if (kind === 'user') owed.set(name, new Set());
-  for (const { stream, number, outcome } of pushes) if (outcome === 'ok') owed.get(stream)?.add(number);
+  const owed = new Map(
+    streams
+      .filter(({ kind }) => kind === 'user')
+      .map(({ name }) => [name, owedIn(pushes.filter(({ stream }) => stream === name))]),
+  );
+  const lastMs = pushes.reduce((last, push) => Math.max(last, fromMs(push)), 0);
+  await sleep(Math.max(0, lastMs - options.nowMs()), undefined, { signal: options.signal }).catch(
+    () => undefined,
+  );
   let shown = -1;
   let since = performance.now();
   while (!options.signal.aborted) {

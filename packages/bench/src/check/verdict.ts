@@ -1,7 +1,15 @@
 import type { Readers } from './readers.js';
+import type { TermCounts } from './terms.js';
 
 /** What is promised never to happen. */
-export const VIOLATIONS = ['lost', 'shown twice', 'out of order', 'phantom', 'wrong user'] as const;
+export const VIOLATIONS = [
+  'lost',
+  'shown twice',
+  'out of order',
+  'phantom',
+  'wrong user',
+  'untimely',
+] as const;
 
 export type ViolationKind = (typeof VIOLATIONS)[number];
 
@@ -57,6 +65,7 @@ export interface Verdict {
   /** The first few of each kind. */
   readonly examples: readonly Violation[];
   readonly counts: Counts;
+  readonly terms: TermCounts;
   /** The longest ones, the longest first. */
   readonly silences: readonly Silence[];
   readonly readers: readonly Readers[];

@@ -1,3 +1,5 @@
+import type { TransportName } from '@halley/client/transport/transport';
+
 import type { DeviceLog } from '../check/log.js';
 import type { Habit } from './habit.js';
 
@@ -29,7 +31,10 @@ export type ClientKind = (typeof CLIENT_KINDS)[number];
 export interface DeviceSpec {
   /** As `user-3/tcp`. */
   readonly name: string;
-  readonly transport: 'tcp' | 'websocket';
+  /** A goim client has `tcp` or `websocket`. */
+  readonly transport: TransportName;
+  /** Whether it goes over to other transports in the middle of traffic, beginning with its own. */
+  readonly moves: boolean;
   readonly mid: bigint;
   readonly key: string;
   /** `{type}://{room}` */

@@ -68,17 +68,18 @@ export class GoimDevice implements Device {
 
   start(): void {
     const { comets, heartbeatMs, spec, nowMs } = this.deps;
+    const transport = spec.transport === 'tcp' ? 'tcp' : 'websocket';
     const to = comets[this.#next % comets.length] ?? '';
     this.#next += 1;
     this.#timer = undefined;
     this.#client = new GoimClient({
-      address: clientAddress(to, spec.transport),
+      address: clientAddress(to, transport),
       token: this.#token(),
       heartbeatMs,
       onConnected: () => {
         this.#backoff.reset();
         this.#isConnected = true;
-        this.#connections.push({ openedAtMs: nowMs(), to });
+        this.#connections.push({ openedAtMs: nowMs(), to, by: transport });
         if (this.#isFrozen) this.#client?.freeze();
       },
       onMessage: (frame) => this.#show(frame),

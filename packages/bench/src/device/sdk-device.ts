@@ -3,22 +3,20 @@ import type { ConnectionState } from '@halley/client/connection/state';
 import { systemClock } from '@halley/client/clock';
 import { memoryStore } from '@halley/client/stores/memory';
 import type { StreamMessage } from '@halley/client/streams/message';
-import { tcpTransport } from '@halley/client/transport/tcp';
-import type { OpenTransport, Transport } from '@halley/client/transport/transport';
-import { webSocketTransport, type WebSocketClass } from '@halley/client/transport/websocket';
-import { WebSocket } from 'ws';
+import { fits, type Transport } from '@halley/client/transport/transport';
 
 import { decodeBody } from '../check/body.js';
 import type { ConnectionSpan, DeclaredGap, DeviceLog, Shown, Strange } from '../check/log.js';
 import type { Random } from '../random.js';
 import { Absences } from './absences.js';
 import type { Device, DeviceSpec } from './device.js';
+import { Mover, openSdkTransport, SDK_TRANSPORTS } from './sdk-transports.js';
 
 export interface SdkDeviceDeps {
   readonly spec: DeviceSpec;
   readonly run: string;
   readonly operation: number;
-  /** Comets of its transport, as `tcp://127.0.0.1:3101`. */
+  /** Comets of its transport, as `tcp://127.0.0.1:3101`; of all kinds when it moves. */
   readonly comets: readonly string[];
   readonly random: Random;
   readonly nowMs: () => number;
@@ -29,14 +27,10 @@ const TIMES = { heartbeatMs: 3_000, heartbeatTimeoutMs: 3_000, handshakeTimeoutM
 const RECONNECT = { baseMs: 100, maxMs: 2_000 };
 const STRANGE_CHARACTERS = 80;
 
-const TRANSPORTS: Readonly<Record<DeviceSpec['transport'], OpenTransport>> = {
-  tcp: tcpTransport(),
-  websocket: webSocketTransport(WebSocket as unknown as WebSocketClass),
-};
-
 /**
  * A client of the SDK (ver 2): it is shown each message once. Who leaves closes it, and comes back with another one on the same
- * store, as a restarted application does. While it is frozen its handler does not come to an end.
+ * store, as a restarted application does. While it is frozen its handler does not come to an end. One that moves is on another
+ * transport every few seconds.
  */
 export class SdkDevice implements Device {
   readonly #connections: ConnectionSpan[] = [];
@@ -45,14 +39,21 @@ export class SdkDevice implements Device {
   readonly #gaps: DeclaredGap[] = [];
   readonly #absences = new Absences();
   readonly #store = memoryStore();
+  readonly #mover: Mover;
   #client: Client | undefined;
+  /** The last one that was begun with, and the one in use. */
+  #opened: Transport | undefined;
   #transport: Transport | undefined;
   #isConnected = false;
   #isAway = false;
   #thawed: Promise<void> | undefined;
   #thaw: () => void = () => undefined;
 
-  constructor(private readonly deps: SdkDeviceDeps) {}
+  constructor(private readonly deps: SdkDeviceDeps) {
+    const { comets, random } = deps;
+    const transports = SDK_TRANSPORTS.filter((name) => comets.some((address) => fits(name, address)));
+    this.#mover = new Mover(transports, random, async (to) => this.#client?.useTransport(to));
+  }
 
   get log(): DeviceLog {
     const { name, habit, streams } = this.deps.spec;
@@ -75,14 +76,19 @@ export class SdkDevice implements Device {
 
   start(): void {
     const { spec, comets, random, nowMs } = this.deps;
+    const only = spec.transport === 'tcp' || spec.moves ? {} : { transports: [spec.transport] };
     const client = new Client(
-      { addresses: comets, token: this.#token(), store: this.#store, backoff: RECONNECT, ...TIMES },
+      { addresses: comets, token: this.#token(), store: this.#store, backoff: RECONNECT, ...only, ...TIMES },
       {
         clock: { ...systemClock, random: () => random.below(1_000_000) / 1_000_000 },
-        openTransport: (address, events) => (this.#transport = TRANSPORTS[spec.transport](address, events)),
+        openTransport: (...wanted) => (this.#opened = openSdkTransport(...wanted)),
       },
     );
     this.#client = client;
+    if (spec.moves) {
+      client.useTransport(spec.transport).catch((error: unknown) => this.#wonder(client, error));
+      this.#mover.start();
+    }
     client.on('message', (message) => this.#show(message));
     client.on('state', (state) => {
       if (client === this.#client) this.#changed(state);
@@ -132,6 +138,7 @@ export class SdkDevice implements Device {
 
   #end(why: string): void {
     const client = this.#client;
+    this.#mover.stop();
     this.#client = undefined;
     this.#left(why);
     client?.close();
@@ -139,8 +146,11 @@ export class SdkDevice implements Device {
 
   #changed(state: ConnectionState): void {
     if (state.name === 'connected') {
+      this.#left('moved');
       this.#isConnected = true;
-      this.#connections.push({ openedAtMs: this.deps.nowMs(), to: state.address });
+      this.#transport = this.#opened;
+      const by = this.#client?.transport ?? this.deps.spec.transport;
+      this.#connections.push({ openedAtMs: this.deps.nowMs(), to: state.address, by });
     } else {
       this.#left('reason' in state ? String(state.reason) : state.name);
     }

@@ -1,14 +1,17 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { encodeBody } from '../check/body.js';
-import type { NumberedPush } from '../check/log.js';
+import type { CancelAnswer, CheckedStream, NumberedPush, Terms } from '../check/log.js';
 import type { Random } from '../random.js';
 import type { Pusher, Target } from './pusher.js';
-import { pushUntilKnown } from './repeat.js';
+import { type Pushed, pushUntilKnown } from './repeat.js';
+import { type DrawnTerms, drawTerms } from './terms.js';
 
 /** A stream that is pushed to. */
 export interface TrafficStream {
   readonly name: string;
+  readonly kind: CheckedStream['kind'];
   readonly target: Target;
   /** How often it is pushed to, compared with others. */
   readonly weight: number;
@@ -21,6 +24,10 @@ export interface TrafficDeps {
   readonly pushers: readonly Pusher[];
   readonly perSecond: number;
   readonly random: Random;
+  /** Draws what pushes ask for. */
+  readonly termsRandom: Random;
+  /** For how long it is pushed. */
+  readonly durationMs: number;
   readonly nowMs: () => number;
   readonly callTimeoutMs: number;
   /** Bodies up to 256 bytes are kept inline, larger ones by reference: both are pushed. */
@@ -38,10 +45,17 @@ export class Traffic {
   heldBack = 0;
   readonly #next = new Map<string, number>();
   readonly #busy = new Map<string, Promise<void>>();
+  readonly #cancels = new Set<Promise<void>>();
   readonly #giveUp = new AbortController();
   readonly #wheel: readonly TrafficStream[];
+  /** Those that repeat by id and take options. */
+  readonly #able: readonly Pusher[];
+  #endsAtMs = Infinity;
 
   constructor(private readonly deps: TrafficDeps) {
+    // Each that is to be cancelled waits with it.
+    setMaxListeners(0, this.#giveUp.signal);
+    this.#able = deps.pushers.filter(({ takesIds }) => takesIds);
     this.#wheel = deps.streams.flatMap((stream) =>
       Array.from({ length: Math.max(1, Math.round(stream.weight)) }, () => stream),
     );
@@ -51,6 +65,7 @@ export class Traffic {
   async run(signal: AbortSignal): Promise<void> {
     const everyMs = 1_000 / this.deps.perSecond;
     let due = performance.now();
+    this.#endsAtMs = this.deps.nowMs() + this.deps.durationMs;
     while (!signal.aborted) {
       await sleep(Math.max(0, due - performance.now()), undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
@@ -66,6 +81,7 @@ export class Traffic {
   async finish(timeoutMs: number): Promise<void> {
     const timer = setTimeout(() => this.#giveUp.abort(), timeoutMs);
     await Promise.all(this.#busy.values());
+    await Promise.all(this.#cancels);
     clearTimeout(timer);
   }
 
@@ -87,29 +103,83 @@ export class Traffic {
     this.#busy.set(stream.name, pushed);
   }
 
-  async #push({ name, target }: TrafficStream, number: number, padding: number): Promise<void> {
-    const { run, operation, pushers, random, nowMs, callTimeoutMs } = this.deps;
+  async #push({ name, kind, target }: TrafficStream, number: number, padding: number): Promise<void> {
+    const { run, operation, random, nowMs } = this.deps;
     const pushedAtMs = nowMs();
+    const drawn = this.#draw(kind, pushedAtMs);
+    const id = `${run}-${name}-${number}`;
     const pushed = await pushUntilKnown(
       {
         target,
         operation,
         body: encodeBody({ run, stream: name, number, padding }),
-        id: `${run}-${name}-${number}`,
+        id,
+        ...(drawn ? { options: drawn.options } : {}),
       },
-      { pushers, random, timeoutMs: callTimeoutMs, signal: this.#giveUp.signal },
+      {
+        pushers: drawn ? this.#able : this.deps.pushers,
+        random,
+        timeoutMs: this.deps.callTimeoutMs,
+        signal: this.#patience(drawn?.terms, pushedAtMs),
+      },
     );
-    const { outcome, attempts, via, why } = pushed;
-    this.pushes.push({
-      stream: name,
-      number,
+    const push = this.#asLogged({ stream: name, number, pushedAtMs }, pushed, drawn?.terms);
+    // One that was repeated may have been due by then, and been taken anew.
+    if (drawn?.cancelAfterMs === undefined || pushed.outcome !== 'ok' || pushed.attempts > 1)
+      this.pushes.push(push);
+    else this.#cancelLater(push, id, drawn.cancelAfterMs);
+    if (pushed.outcome !== 'ok') await sleep(REFUSED_WAIT_MS);
+  }
+
+  #draw(kind: CheckedStream['kind'], nowMs: number): DrawnTerms | undefined {
+    if (this.#able.length === 0) return undefined;
+    const now = { nowMs, unixMs: Date.now() };
+    return drawTerms(kind, this.#endsAtMs - nowMs, now, this.deps.termsRandom);
+  }
+
+  /** What has expired is of no use any more, and is refused: then it stays unknown. */
+  #patience(terms: Terms | undefined, nowMs: number): AbortSignal {
+    const { signal } = this.#giveUp;
+    if (terms?.expireAtMs === undefined) return signal;
+    return AbortSignal.any([signal, AbortSignal.timeout(Math.round(terms.expireAtMs - nowMs))]);
+  }
+
+  #asLogged(
+    which: Pick<NumberedPush, 'stream' | 'number' | 'pushedAtMs'>,
+    { outcome, attempts, via, why }: Pushed,
+    terms: Terms | undefined,
+  ): NumberedPush {
+    const answeredAtMs = this.deps.nowMs();
+    return {
+      ...which,
       outcome,
       attempts,
-      pushedAtMs,
-      answeredAtMs: nowMs(),
+      answeredAtMs,
       via,
       ...(why ? { why } : {}),
-    });
-    if (outcome !== 'ok') await sleep(REFUSED_WAIT_MS);
+      ...(terms ? { terms } : {}),
+    };
+  }
+
+  /** Takes a push back after a while, at any logic, until that is known; it is logged then. */
+  #cancelLater(push: NumberedPush, id: string, afterMs: number): void {
+    const cancelled = sleep(afterMs, undefined, { signal: this.#giveUp.signal })
+      .then(() => this.#cancel(id))
+      .catch(() => undefined)
+      .then((cancel) => {
+        const terms = { ...push.terms, ...(cancel ? { cancel } : {}) };
+        this.pushes.push({ ...push, terms });
+        this.#cancels.delete(cancelled);
+      });
+    this.#cancels.add(cancelled);
+  }
+
+  async #cancel(id: string): Promise<CancelAnswer> {
+    for (;;) {
+      const answer = await this.deps.random.pick(this.#able).cancel?.(id, this.deps.callTimeoutMs);
+      if (answer !== undefined && answer !== 'unknown') return answer;
+      if (this.#giveUp.signal.aborted) return 'unknown';
+      await sleep(REFUSED_WAIT_MS);
+    }
   }
 }

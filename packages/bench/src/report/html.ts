@@ -2,7 +2,7 @@ import type { CheckOutcome } from '../check/run.js';
 import { VIOLATIONS } from '../check/verdict.js';
 import { escapeHtml, svgCharts } from './chart.js';
 import { reasons, resultJson } from './result.js';
-import { isPassed, milliseconds, seconds, violationLine } from './summary.js';
+import { isPassed, milliseconds, seconds, termsLine, transportsLine, violationLine } from './summary.js';
 import { type Slice, timelineOf } from './timeline.js';
 
 const STYLE = `
@@ -42,6 +42,7 @@ export function htmlReport(outcome: CheckOutcome, against: string): string {
     card(String(counts.dropped), 'dropped (ephemeral)'),
     card(seconds(counts.longestSilenceMs), 'longest silence'),
   ].join('')}</div>
+<p class="sub">${escapeHtml(termsLine(outcome))}<br>${escapeHtml(transportsLine(outcome))}</p>
 <h2>Timeline</h2>${timeline(outcome)}
 ${list('What went wrong', verdict.examples.map(violationLine))}
 ${list('What did not come back', troubles)}

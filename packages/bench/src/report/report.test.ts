@@ -57,7 +57,9 @@ function outcome(log: CheckLog, troubles: string[] = []): CheckOutcome {
 
 test('the verdict is said in a line, and each violation with all that is known of it', () => {
   const failed = outcome(LOG);
-  expect(verdictLine(failed)).toBe('lost 1, shown twice 0, out of order 0, phantom 0, wrong user 0');
+  expect(verdictLine(failed)).toBe(
+    'lost 1, shown twice 0, out of order 0, phantom 0, wrong user 0, untimely 0',
+  );
   expect(countsLine(failed)).toBe(
     'ok 2, refused 1, unknown 0, deliveries 1, declared gaps 0, repeats 0, ' +
       'dropped (ephemeral) 0, 0 of them to connected devices, longest silence 2.9 s',

@@ -1,5 +1,5 @@
 import type { CheckOutcome } from '../check/run.js';
-import { isPassed, verdictLine } from './summary.js';
+import { isPassed, transportsLine, verdictLine } from './summary.js';
 
 /** What `halley check --json` prints, and what stands in the report: everything but the log itself. */
 export function resultJson(outcome: CheckOutcome, against: string): object {
@@ -18,6 +18,8 @@ export function resultJson(outcome: CheckOutcome, against: string): object {
     readers: verdict.readers,
     memory,
     counts: { ...verdict.counts, longestSilenceMs: Math.round(verdict.counts.longestSilenceMs) },
+    terms: verdict.terms,
+    transports: transportsLine(outcome),
     heldBack,
     devices: log.devices.length,
     reconnects: log.devices.reduce(

@@ -1,7 +1,7 @@
 import type { CheckOutcome } from '../check/run.js';
 import { type Violation, VIOLATIONS } from '../check/verdict.js';
 
-/** The line that a check ends with: `lost 0, shown twice 0, out of order 0, phantom 0, wrong user 0`. */
+/** The line that a check ends with: `lost 0, shown twice 0, out of order 0, phantom 0, wrong user 0, untimely 0`. */
 export function verdictLine({ verdict }: CheckOutcome): string {
   return VIOLATIONS.map((kind) => `${kind} ${verdict.violations[kind]}`).join(', ');
 }
@@ -18,6 +18,30 @@ export function countsLine({ verdict: { counts } }: CheckOutcome): string {
     `dropped (ephemeral) ${counts.dropped}, ${counts.droppedWhileConnected} of them to connected devices`,
     `longest silence ${seconds(counts.longestSilenceMs)}`,
   ].join(', ');
+}
+
+/** What became of pushes that ask for more than to be delivered, in a line. */
+export function termsLine({ verdict: { terms } }: CheckOutcome): string {
+  const { scheduled, cancelled, tooLate, bulk, latestMs, latestCalmMs, devices } = terms;
+  return [
+    `scheduled ${scheduled}, at most ${milliseconds(latestMs)} late (${milliseconds(latestCalmMs)} with no fault about then)`,
+    `cancelled ${cancelled}, too late for ${tooLate}`,
+    `bulk ${bulk}`,
+    `not shown: ${devices.expired} expired, ${devices.collapsed} for a newer one`,
+  ].join('; ');
+}
+
+/** By which transports clients were connected. */
+export function transportsLine({ log }: CheckOutcome): string {
+  const used = new Map<string, number>();
+  let moves = 0;
+  for (const { connections } of log.devices) {
+    for (const by of new Set(connections.flatMap((one) => one.by ?? [])))
+      used.set(by, (used.get(by) ?? 0) + 1);
+    moves += connections.filter(({ why }) => why === 'moved').length;
+  }
+  const counts = [...used].toSorted(([a], [b]) => a.localeCompare(b)).map(([by, count]) => `${by} ${count}`);
+  return `clients by transport: ${counts.join(', ')}; moved ${moves} times`;
 }
 
 /** One violation in words, with all that helps to find its cause. */

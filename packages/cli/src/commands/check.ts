@@ -54,8 +54,8 @@ Examples:
   halley check --faults kill-job,redis-flush --duration 120 --seed 7 --report check.html
   halley check --against 10.0.0.1,10.0.0.2 --faults drop-clients
 
-Exit code: 0 when nothing was lost, shown twice, out of order, phantom or to the wrong user, and all came back;
-1 when not. docs/checking.md says what is pushed, what is promised, and how it is judged.`;
+Exit code: 0 when nothing was lost, shown twice, out of order, phantom, to the wrong user, or untimely, and all came
+back; 1 when not. docs/checking.md says what is pushed, what is promised, and how it is judged.`;
 
 /** `halley check`: pushes numbers, breaks the cluster, and judges what clients were shown. */
 export function registerCheck(program: Command): void {
@@ -213,13 +213,15 @@ function tell(progress: Progress, say: (line: string) => void): void {
 }
 
 async function conclude(outcome: CheckOutcome, report: string | undefined): Promise<void> {
-  const { countsLine, isPassed, readerLines, verdictLine, violationLine } =
+  const { countsLine, isPassed, readerLines, termsLine, transportsLine, verdictLine, violationLine } =
     await import('@halley/bench/report/summary');
   print('');
   for (const violation of outcome.verdict.examples) print(colours.red(`  ${violationLine(violation)}`));
   for (const trouble of outcome.troubles) print(colours.red(`  ${trouble}`));
   for (const line of readerLines(outcome)) print(line);
+  print(transportsLine(outcome));
   print(countsLine(outcome));
+  print(termsLine(outcome));
   print((isPassed(outcome) ? colours.green : colours.red)(colours.bold(verdictLine(outcome))));
   if (report !== undefined) print(`The report is ${report}`);
 }
