@@ -17,12 +17,13 @@ class FakeCall extends EventEmitter {
 
 test('a partition that is read again is acknowledged up to the highest position that was had', async () => {
   const harness = await CometHarness.start();
-  const { deliverer, fanout, table, earlyKicks, metrics } = harness.comet;
+  const { deliverer, fanout, table, streams, earlyKicks, metrics } = harness.comet;
   const call = new FakeCall();
   const running = new DeliveryStream(call as never, {
     deliverer,
     fanout,
     table,
+    streams,
     earlyKicks,
     metrics,
     log: silentLogger(),

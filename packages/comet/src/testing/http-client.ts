@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Agent, type IncomingHttpHeaders, request } from 'node:http';
+import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
 
 import { decodeMessage } from '@halley/protocol/decoder';
 import { encodeFrame, type Frame } from '@halley/protocol/frame';
@@ -43,7 +43,7 @@ export class HttpClient extends TestClient {
   constructor(
     private readonly port: number,
     kind: 'sse' | 'poll',
-    private readonly auth: Buffer,
+    private readonly token: Buffer,
     private readonly options: HttpClientOptions,
   ) {
     super();
@@ -93,7 +93,7 @@ export class HttpClient extends TestClient {
   #request(method: string, path: string, headers: Record<string, string>, failed: (error: Error) => void) {
     const all: Record<string, string> = {
       'halley-session': this.id,
-      authorization: `Bearer ${this.auth.toString('base64url')}`,
+      authorization: `Bearer ${this.token.toString('base64url')}`,
       ...this.options.headers,
       ...headers,
     };
@@ -154,10 +154,7 @@ export class HttpClient extends TestClient {
   }
 }
 
-function answerOf(
-  { statusCode = 0, headers }: { statusCode?: number; headers: IncomingHttpHeaders },
-  body: Buffer,
-): HttpAnswer {
+function answerOf({ statusCode = 0, headers }: IncomingMessage, body: Buffer): HttpAnswer {
   const isProblem = headers['content-type'] === 'application/problem+json';
   const code =
     isProblem && body.length > 0 ? (JSON.parse(body.toString()) as { code: string }).code : undefined;

@@ -2,6 +2,7 @@ import type { SessionServiceHandlers } from '@halley/cluster/grpc/gen/halley/del
 import type { StreamCursor__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamCursor';
 import { unary } from '@halley/cluster/grpc/handler';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
+import type { ExceptionReport } from '@halley/service/exception-reports';
 
 import type { Variant } from '../delivery/format.js';
 import type { StreamCursor } from '../logic-link.js';
@@ -106,6 +107,20 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
           ...(gap ? { gap: true, gap_after: gap.after, gap_through: gap.through } : {}),
         })),
       };
+    }),
+    Report: unary(async ({ reports }) => {
+      await logic.report(
+        reports.map(({ report_id, at_ms, last_at_ms, position, count, ...report }) => ({
+          ...report,
+          kind: report.kind as ExceptionReport['kind'],
+          reportId: report_id,
+          count: Number(count),
+          position: position === undefined ? undefined : Number(position),
+          atMs: Number(at_ms),
+          lastAtMs: Number(last_at_ms),
+        })),
+      );
+      return {};
     }),
     Receive: unary(async ({ mid, key, room_id, proto }) => {
       if (!proto) throw new Error('no proto');

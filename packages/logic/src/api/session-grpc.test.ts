@@ -103,6 +103,7 @@ describe('SessionService', () => {
         operation: 7,
         body: Buffer.from('hi'),
         keys: ['k'],
+        caller: 'c',
         expire_at_ms: '4102444800000',
         traceparent: 't',
         accepted_at_ms: '1',

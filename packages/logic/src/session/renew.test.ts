@@ -22,6 +22,7 @@ const session = (fields: Partial<SessionRoute__Output> = {}): SessionRoute__Outp
   cursor: null,
   wants_newest: false,
   acknowledged: false,
+  moved: false,
   ...fields,
 });
 const cursor = (position: number, stream = 'u/1') => ({ stream, epoch: EPOCH, position: String(position) });

@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { type HistoryReply, HistoryOrder, type HistoryRequest } from '@halley/protocol/client/bodies';
 import type { Write } from '@halley/protocol/client/message';
 
+import type { Transport } from '../../../harness/goim-client.js';
 import { newKey, newMid, newOp, newRoom } from '../../../harness/unique.js';
 import type { Shown, Version2Client } from '../../../harness/version2/client.js';
 import { numbered, TRANSPORTS } from '../stage.js';
@@ -31,7 +32,7 @@ export function historySuite(stage: Version2Stage): void {
 
   /** A user who was pushed nine messages, which were shown. */
   const told = async (
-    transport: 'tcp' | 'ws',
+    transport: Transport,
     op: number,
   ): Promise<User & { readonly shown: readonly Shown[] }> => {
     const user = await stage.user(transport, op);

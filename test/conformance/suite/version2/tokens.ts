@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { RoomAnswer } from '@halley/protocol/client/bodies';
 import { CloseCode } from '@halley/protocol/close-code';
 
+import type { Transport } from '../../../harness/goim-client.js';
 import { newKey, newMid, newOp, newRoom } from '../../../harness/unique.js';
 import { TRANSPORTS } from '../stage.js';
 import {
@@ -42,7 +43,7 @@ export function tokensSuite(stage: Version2Stage): void {
 /** ver2.md: tokens that expire, and what tokens grant. */
 export function grantsSuite(stage: Version2Stage): void {
   const { jwtSecret } = stage.traits;
-  const open = (claims: Readonly<Record<string, unknown>>, transport: 'tcp' | 'ws' = 'ws') =>
+  const open = (claims: Readonly<Record<string, unknown>>, transport: Transport = 'ws') =>
     stage.connect(transport).then((client) => client.open(jwt(claims, jwtSecret)));
   const soon = (seconds: number): number => Math.ceil(Date.now() / 1_000) + seconds;
 
