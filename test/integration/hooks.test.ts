@@ -1,7 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { eventCodec } from '@halley/cluster/grpc/event-codec';
@@ -15,6 +18,7 @@ import { busConfig } from '@halley/store/bus/config';
 import { KafkaBus } from '@halley/store/bus/kafka';
 import { EVENT_KINDS } from '@halley/store/events/config';
 import { shardOf } from '@halley/store/shard';
+import { Webhook } from 'standardwebhooks';
 
 import { message, RECEIPTS, SEND, SENT } from '../conformance/suite/version2/stage.js';
 import { HalleyProcess, targetAt } from '../harness/halley-process.js';
@@ -255,4 +259,41 @@ describe('on Kafka', () => {
     expect(endpoint.breaches).toEqual([]);
     expect(await bus.lag(`halley-webhook-${name}`, Topic.Events)).toBe(0);
   }, 60_000);
+});
+
+describe('the verifiers of docs/examples tell what is genuine', () => {
+  const dir = fileURLToPath(new URL('../../docs/examples/webhook/', import.meta.url));
+  const secret = `whsec_${Buffer.alloc(32, 3).toString('base64')}`;
+  const page = readFileSync(path.join(dir, '../../hooks.md'), 'utf8');
+  const programs = ['verify.mjs', 'verify.py', 'verify.go'] as const;
+  const commands = { 'verify.mjs': ['node'], 'verify.py': ['python3'], 'verify.go': ['go', 'run'] } as const;
+
+  test.each(programs)(
+    '%s',
+    (file) => {
+      const [command, ...first] = commands[file];
+      const body = '{"type":"read","data":{"mid":"1","text":"é"}}';
+      const run = (signed: string, at = new Date()): string => {
+        const seconds = String(Math.floor(at.getTime() / 1_000));
+        const signatures = `v1,bm90IHRoaXMgb25l ${new Webhook(secret).sign('read-1', at, signed)}`;
+        const { NODE_OPTIONS: _, ...env } = { ...process.env, WEBHOOK_SECRET: secret };
+        const args = [...first, path.join(dir, file), 'read-1', seconds, signatures];
+        return execFileSync(command, args, { env, input: body, encoding: 'utf8' }).trim();
+      };
+      expect(run(body)).toBe('genuine');
+      expect(run(body.replace('1', '2'))).toBe('forged');
+      expect(run(body, new Date(Date.now() - 600_000))).toBe('forged');
+    },
+    60_000,
+  );
+
+  test('and are what the page shows', () => {
+    for (const [file, language] of [
+      ['verify.mjs', 'js'],
+      ['verify.py', 'python'],
+    ] as const) {
+      const [, shown = 'none'] = new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``).exec(page) ?? [];
+      expect(readFileSync(path.join(dir, file), 'utf8')).toContain(shown.trim());
+    }
+  });
 });
