@@ -1,11 +1,13 @@
 import { observeClient, observeServer } from '@halley/cluster/grpc/interceptors';
 import { CometMetrics } from '@halley/comet/comet-metrics';
 import { JobMetrics } from '@halley/job/metrics';
+import { WebhookMetrics } from '@halley/job/webhook/metrics';
 import { logicMetrics, watchAdmission } from '@halley/logic/metrics';
 import { exceptionMetrics } from '@halley/service/exception-reports';
 import { Metrics } from '@halley/service/metrics';
 import { busMetrics } from '@halley/store/bus/metrics';
 import { redisBusMetrics } from '@halley/store/bus/redis/metrics';
+import { eventMetrics } from '@halley/store/events/metrics';
 
 import { table } from './table.mjs';
 
@@ -45,6 +47,7 @@ function registrations() {
       logicMetrics(metrics);
       watchAdmission(metrics, { inFlight: 0, queuedBytes: 0 });
       exceptionMetrics(metrics, 'logic');
+      eventMetrics(metrics);
       busMetrics(metrics);
       redisBusMetrics(metrics);
       calls(metrics);
@@ -57,6 +60,8 @@ function registrations() {
         linkStates: () => [],
       });
       exceptionMetrics(metrics, 'job');
+      eventMetrics(metrics);
+      new WebhookMetrics(metrics, undefined).watch(() => []);
       busMetrics(metrics);
       redisBusMetrics(metrics);
       observeClient({ log, metrics, deadlineMs: 0 });
@@ -70,6 +75,7 @@ const GROUPS = [
   ['logic', /^halley_logic_/],
   ['job', /^halley_job_/],
   ['The bus (logic, job)', /^halley_bus_/],
+  ['Events for the business (logic, job)', /^halley_events_/],
   ['gRPC (comet, logic, job)', /^halley_grpc_/],
 ];
 

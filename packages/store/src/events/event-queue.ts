@@ -9,6 +9,7 @@ import { type Bus, type BusRecord, RecordsTooLarge, Topic } from '../bus/bus.js'
 import { shardOf } from '../shard.js';
 import type { EventKind, EventsConfig } from './config.js';
 import type { Events, QueuedEvent } from './event.js';
+import { eventMetrics } from './metrics.js';
 
 export interface EventQueueDeps {
   readonly bus: Pick<Bus, 'produce' | 'partitions'>;
@@ -33,9 +34,7 @@ export class EventQueue implements Events, Service {
   readonly name = 'events';
   readonly #kinds: ReadonlySet<EventKind>;
   readonly #stopping = new AbortController();
-  readonly #written;
-  readonly #losses;
-  readonly #failures;
+  readonly #metrics: ReturnType<typeof eventMetrics>;
   #waiting: QueuedEvent[] = [];
   /** Of those waiting, how many may be lost. */
   #mortal = 0;
@@ -43,23 +42,8 @@ export class EventQueue implements Events, Service {
   #failing = false;
 
   constructor(private readonly deps: EventQueueDeps) {
-    const { metrics, config } = deps;
-    this.#kinds = new Set(config.kinds);
-    this.#written = metrics.counter(
-      'halley_events_written_total',
-      'Events that were written to halley-events, by kind (connected, disconnected, message_in, delivered, read, offline).',
-      ['kind'],
-    );
-    this.#losses = metrics.counter(
-      'halley_events_lost_total',
-      'Events that were not written, by kind and reason: queue_full (events.maxQueued, as when the bus is away), too_large for the bus, stopped (the node went first).',
-      ['kind', 'reason'],
-    );
-    this.#failures = metrics.counter(
-      'halley_events_write_failures_total',
-      'Writes of events that failed and were repeated, by error code.',
-      ['code'],
-    );
+    this.#kinds = new Set(deps.config.kinds);
+    this.#metrics = eventMetrics(deps.metrics);
   }
 
   async start(): Promise<void> {
@@ -96,7 +80,7 @@ export class EventQueue implements Events, Service {
       const { events, records } = this.#batch();
       if (!(await this.#produce(events, records))) continue;
       for (const { kind, done } of events) {
-        this.#written.inc({ kind });
+        this.#metrics.written.inc({ kind });
         done?.();
       }
     }
@@ -132,7 +116,7 @@ export class EventQueue implements Events, Service {
         return true;
       } catch (error) {
         if (RecordsTooLarge.in(error)) return this.#produceOneByOne(events, records);
-        this.#failures.inc({ code: HalleyError.from(error).code });
+        this.#metrics.failures.inc({ code: HalleyError.from(error).code });
         if (!this.#failing) log.warn({ err: error }, 'events cannot be written, repeating');
         this.#failing = true;
       }
@@ -152,7 +136,7 @@ export class EventQueue implements Events, Service {
     }
     for (const [at, event] of events.entries()) {
       if (!(await this.#produce([event], [records[at]!]))) continue;
-      this.#written.inc({ kind: event.kind });
+      this.#metrics.written.inc({ kind: event.kind });
       event.done?.();
     }
     return false;
@@ -160,6 +144,6 @@ export class EventQueue implements Events, Service {
 
   #lose({ kind, done }: QueuedEvent, reason: Loss): void {
     // What waits for its event is done again by another node.
-    if (!(done && reason === 'stopped')) this.#losses.inc({ kind, reason });
+    if (!(done && reason === 'stopped')) this.#metrics.lost.inc({ kind, reason });
   }
 }
