@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { HalleyError } from '@halley/protocol/error';
-import { Topic } from '@halley/store/bus/bus';
+import { RecordsTooLarge, Topic } from '@halley/store/bus/bus';
+import { recordSize } from '@halley/store/bus/record-size';
 
 import { BULK_GROUP, GROUP, Rig, until } from '../testing/rig.js';
 import { Backlog } from './backlog.js';
@@ -103,6 +104,26 @@ describe('bulk pushes', () => {
     await until(async () => (await rig.streamOf('1')).length === 1);
     const [letter] = await rig.read(Topic.Dead);
     expect(letter?.headers).toMatchObject({ 'halley-topic': Topic.Bulk, 'halley-reason': 'undecodable' });
+  });
+
+  test('that are as large as a record may be go without a header; what is larger is put aside', async () => {
+    const bodies = ['small', 'x'.repeat(500), 'y'.repeat(600), 'last'];
+    const records = bodies.map((body) => rig.record(body, { users: ['1'] }));
+    const largest = recordSize(records[1]!);
+    await rig.bus.produce(Topic.Bulk, records);
+    await rig.job({
+      bulk: LIMITS,
+      produce: async (topic, moved) => {
+        if (topic === Topic.Push && moved.some((record) => recordSize(record) > largest))
+          throw new RecordsTooLarge(moved.length);
+        return rig.bus.produce(topic, moved);
+      },
+    });
+    await until(async () => (await lag()) === 0);
+    expect(await rig.streamOf('1')).toEqual([bodies[0], bodies[1], 'last']);
+    const letters = await rig.read(Topic.Dead);
+    expect(letters.map(({ headers }) => headers['halley-reason'])).toEqual(['too_large']);
+    expect(await rig.count('halley_job_bulk_moved_total')).toBe(3);
   });
 });
 

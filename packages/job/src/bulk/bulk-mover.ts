@@ -1,7 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { HalleyError } from '@halley/protocol/error';
-import { Backoff } from '@halley/service/backoff';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
 import { type Bus, type BusRecord, type ReadBatch, type ReadRecord, Topic } from '@halley/store/bus/bus';
@@ -10,6 +8,7 @@ import type { BatchWork } from '../consume/batch-consumer.js';
 import type { DeadLetters } from '../consume/dead-letter.js';
 import { BadRecord, decodePushes } from '../consume/push-record.js';
 import type { JobMetrics } from '../metrics.js';
+import { type WriteOutcome, writeRecords } from '../write-records.js';
 import { Backlog, type BacklogDeps } from './backlog.js';
 
 /** Names the record of halley-bulk that a push was taken from, so that a repeated write is found. */
@@ -120,31 +119,53 @@ export class BulkMover implements BatchWork {
   }
 
   /** Writes all, in order, for as long as it takes; false when the signal aborted first. */
-  async #move({ partition }: ReadBatch, moving: readonly Waiting[], signal: AbortSignal): Promise<boolean> {
-    const { bus, metrics, log } = this.deps;
-    const records = moving.map(({ read }): BusRecord => ({
-      partition,
-      key: read.key ?? '',
-      value: read.value,
-      headers: {
-        ...read.headers,
-        [BULK_HEADER]: `bulk ${partition}:${read.offset}:${read.timestampMs}`,
-      },
-    }));
-    const backoff = new Backoff({ baseMs: 100, maxMs: 1_000 });
-    while (!signal.aborted) {
-      try {
-        await bus.produce(Topic.Push, records);
-        for (const { pushes } of moving) metrics.bulkMoved.inc(pushes);
-        return true;
-      } catch (error) {
-        metrics.produceFailures.inc({ topic: Topic.Push, code: HalleyError.from(error).code });
-        log.warn({ err: error, partition }, 'bulk pushes were not moved, repeating');
-        await backoff.wait(signal);
-      }
+  async #move(batch: ReadBatch, moving: readonly Waiting[], signal: AbortSignal): Promise<boolean> {
+    const { bulkMoved } = this.deps.metrics;
+    let outcome = await this.#write(batch, moving.map(named(batch)), signal);
+    if (outcome === 'too_large' && moving.length > 1) {
+      for (const one of moving) if (!(await this.#move(batch, [one], signal))) return false;
+      return true;
     }
-    return false;
+    const [only] = moving;
+    if (outcome === 'too_large' && only) {
+      // The bus took it once: what it can't have is our header. Then it goes without.
+      outcome = await this.#write(batch, [recordOf(batch, only)], signal);
+      if (outcome === 'too_large')
+        return this.deps.deadLetters.write(batch, only.read, new BadRecord('too_large'), signal);
+    }
+    if (outcome === 'aborted') return false;
+    for (const { pushes } of moving) bulkMoved.inc(pushes);
+    return true;
   }
+
+  async #write(
+    { partition }: ReadBatch,
+    records: readonly BusRecord[],
+    signal: AbortSignal,
+  ): Promise<WriteOutcome> {
+    if (signal.aborted) return 'aborted';
+    const { bus, metrics, log } = this.deps;
+    return writeRecords(bus, Topic.Push, records, {
+      signal,
+      maxBackoffMs: 1_000,
+      onFailure: (err, code) => {
+        metrics.produceFailures.inc({ topic: Topic.Push, code });
+        log.warn({ err, partition }, 'bulk pushes were not moved, repeating');
+      },
+    });
+  }
+}
+
+function recordOf({ partition }: ReadBatch, { read }: Waiting): BusRecord {
+  return { partition, key: read.key ?? '', value: read.value, headers: read.headers };
+}
+
+function named(batch: ReadBatch): (one: Waiting) => BusRecord {
+  return (one) => {
+    const { offset, timestampMs } = one.read;
+    const source = `bulk ${batch.partition}:${offset}:${timestampMs}`;
+    return { ...recordOf(batch, one), headers: { ...one.read.headers, [BULK_HEADER]: source } };
+  };
 }
 
 function countOf({ value }: ReadRecord): number | BadRecord {

@@ -1,24 +1,17 @@
 import { codec, protos } from '@halley/cluster/grpc/protos';
 import type { PushMsg__Output } from '@halley/cluster/grpc/gen/goim/logic/PushMsg';
-import { HalleyError } from '@halley/protocol/error';
 import { matchesRoom } from '@halley/protocol/room-pattern';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import { Backoff } from '@halley/service/backoff';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
-import {
-  type Bus,
-  type BusRecord,
-  type ReadBatch,
-  type ReadRecord,
-  RecordsTooLarge,
-  Topic,
-} from '@halley/store/bus/bus';
+import { type Bus, type BusRecord, type ReadBatch, type ReadRecord, Topic } from '@halley/store/bus/bus';
 import { recordSize } from '@halley/store/bus/record-size';
 import type { Routes } from '@halley/store/routes/routes';
 import { shardOf, streamOf } from '@halley/store/shard';
 
 import type { JobMetrics } from '../metrics.js';
+import { type WriteOutcome, writeRecords } from '../write-records.js';
 import type { DeadLetters } from './dead-letter.js';
 import { BadRecord, recordCodec } from './push-record.js';
 
@@ -176,26 +169,17 @@ export class GoimIngress {
   }
 
   /** Repeats under the same ids what failed: a write that was only not answered is found by its header. */
-  async #write(
-    records: readonly BusRecord[],
-    signal: AbortSignal,
-  ): Promise<'written' | 'too_large' | 'aborted'> {
-    const backoff = new Backoff({ baseMs: 50, maxMs: 2_000 });
-    while (!signal.aborted) {
-      try {
-        await this.deps.bus.produce(Topic.Push, records);
-        return 'written';
-      } catch (error) {
-        const { code } = HalleyError.from(error);
-        const tooLarge = RecordsTooLarge.in(error);
-        // Of one that was refused together with others nothing is known yet.
-        if (tooLarge && (records.length > 1 || tooLarge.records === 1)) return 'too_large';
-        this.deps.metrics.produceFailures.inc({ topic: Topic.Push, code });
-        this.deps.log.warn({ err: error, records: records.length }, "goim's pushes not written, repeating");
-        await backoff.wait(signal);
-      }
-    }
-    return 'aborted';
+  async #write(records: readonly BusRecord[], signal: AbortSignal): Promise<WriteOutcome> {
+    if (signal.aborted) return 'aborted';
+    const { bus, metrics, log } = this.deps;
+    return writeRecords(bus, Topic.Push, records, {
+      signal,
+      maxBackoffMs: 2_000,
+      onFailure: (err, code) => {
+        metrics.produceFailures.inc({ topic: Topic.Push, code });
+        log.warn({ err, records: records.length }, "goim's pushes not written, repeating");
+      },
+    });
   }
 
   #putAside(batch: ReadBatch, read: ReadRecord, signal: AbortSignal): Promise<boolean> {

@@ -240,9 +240,9 @@ describe('trouble', () => {
       push('large', START, { body: Buffer.alloc(60_000) }),
       push('b', START),
     ]);
-    // The brokers take less than is configured: not the two together, and not the second of them.
+    // The brokers take less than is configured: not all together, and not the first of the second push.
     const tooLarge = (records: number) => new RecordsTooLarge(records);
-    answers = [tooLarge(4), 'ok', tooLarge(1), 'ok'];
+    answers = [tooLarge(4), 'ok', 'ok', tooLarge(1), 'ok'];
     await settle(firing());
     expect(idsInBus()).toEqual(['a']);
     const states = await Promise.all(
@@ -253,6 +253,14 @@ describe('trouble', () => {
       'halley_job_schedule_failed_total{reason="too_large"} 2',
       'halley_job_schedule_failed_total{reason="undecodable"} 1',
     ]);
+  });
+
+  test('a push that was refused together with the records of others is not taken for too large', async () => {
+    await schedules.put([push('a', START)]);
+    answers = [new RecordsTooLarge(3), new RecordsTooLarge(2), 'ok'];
+    await settle(firing());
+    expect(idsInBus()).toEqual(['a']);
+    expect((await schedules.get('shop', 'a'))?.state).toBe('fired');
   });
 
   test('with the store is repeated: what was written is marked, and the loop goes on', async () => {

@@ -5,11 +5,12 @@ import { atMost } from '@halley/service/at-most';
 import { Backoff } from '@halley/service/backoff';
 import type { Service } from '@halley/service/lifecycle';
 import type { Logger } from '@halley/service/log';
-import { type Bus, type BusRecord, RecordsTooLarge, Topic } from '@halley/store/bus/bus';
+import { type Bus, type BusRecord, Topic } from '@halley/store/bus/bus';
 import { recordSize } from '@halley/store/bus/record-size';
 import type { FinishedSchedule, LeasedSchedule, Schedules } from '@halley/store/schedule/schedules';
 
 import type { JobMetrics } from '../metrics.js';
+import { type WriteOutcome, writeRecords } from '../write-records.js';
 import { recordsOf } from './records.js';
 import { scheduleOccurrences } from './recurrence.js';
 
@@ -175,43 +176,42 @@ export class ScheduleFiring implements Service {
   /** Repeats until the bus has all; undefined when it was aborted first. */
   async #write(topic: Topics, firing: readonly Firing[]): Promise<FinishedSchedule[] | undefined> {
     if (firing.length === 0) return [];
-    const { bus, metrics, log } = this.deps;
-    const { signal } = this.#end;
-    const backoff = new Backoff({ baseMs: 50, maxMs: 1_000 });
-    let written = 0;
-    do {
-      try {
-        await bus.produce(
-          topic,
-          firing.flatMap(({ records }) => records),
-        );
+    const all = firing.flatMap(({ records }) => records);
+    switch (await this.#produce(topic, all)) {
+      case 'aborted':
+        return undefined;
+      case 'written':
         return firing.map(({ schedule: { seq } }) => ({ seq, state: 'fired' }));
-      } catch (error) {
-        const { code } = HalleyError.from(error);
-        metrics.schedule.failures.inc({ store: 'bus', code });
-        // The brokers may allow less than the configuration says: each goes alone, to find which.
-        if (RecordsTooLarge.in(error)) return this.#writeEach(topic, firing);
-        if (written === 0) log.warn({ err: error }, 'scheduled pushes not written, repeating');
-        written += 1;
-        await backoff.wait(signal);
-      }
-    } while (!signal.aborted);
-    return undefined;
+      case 'too_large':
+        return this.#writeEach(topic, firing);
+    }
   }
 
+  /** The brokers may allow less than the configuration says: each record goes alone, to find which schedules fail. */
   async #writeEach(topic: Topics, firing: readonly Firing[]): Promise<FinishedSchedule[] | undefined> {
-    const [only] = firing;
-    if (only && firing.length === 1) {
-      this.#fail(only.schedule, 'too_large');
-      return [{ seq: only.schedule.seq, state: 'failed' }];
-    }
     const ended: FinishedSchedule[] = [];
-    for (const one of firing) {
-      const finished = await this.#write(topic, [one]);
-      if (!finished) return undefined;
-      ended.push(...finished);
+    for (const { schedule, records } of firing) {
+      let outcome: WriteOutcome = 'written';
+      for (const record of records) if (outcome === 'written') outcome = await this.#produce(topic, [record]);
+      if (outcome === 'aborted') return undefined;
+      if (outcome === 'too_large') this.#fail(schedule, 'too_large');
+      ended.push({ seq: schedule.seq, state: outcome === 'written' ? 'fired' : 'failed' });
     }
     return ended;
+  }
+
+  #produce(topic: Topics, records: readonly BusRecord[]): Promise<WriteOutcome> {
+    const { bus, metrics, log } = this.deps;
+    let told = false;
+    return writeRecords(bus, topic, records, {
+      signal: this.#end.signal,
+      maxBackoffMs: 1_000,
+      onFailure: (err, code) => {
+        metrics.schedule.failures.inc({ store: 'bus', code });
+        if (!told) log.warn({ err }, 'scheduled pushes not written, repeating');
+        told = true;
+      },
+    });
   }
 
   /** While the store is away it is repeated: otherwise all would be written again. */
