@@ -108,8 +108,13 @@ export class GrpcLogicLink implements LogicLink {
     return reply.rooms.map(roomOpenedOf);
   }
 
-  async ask({ mid, key }: Asker, operation: number, body: Uint8Array): Promise<Uint8Array> {
-    const request = { comet: this.deps.self(), mid, key, operation, body };
+  async ask(
+    { mid, key }: Asker,
+    operation: number,
+    body: Uint8Array,
+    notGranted = false,
+  ): Promise<Uint8Array> {
+    const request = { comet: this.deps.self(), mid, key, operation, body, not_granted: notGranted };
     const reply = await this.#timed('Ask', () =>
       call(this.#client.Ask.bind(this.#client), request, { deadlineMs: RECEIVE_DEADLINE_MS }),
     );

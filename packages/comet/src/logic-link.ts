@@ -40,6 +40,8 @@ export interface Grants {
   readonly publishGrants: readonly string[];
   readonly publishAny: boolean;
   readonly sendToUsers: boolean;
+  /** Logic asks the business about what the token does not let it send. */
+  readonly asksToSend?: boolean;
 }
 
 /** How far a device has seen a stream. */
@@ -230,8 +232,11 @@ export interface LogicLink {
   read(reads: readonly StreamRead[]): Promise<readonly StreamPage[]>;
   /** Resolves when the message is durable. */
   receive(ask: UpstreamAsk): Promise<void>;
-  /** The body of the answer to a request of version 2: operation and body are as the client sent them. */
-  ask(asker: Asker, operation: number, body: Uint8Array): Promise<Uint8Array>;
+  /**
+   * The body of the answer to a request of version 2: operation and body are as the client sent them. `notGranted`: its token
+   * does not let it send this, and the business is to be asked.
+   */
+  ask(asker: Asker, operation: number, body: Uint8Array, notGranted?: boolean): Promise<Uint8Array>;
   /** How users are now, in their order; at most {@link MAX_PRESENCES}. */
   presence(mids: readonly UserId[]): Promise<readonly Presence[]>;
   /** Resolves when the ledger has what went wrong with pushes here. */

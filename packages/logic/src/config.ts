@@ -15,6 +15,7 @@ import { z } from 'zod';
 import { API_SCOPES, ApiKeys } from './auth/api-key.js';
 import { requireJwtSource } from './auth/jwt-keys.js';
 import { JWT_ALGORITHMS } from './auth/jwt.js';
+import { checkHooks, hooksConfig } from './hooks/send-hook.js';
 import { Regions } from './nodes/regions.js';
 
 const port = (fallback: number, description: string) =>
@@ -199,6 +200,7 @@ export const logicConfig = z.object({
   push: pushConfig,
   receipts: receiptsConfig,
   events: eventsConfig,
+  hooks: hooksConfig,
   nodes: nodesConfig,
   ledger: ledgerConfig,
   cluster: clusterConfig,
@@ -223,6 +225,7 @@ export function checkLogicConfig(config: LogicConfig): void {
     throw openDoor(node.bind, 'the business APIs have no keys', 'set api.keys');
   }
   if (auth.mode === 'jwt') requireJwtSource(auth.jwt);
+  checkHooks(config.hooks);
   // They say what is wrong with theirs.
   void new ApiKeys(api.keys, true);
   void new Regions(nodes.regions, node.region);

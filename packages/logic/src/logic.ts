@@ -40,6 +40,7 @@ import { clientAsks } from './client/assemble.js';
 import { ReadMarks } from './client/read-marks.js';
 import { DeadLetters } from './dead/dead-letters.js';
 import { ClientEvents } from './hooks/client-events.js';
+import { SendHook } from './hooks/send-hook.js';
 import { makeTracer } from './ledger/assemble.js';
 import { logicMetrics, type LogicMetrics, watchAdmission } from './metrics.js';
 import { Balancer } from './nodes/balancer.js';
@@ -146,6 +147,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
   const reader = new StreamReader({ ...store, clock, onLeftOut: leftOut(metrics) });
   const history = { history: new HistoryReader({ ...store, clock }), epoch: store.epoch };
   const events = new ClientEvents({ events: deps.events, config: config.events, clock });
+  const hook = new SendHook({ config: config.hooks, clock, metrics, log });
   const connector = new Connector({ verifier, routes, kicker, cursors, metrics, events });
   const upstream = new UpstreamWriter({ bus, clock, metrics });
   const marks = new ReadMarks({ ...store, reads: deps.reads, clock });
@@ -211,7 +213,9 @@ export function assembleLogic(deps: LogicDeps): Logic {
           log,
           metrics,
           events,
+          hook,
         }),
+        asksToSend: hook.enabled,
         clock,
         metrics,
         events,

@@ -81,6 +81,11 @@ export function logicMetrics(metrics: Metrics) {
       'halley_logic_upstream_undecodable_total',
       'Records of goim-receive-topic that are no upstream messages; streams pass over them.',
     ),
+    sendHooks: metrics.counter(
+      'halley_logic_send_hooks_total',
+      'Messages of clients that hooks.sendUrl was asked about, by result (allowed, refused, failed: no answer in time or a wrong one, overloaded: not asked).',
+      ['result'],
+    ),
     leftOut: metrics.counter(
       'halley_logic_entries_left_out_total',
       'Entries of streams that a read left out, by reason: expired, retention (kept as long as it was to be), collapsed (a newer one has the same collapse key). Each read of a connection counts.',

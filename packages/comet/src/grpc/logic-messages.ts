@@ -48,6 +48,7 @@ export function grantsOf(reply: VerifyTokenReply__Output): Grants {
     publishGrants: reply.publish_grants,
     publishAny: reply.publish_any,
     sendToUsers: reply.send_to_users,
+    asksToSend: reply.asks_to_send,
   };
 }
 

@@ -13,11 +13,13 @@ export interface Rights {
   readonly mayEnter: (room: RoomId) => boolean;
   readonly mayPublish: (room: RoomId) => boolean;
   readonly maySendToUsers: boolean;
+  /** The business decides about what it may not send by itself. */
+  readonly asksToSend: boolean;
 }
 
 /** The rights that logic read in a token. */
 export function rightsOf(grants: Grants, clock: Clock): Rights {
-  const { tokenExpiresAtMs, publishAny, publishGrants, sendToUsers } = grants;
+  const { tokenExpiresAtMs, publishAny, publishGrants, sendToUsers, asksToSend = false } = grants;
   return {
     tokenDeadlineMs:
       tokenExpiresAtMs > 0
@@ -27,5 +29,6 @@ export function rightsOf(grants: Grants, clock: Clock): Rights {
     mayEnter: roomGrants(grants),
     mayPublish: roomGrants({ anyRoom: publishAny, roomGrants: publishGrants }),
     maySendToUsers: sendToUsers,
+    asksToSend,
   };
 }

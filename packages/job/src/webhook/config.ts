@@ -1,10 +1,9 @@
 import { HalleyError } from '@halley/protocol/error';
 import { EVENT_KINDS, type EventKind } from '@halley/store/events/config';
-import { isIP } from 'node:net';
-
 import { z } from 'zod';
 
-import { secretOf } from './signature.js';
+import { secretOf } from '@halley/service/webhook-signature';
+import { checkHookUrl } from '@halley/service/hook-url';
 
 /** What an endpoint can be told: the events, and what clients send to the business. */
 export const WEBHOOK_KINDS = [...EVENT_KINDS, 'upstream'] as const;
@@ -82,7 +81,7 @@ export function checkWebhooks({ endpoints, allowHttp }: WebhookConfig, written: 
     const at = `webhook.endpoints[${index}]`;
     if (names.has(name)) throw bad(`${at}.name: ${name} is taken by another endpoint`);
     names.add(name);
-    checkUrl(url, `${at}.url`, allowHttp);
+    checkHookUrl(url, `${at}.url`, allowHttp ? undefined : 'webhook.allowHttp');
     for (const [which, secret] of secrets.entries())
       if (!secretOf(secret))
         throw bad(
@@ -91,23 +90,6 @@ export function checkWebhooks({ endpoints, allowHttp }: WebhookConfig, written: 
     const missing = kinds.find((kind) => kind !== 'upstream' && !written.includes(kind));
     if (missing) throw bad(`${at}.kinds: ${missing} is not written: add it to events.kinds, of logic too`);
   }
-}
-
-/** Throws `bad_config` unless it is https, or http where that is allowed or stays on this machine. */
-export function checkUrl(url: string, path: string, allowHttp: boolean): void {
-  let parsed: URL;
-  try {
-    parsed = new URL(url);
-  } catch {
-    throw bad(`${path} is no URL`);
-  }
-  const { protocol, hostname, username, password } = parsed;
-  if (username !== '' || password !== '')
-    throw bad(`${path} holds a user or password: requests are signed instead`);
-  const local =
-    hostname === 'localhost' || hostname === '[::1]' || (isIP(hostname) === 4 && hostname.startsWith('127.'));
-  if (protocol === 'https:' || (protocol === 'http:' && (allowHttp || local))) return;
-  throw bad(`${path} must be https://, or set webhook.allowHttp for http://`);
 }
 
 function bad(message: string): HalleyError {

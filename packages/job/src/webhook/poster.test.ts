@@ -7,7 +7,7 @@ import { Webhook } from 'standardwebhooks';
 import { checkWebhooks, webhookConfig } from './config.js';
 import type { WebhookEvent } from './payload.js';
 import { poster, retryAfterOf } from './poster.js';
-import { secretOf, signed } from './signature.js';
+import { secretOf, signed } from '@halley/service/webhook-signature';
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const NEXT = `whsec_${Buffer.alloc(32, 8).toString('base64')}`;

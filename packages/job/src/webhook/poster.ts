@@ -1,5 +1,5 @@
 import type { WebhookEndpoint } from './config.js';
-import { secretOf, signed } from './signature.js';
+import { secretOf, signed } from '@halley/service/webhook-signature';
 import type { WebhookEvent } from './payload.js';
 
 /** What an endpoint made of an event. */

@@ -39,6 +39,8 @@ export interface SessionGrpcDeps {
   readonly clock: Clock;
   readonly metrics: LogicMetrics;
   readonly events: ClientEvents;
+  /** Whether the business is asked about what a token does not let a client send. */
+  readonly asksToSend: boolean;
   readonly heartbeatMs: number;
   readonly heartbeatMax: number;
   /** How long a route outlives its last renewal. */
@@ -47,7 +49,19 @@ export interface SessionGrpcDeps {
 
 /** halley.delivery.v1.SessionService: what comet calls for its connections. */
 export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
-  const { connector, routes, online, upstream, cursors, reader, rooms, marks, events, routeLeaseMs } = deps;
+  const {
+    connector,
+    routes,
+    online,
+    upstream,
+    cursors,
+    reader,
+    rooms,
+    marks,
+    events,
+    routeLeaseMs,
+    asksToSend,
+  } = deps;
   return {
     Connect: unary(
       async ({ comet, counter, token, transport, without_cursor: withoutCursor, version2 }, call) => {
@@ -73,6 +87,7 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
           platform: verified.platform,
           heartbeat_ms: deps.heartbeatMs * deps.heartbeatMax,
           ...grantsOf(verified),
+          asks_to_send: asksToSend,
           ...startOf(start),
           ...readOf(start && read?.get(start.stream)),
           ...everyone,
@@ -91,9 +106,10 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
     EnterRoom: unary(async ({ comet, room_id }) => ({
       durable: await rooms.enter(readRoom(room_id), readComet(comet)),
     })),
-    VerifyToken: unary(async ({ token, mid, key }) =>
-      grantsOf(await verifyToken(token, { mid: mid as UserId, key: key as ConnectionKey }, deps)),
-    ),
+    VerifyToken: unary(async ({ token, mid, key }) => ({
+      ...grantsOf(await verifyToken(token, { mid: mid as UserId, key: key as ConnectionKey }, deps)),
+      asks_to_send: asksToSend,
+    })),
     OpenRooms: unary(async ({ comet, mid, rooms: starts }) => {
       readComet(comet);
       const { rooms: opened = [] } = await rooms.open(starts);
@@ -103,12 +119,13 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
         rooms: opened.map((room) => ({ ...room, ...readOf(read.get(room.cursor?.stream ?? '')) })),
       };
     }),
-    Ask: unary(async ({ comet, mid, key, operation, body }, call) => {
+    Ask: unary(async ({ comet, mid, key, operation, body, not_granted: notGranted }, call) => {
       const asker = {
         at: readComet(comet),
         mid: mid as UserId,
         key: key as ConnectionKey,
         deadlineMs: deps.clock.monotonicMs() + remainingMs(call),
+        notGranted,
       };
       return { body: await deps.asks.answer(operation, body, asker) };
     }),

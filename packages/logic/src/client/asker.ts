@@ -9,6 +9,8 @@ export interface Asker {
   readonly key: ConnectionKey;
   /** When the comet stops waiting (Clock.monotonicMs). */
   readonly deadlineMs: number;
+  /** Its token does not let it send what it sends: the business decides. */
+  readonly notGranted?: boolean;
 }
 
 /** The user of connections without one: it has no inbox, and nothing is kept for it. */

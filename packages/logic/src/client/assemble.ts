@@ -4,6 +4,7 @@ import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
 
 import type { ClientEvents } from '../hooks/client-events.js';
+import type { SendHook } from '../hooks/send-hook.js';
 import type { LogicMetrics } from '../metrics.js';
 import type { PushAcceptor } from '../push/accept.js';
 import type { PushLimits } from '../push/target.js';
@@ -33,6 +34,7 @@ export interface ClientDeps {
   readonly log: Logger;
   readonly metrics: LogicMetrics;
   readonly events: ClientEvents;
+  readonly hook: SendHook;
 }
 
 /** Puts together what answers the requests of connections with version 2. */

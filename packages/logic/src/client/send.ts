@@ -9,6 +9,7 @@ import { streamOf } from '@halley/store/shard';
 import type { Position, Streams } from '@halley/store/streams/streams';
 
 import type { ClientEvents } from '../hooks/client-events.js';
+import type { SendHook } from '../hooks/send-hook.js';
 import type { PushAcceptor } from '../push/accept.js';
 import type { Durability } from '../push/durability.js';
 import { Lanes } from '../push/lane.js';
@@ -28,6 +29,8 @@ export interface ClientSenderDeps {
   readonly clock: Clock;
   /** Told what was accepted. Default: nobody. */
   readonly events?: Pick<ClientEvents, 'messageIn'>;
+  /** Asked about what is not granted. Default: it is refused. */
+  readonly hook?: Pick<SendHook, 'require'>;
 }
 
 /** Characters of a client's own id of a message. */
@@ -41,13 +44,15 @@ export class ClientSender {
   constructor(private readonly deps: ClientSenderDeps) {}
 
   /**
-   * Answers once the message is durable. Throws `invalid_argument`, `body_too_large`, what {@link PushAcceptor.accept}
+   * Answers once the message is durable. Throws `send_not_granted`, what {@link SendHook.require} throws, `invalid_argument`, `body_too_large`, what {@link PushAcceptor.accept}
    * throws, and for the business what {@link UpstreamWriter.receive} does.
    */
   async send(request: SendRequest, from: Asker): Promise<Partial<SendReply>> {
     this.#check(request);
     const id = idOf(request.clientId, from);
     if (request.room === '' && request.toMid === ANONYMOUS) return this.#toBusiness(request, id, from);
+    if (from.notGranted && !this.deps.hook) throw new HalleyError('send_not_granted');
+    if (from.notGranted) await this.deps.hook?.require(request, id, from);
     const { message, stream, streams } = this.#messageOf(request, id, from);
     return this.#lanes.run(`${from.mid} ${from.key}`, this.#appliedAt(message, streams), async (known) => {
       const epoch = message.durable ? this.deps.epoch() : '';

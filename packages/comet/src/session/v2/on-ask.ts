@@ -22,8 +22,9 @@ interface Target {
 export function onSend(session: Session, identity: Identity, frame: Frame): Promise<void> {
   const target = SendRequest.decode(frame.body);
   return answering(session, frame.seq, async () => {
-    checkTarget(identity, target);
-    await ask(session, identity, frame, OperationV2.SendReply);
+    const granted = isGranted(identity, target);
+    if (!granted && !identity.asksToSend) throw new HalleyError('send_not_granted');
+    await ask(session, identity, frame, OperationV2.SendReply, !granted);
   });
 }
 
@@ -56,7 +57,7 @@ export function onEphemeral(session: Session, identity: Identity, v2: Version2, 
       throw new HalleyError('invalid_argument', 'An ephemeral message is to a room or to a user.');
     if (body.length > MAX_EPHEMERAL_BYTES)
       throw new HalleyError('invalid_argument', `body: ${body.length} bytes, above ${MAX_EPHEMERAL_BYTES}.`);
-    checkTarget(identity, target);
+    if (!isGranted(identity, target)) throw new HalleyError('send_not_granted');
     const retryAfterMs = v2.ephemerals.take();
     if (retryAfterMs > 0)
       throw new HalleyError('overloaded', 'Too many ephemeral messages a second.', { retryAfterMs });
@@ -68,13 +69,12 @@ export function onEphemeral(session: Session, identity: Identity, v2: Version2, 
   session.deps.logic.ask(identity, frame.op, frame.body).catch(refuse);
 }
 
-/** Throws `send_not_granted`, or `invalid_argument` for two targets. */
-function checkTarget({ mayPublish, maySendToUsers }: Identity, { room, toMid }: Target): void {
+/** Whether its token lets it send there. Throws `invalid_argument` for two targets. */
+function isGranted({ mayPublish, maySendToUsers }: Identity, { room, toMid }: Target): boolean {
   const toUser = toMid !== '0';
   if (room !== '' && toUser)
     throw new HalleyError('invalid_argument', 'A message is to a room or to a user, not to both.');
-  if ((room !== '' && !mayPublish(room as RoomId)) || (toUser && !maySendToUsers))
-    throw new HalleyError('send_not_granted');
+  return (room === '' || mayPublish(room as RoomId)) && (!toUser || maySendToUsers);
 }
 
 /** Throws unless the stream is the own inbox or that of a room that is joined. */
@@ -86,7 +86,13 @@ function checkStream({ mid }: Identity, { rooms }: Version2, stream: string): vo
     throw new HalleyError('room_not_granted', 'stream: the connection is not in this room.');
 }
 
-async function ask(session: Session, identity: Identity, frame: Frame, op: number): Promise<void> {
-  const body = await session.deps.logic.ask(identity, frame.op, frame.body);
+async function ask(
+  session: Session,
+  identity: Identity,
+  frame: Frame,
+  op: number,
+  notGranted = false,
+): Promise<void> {
+  const body = await session.deps.logic.ask(identity, frame.op, frame.body, notGranted);
   session.reply(frameV2(op, frame.seq, body));
 }
