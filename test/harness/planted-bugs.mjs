@@ -55,31 +55,63 @@ export const BUGS = {
       ],
     ],
   },
+  // What is due is taken up somewhat before.
+  'fire-early': {
+    tier: 'job',
+    module: '/packages/store/dist/schedule/mariadb.js',
+    changes: [
+      ['nowMs: Number(row.now),', 'nowMs: Number(row.now) + 400,'],
+      ['return Number(now);', 'return Number(now) + 400;'],
+    ],
+  },
+  // Whoever fires again gives what is due another id.
+  'fire-twice': {
+    tier: 'job',
+    module: '/packages/job/dist/schedule/records.js',
+    changes: [
+      ['records: records.map(({ partition', 'records: [...records, ...records].map(({ partition'],
+      ['key, push }) => {', 'key, push }, index) => {'],
+      ['const fields = { id,', 'const fields = { id: index < records.length ? id : `${id} again`,'],
+    ],
+  },
+  // The answer is given, and nothing is marked.
+  'forget-the-cancelled': {
+    tier: 'logic',
+    module: '/packages/logic/dist/schedule/calls.js',
+    changes: [['await this.deps.schedules.cancel(caller, id);', "'cancelled';"]],
+  },
+  // Whoever catches up is shown what has expired.
+  'show-the-expired': {
+    tier: 'logic',
+    module: '/packages/logic/dist/streams/shown.js',
+    changes: [['endingOf(entry, nowMs) ?? (', '(']],
+  },
 };
 
-/** What is to be planted; the hooks run in a thread of their own, where it is handed over. */
-let planted = new URL(import.meta.url).searchParams.get('bug') ?? '';
+/** What is to be planted, names separated by commas; the hooks run in a thread of their own, where it is handed over. */
+let planted = new URL(import.meta.url).searchParams.get('bug')?.split(',') ?? [];
 
-if (isMainThread && planted !== '') {
-  if (!BUGS[planted]) throw new Error(`there is no bug ${planted}`);
+if (isMainThread && planted.length > 0) {
+  const unknown = planted.find((bug) => !BUGS[bug]);
+  if (unknown) throw new Error(`there is no bug ${unknown}`);
   register(import.meta.url, { data: planted });
 }
 
 /** Called in the hooks' thread. */
-export function initialize(bug) {
-  planted = bug;
+export function initialize(bugs) {
+  planted = bugs;
 }
 
 /** Called for each module that is loaded. */
 export async function load(url, context, next) {
   const loaded = await next(url, context);
-  const bug = BUGS[planted];
-  if (!url.endsWith(bug.module)) return loaded;
+  const bug = planted.find((name) => url.endsWith(BUGS[name].module));
+  if (!bug) return loaded;
   let text = Buffer.from(loaded.source).toString();
-  for (const [from, to] of bug.changes) {
-    if (text.split(from).length !== 2) throw new Error(`${planted} finds not one “${from}” in ${url}`);
+  for (const [from, to] of BUGS[bug].changes) {
+    if (text.split(from).length !== 2) throw new Error(`${bug} finds not one “${from}” in ${url}`);
     text = text.replace(from, () => to);
   }
-  writeSync(2, `planted: ${planted}\n`);
+  writeSync(2, `planted: ${bug}\n`);
   return { ...loaded, source: text };
 }

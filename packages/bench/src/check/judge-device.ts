@@ -102,7 +102,7 @@ class DeviceJudge {
       return this.#report('wrong user', shown, 'was shown what is not for it');
     if (push.outcome === 'refused')
       return this.#report('phantom', shown, `was shown what was refused (${push.why ?? 'no reason given'})`);
-    const why = untimely(push, shown.atMs, (from, until) => readyMs(this.device.absences, from, until));
+    const why = untimely(push, shown, this.device);
     if (why !== undefined) this.#report('untimely', shown, why);
     this.#order(shown, push, pushes.stream.kind === 'user');
   }

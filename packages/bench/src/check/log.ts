@@ -80,6 +80,8 @@ export interface DeviceLog {
 export interface Absence {
   readonly fromMs: number;
   readonly untilMs: number;
+  /** It was connected and did not read, or read again and again: what it was sent waited in its socket. */
+  readonly frozen?: boolean;
 }
 
 /** A session, from the answer to its auth to its end; the last one may be open. */

@@ -1,7 +1,9 @@
-import type { Absence, NumberedPush } from './log.js';
+import type { Absence, DeviceLog, NumberedPush, Shown } from './log.js';
 
 /** What was handed to the socket before it expired is shown all the same, by a busy machine somewhat later. */
-export const EXPIRED_GRACE_MS = 3_000;
+const EXPIRED_GRACE_MS = 3_000;
+/** An SDK client that moves has the next connection while it is still at what came on the last one. */
+const MOVING_GRACE_MS = 250;
 /** What is of use for longer is waited for at the end of a check. */
 const LONG_MS = 600_000;
 
@@ -20,20 +22,20 @@ export function laneOf({ terms }: NumberedPush): 'normal' | 'bulk' {
   return terms?.bulk ? 'bulk' : 'normal';
 }
 
-/** Why it should not have been shown then, in words; undefined when there is nothing to say against it. */
-export function untimely(
-  { terms }: NumberedPush,
-  shownAtMs: number,
-  /** From when on the device was there and read, of the time between two moments. */
-  readyMs: (fromMs: number, untilMs: number) => number,
-): string | undefined {
+/** Why a device should not have been shown it then, in words; undefined when there is nothing to say against it. */
+export function untimely({ terms }: NumberedPush, shown: Shown, device: DeviceLog): string | undefined {
   const { dueAtMs = 0, expireAtMs = Infinity, cancel } = terms ?? {};
+  const { atMs } = shown;
   if (cancel === 'cancelled') return 'was shown what was cancelled';
-  if (shownAtMs < dueAtMs) return `was shown ${Math.ceil(dueAtMs - shownAtMs)} ms before its time`;
-  const lateMs = shownAtMs - expireAtMs;
-  if (lateMs > 0 && shownAtMs - readyMs(expireAtMs, shownAtMs) > EXPIRED_GRACE_MS)
-    return `was shown ${Math.floor(lateMs)} ms after it had expired`;
-  return undefined;
+  if (atMs < dueAtMs) return `was shown ${Math.ceil(dueAtMs - atMs)} ms before its time`;
+  if (atMs <= expireAtMs) return undefined;
+  // It may have been in the socket, for as long as that was not read; not in one that was opened later.
+  const frozen = device.absences.filter((absence) => absence.frozen);
+  const readMs = readyMs(frozen, expireAtMs, atMs);
+  const openedAtMs = device.connections[shown.connection]?.openedAtMs ?? 0;
+  const isNewer = openedAtMs > expireAtMs && readMs === expireAtMs;
+  if (atMs - readMs <= (isNewer ? MOVING_GRACE_MS : EXPIRED_GRACE_MS)) return undefined;
+  return `was shown ${Math.floor(atMs - expireAtMs)} ms after it had expired`;
 }
 
 /** Why a device need not be shown a push that was answered OK. */
@@ -86,8 +88,8 @@ export interface TermCounts {
   readonly bulk: number;
   /** How long after its time a scheduled one was shown at the latest, to a user's device that was there. */
   readonly latestMs: number;
-  /** The same of those that no fault was near. */
-  readonly latestCalmMs: number;
+  /** The same of those that no fault was near; absent when there were none. */
+  readonly latestCalmMs?: number;
   readonly devices: Readonly<Record<Exclude<Excuse, 'cancelled'>, number>>;
 }
 
@@ -109,7 +111,7 @@ export function countTerms(
     tooLate: ok.filter(({ terms }) => terms?.cancel === 'too_late').length,
     bulk: ok.filter(({ terms }) => terms?.bulk).length,
     latestMs: latest(late),
-    latestCalmMs: latest(late.filter(({ calm }) => calm)),
+    ...(late.some(({ calm }) => calm) ? { latestCalmMs: latest(late.filter(({ calm }) => calm)) } : {}),
     devices: { expired: times('expired'), collapsed: times('collapsed') },
   };
 }

@@ -5,6 +5,7 @@ export class Absences {
   readonly #spans: Absence[] = [];
   #fromMs: number | undefined;
   #reasons = 0;
+  #isFrozen = false;
 
   /** Those that are over. */
   get spans(): readonly Absence[] {
@@ -12,8 +13,9 @@ export class Absences {
   }
 
   /** It left, or stopped reading; it may do both. */
-  begin(nowMs: number): void {
+  begin(nowMs: number, why: 'left' | 'frozen'): void {
     this.#reasons += 1;
+    this.#isFrozen ||= why === 'frozen';
     this.#fromMs ??= nowMs;
   }
 
@@ -21,7 +23,8 @@ export class Absences {
   end(nowMs: number): void {
     this.#reasons -= 1;
     if (this.#reasons > 0 || this.#fromMs === undefined) return;
-    this.#spans.push({ fromMs: this.#fromMs, untilMs: nowMs });
+    this.#spans.push({ fromMs: this.#fromMs, untilMs: nowMs, ...(this.#isFrozen ? { frozen: true } : {}) });
     this.#fromMs = undefined;
+    this.#isFrozen = false;
   }
 }

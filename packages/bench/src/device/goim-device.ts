@@ -99,7 +99,7 @@ export class GoimDevice implements Device {
   leave(): void {
     if (this.#isAway) return;
     this.#isAway = true;
-    this.#absences.begin(this.deps.nowMs());
+    this.#absences.begin(this.deps.nowMs(), 'left');
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#client?.close('left');
@@ -115,7 +115,7 @@ export class GoimDevice implements Device {
   freeze(): void {
     if (this.#isFrozen) return;
     this.#isFrozen = true;
-    this.#absences.begin(this.deps.nowMs());
+    this.#absences.begin(this.deps.nowMs(), 'frozen');
     if (this.#isConnected) this.#client?.freeze();
   }
 

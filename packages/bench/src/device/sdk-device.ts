@@ -107,7 +107,7 @@ export class SdkDevice implements Device {
   leave(): void {
     if (this.#isAway) return;
     this.#isAway = true;
-    this.#absences.begin(this.deps.nowMs());
+    this.#absences.begin(this.deps.nowMs(), 'left');
     this.#end('left');
   }
 
@@ -120,7 +120,7 @@ export class SdkDevice implements Device {
 
   freeze(): void {
     if (this.#thawed) return;
-    this.#absences.begin(this.deps.nowMs());
+    this.#absences.begin(this.deps.nowMs(), 'frozen');
     this.#thawed = new Promise((resolve) => (this.#thaw = resolve));
   }
 

@@ -24,7 +24,7 @@ const EXPIRING_WHEN_DUE = 0.15;
 const MIN_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 20_000;
 /** Cancelled at times from the answer to somewhat after it was due, so that some come too late. */
-const CANCEL_SPREAD = 1.05;
+const CANCEL_SPREAD = 1.3;
 const EXPIRES_MS = { least: 1_000, spread: 3_000 };
 const LASTS_MS = 3_600_000;
 const COLLAPSE_KEYS = 2;

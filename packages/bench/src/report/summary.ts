@@ -23,8 +23,9 @@ export function countsLine({ verdict: { counts } }: CheckOutcome): string {
 /** What became of pushes that ask for more than to be delivered, in a line. */
 export function termsLine({ verdict: { terms } }: CheckOutcome): string {
   const { scheduled, cancelled, tooLate, bulk, latestMs, latestCalmMs, devices } = terms;
+  const calm = latestCalmMs === undefined ? '' : ` (${milliseconds(latestCalmMs)} with no fault about then)`;
   return [
-    `scheduled ${scheduled}, at most ${milliseconds(latestMs)} late (${milliseconds(latestCalmMs)} with no fault about then)`,
+    `scheduled ${scheduled}, at most ${milliseconds(latestMs)} late${calm}`,
     `cancelled ${cancelled}, too late for ${tooLate}`,
     `bulk ${bulk}`,
     `not shown: ${devices.expired} expired, ${devices.collapsed} for a newer one`,
@@ -38,7 +39,7 @@ export function transportsLine({ log }: CheckOutcome): string {
   for (const { connections } of log.devices) {
     for (const by of new Set(connections.flatMap((one) => one.by ?? [])))
       used.set(by, (used.get(by) ?? 0) + 1);
-    moves += connections.filter(({ why }) => why === 'moved').length;
+    moves += connections.filter(({ by }, index) => index > 0 && by !== connections[index - 1]?.by).length;
   }
   const counts = [...used].toSorted(([a], [b]) => a.localeCompare(b)).map(([by, count]) => `${by} ${count}`);
   return `clients by transport: ${counts.join(', ')}; moved ${moves} times`;
