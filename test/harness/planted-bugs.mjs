@@ -80,12 +80,6 @@ export const BUGS = {
     module: '/packages/logic/dist/schedule/calls.js',
     changes: [['await this.deps.schedules.cancel(caller, id);', "'cancelled';"]],
   },
-  // Whoever catches up is shown what has expired.
-  'show-the-expired': {
-    tier: 'logic',
-    module: '/packages/logic/dist/streams/shown.js',
-    changes: [['endingOf(entry, nowMs) ?? (', '(']],
-  },
 };
 
 /** What is to be planted, names separated by commas; the hooks run in a thread of their own, where it is handed over. */
