@@ -3,8 +3,8 @@ import { Backoff } from '@halley/service/backoff';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
 import type { BusConsumer, ConsumeOptions, TopicPartition } from './bus.js';
+import { Commits } from './commits.js';
 import type { BusConfig } from './config.js';
-import { KafkaCommits } from './kafka-commits.js';
 import { laneName } from './kafka-generation.js';
 import { KafkaLane } from './kafka-lane.js';
 import { levelOfEnd } from './kafka-log.js';
@@ -43,13 +43,15 @@ export class KafkaConsumer implements BusConsumer {
   readonly #lanes = new Map<string, KafkaLane>();
   /** By partition: the handler of its lane, also of one that is closed. */
   readonly #running = new Map<string, Promise<void>>();
-  readonly #commits: KafkaCommits;
+  readonly #commits: Commits<KafkaLane>;
   readonly #stopped = new AbortController();
   readonly #joined: Promise<void>;
   #markJoined: () => void = () => {};
   #supervision: Promise<void> | undefined;
   #client: Consumer | undefined;
   #watch: KafkaWatch | undefined;
+  /** Commits that the client told of. */
+  #stored = 0;
   #disconnectMs = DISCONNECT_MS;
   /** Clients that ended since the group was joined last. */
   #ends = 0;
@@ -58,9 +60,9 @@ export class KafkaConsumer implements BusConsumer {
     this.#joined = new Promise((resolve) => {
       this.#markJoined = resolve;
     });
-    this.#commits = new KafkaCommits({
+    this.#commits = new Commits({
       log: deps.log,
-      consumer: () => this.#client,
+      store: (offsets) => this.#store(offsets),
       current: (lane) => this.#lanes.get(nameOf(lane.at)) === lane,
     });
   }
@@ -174,7 +176,7 @@ export class KafkaConsumer implements BusConsumer {
 
   #listen(client: Consumer, watch: KafkaWatch, backoff: Backoff): void {
     this.#watch = watch;
-    client.on(client.events.COMMIT_OFFSETS, () => this.#commits.onStored());
+    client.on(client.events.COMMIT_OFFSETS, () => (this.#stored += 1));
     client.on(client.events.GROUP_JOIN, ({ payload }) => {
       backoff.reset();
       this.#ends = 0;
@@ -262,6 +264,15 @@ export class KafkaConsumer implements BusConsumer {
     if (lane.offer(Number(fetchedOffset), records, bytes, Number(batch.highWatermark))) {
       fetched.resolveOffset(batch.lastOffset());
     }
+  }
+
+  async #store(offsets: readonly { readonly lane: KafkaLane; readonly offset: number }[]): Promise<void> {
+    const before = this.#stored;
+    await this.#client?.commitOffsets(
+      offsets.map(({ lane, offset }) => ({ ...lane.at, offset: String(offset) })),
+    );
+    // The call resolves as well when the client is not running and did nothing.
+    if (this.#stored === before) throw new Error('the client did not commit');
   }
 
   #revoke(): void {
