@@ -25,7 +25,7 @@ import type { Routes } from '@halley/store/routes/routes';
 import type { Schedules } from '@halley/store/schedule/schedules';
 import type { Streams } from '@halley/store/streams/streams';
 
-import { Retention } from './archive/retention.js';
+import { archiveRetention } from './archive/retention.js';
 import type { JobConfig } from './config.js';
 import { PushConsumer } from './consume/consumer.js';
 import { DeadLetters } from './consume/dead-letter.js';
@@ -289,7 +289,7 @@ class App implements JobApp {
       groups.push([config.ingress.group, Topic.GoimPush]);
     }
     await this.#own(
-      new Retention({
+      archiveRetention({
         ...shared,
         archive,
         everyMs: config.archive.retainEveryMs,

@@ -10,7 +10,7 @@ import { BatchConsumer } from './consume/batch-consumer.js';
 import type { PushConsumer } from './consume/consumer.js';
 import type { DeadLetters } from './consume/dead-letter.js';
 import { DeadLetterKeeper } from './dead/dead-letter-keeper.js';
-import { DeadLetterRetention } from './dead/dead-letter-retention.js';
+import { deadLetterRetention } from './dead/dead-letter-retention.js';
 import type { JobMetrics } from './metrics.js';
 
 export interface SideTopicsDeps {
@@ -32,7 +32,7 @@ export class SideTopics implements Service {
   /** The groups that it reads with, and what. */
   readonly groups: readonly [group: string, topic: string][];
   readonly #consumers: BatchConsumer[];
-  readonly #retention: DeadLetterRetention | undefined;
+  readonly #retention: Service | undefined;
 
   constructor(deps: SideTopicsDeps) {
     const { config, push, dead, bus } = deps;
@@ -52,7 +52,7 @@ export class SideTopics implements Service {
         new BatchConsumer({ ...deps, name: topic, group, topic, work: works[index]! }),
     );
     const { retainEveryMs: everyMs } = config.dead;
-    this.#retention = dead && new DeadLetterRetention({ ...deps, ...config.dead, dead, everyMs });
+    this.#retention = dead && deadLetterRetention({ ...deps, ...config.dead, dead, everyMs });
   }
 
   async start(): Promise<void> {

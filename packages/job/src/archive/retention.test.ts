@@ -3,20 +3,20 @@ import { HalleyError } from '@halley/protocol/error';
 import { systemClock } from '@halley/service/clock';
 import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
-import type { Retention as Kept } from '@halley/store/archive/archive';
+import type { Retention } from '@halley/store/archive/archive';
 
 import { JobMetrics } from '../metrics.js';
 import { until } from '../testing/rig.js';
-import { Retention } from './retention.js';
+import { archiveRetention } from './retention.js';
 
 test('the archive is looked through again and again, whatever fails, until the stop', async () => {
-  const asked: Kept[] = [];
+  const asked: Retention[] = [];
   const metrics = new Metrics({ process: false });
-  const kept = (nowMs: number): Kept => ({
+  const kept = (nowMs: number): Retention => ({
     resume: { sinceMs: nowMs - 10, maxEntries: 1 },
     history: { sinceMs: nowMs - 20, maxEntries: 2 },
   });
-  const retention = new Retention({
+  const retention = archiveRetention({
     archive: {
       retain: async (retained) => {
         asked.push(retained);

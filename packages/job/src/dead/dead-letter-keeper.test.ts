@@ -12,7 +12,7 @@ import { BadRecord } from '../consume/push-record.js';
 import { JobMetrics } from '../metrics.js';
 import { Rig, until } from '../testing/rig.js';
 import { DeadLetterKeeper } from './dead-letter-keeper.js';
-import { DeadLetterRetention } from './dead-letter-retention.js';
+import { deadLetterRetention } from './dead-letter-retention.js';
 
 const GROUP = 'halley-job-dead';
 let rig: Rig;
@@ -99,7 +99,7 @@ test('what is too old or too many is removed', async () => {
   await keep(dead);
   await until(async () => (await listed()).length === 3);
   const limits = { everyMs: 5, maxAgeMs: 60_000, maxLetters: 2 };
-  const retention = new DeadLetterRetention({ ...shared(), ...limits, dead });
+  const retention = deadLetterRetention({ ...shared(), ...limits, dead });
   await retention.start();
   await until(async () => (await listed()).length === 2);
   await retention.stop(100);

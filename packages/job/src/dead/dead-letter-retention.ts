@@ -1,10 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import { HalleyError } from '@halley/protocol/error';
-import { atMost } from '@halley/service/at-most';
 import type { Clock } from '@halley/service/clock';
 import type { Service } from '@halley/service/lifecycle';
 import type { Logger } from '@halley/service/log';
+import { Rounds } from '@halley/service/rounds';
 import type { DeadLetterStore } from '@halley/store/dead/dead';
 
 import type { JobMetrics } from '../metrics.js';
@@ -20,34 +18,17 @@ export interface DeadLetterRetentionDeps {
 }
 
 /** Removes dead letters that are too old or too many, now and then. Every job does so; they don't disturb each other. */
-export class DeadLetterRetention implements Service {
-  readonly name = 'retention of dead letters';
-  readonly #end = new AbortController();
-  #running: Promise<void> = Promise.resolve();
-
-  constructor(private readonly deps: DeadLetterRetentionDeps) {}
-
-  async start(): Promise<void> {
-    this.#running = this.#run();
-  }
-
-  async stop(deadlineMs: number): Promise<void> {
-    this.#end.abort();
-    await atMost(this.#running, deadlineMs);
-  }
-
-  async #run(): Promise<void> {
-    const { dead, everyMs, maxAgeMs, maxLetters, clock, metrics, log } = this.deps;
-    const { signal } = this.#end;
-    for (;;) {
-      await sleep(everyMs * (0.5 + Math.random()), undefined, { signal, ref: false }).catch(() => undefined);
-      if (signal.aborted) return;
-      try {
-        metrics.deadLettersRemoved.inc(await dead.retain({ sinceMs: clock.now() - maxAgeMs, maxLetters }));
-      } catch (error) {
-        metrics.deadLetterFailures.inc({ code: HalleyError.from(error).code });
-        log.debug({ err: error }, 'dead letters could not be removed, trying again');
-      }
-    }
-  }
+export function deadLetterRetention(deps: DeadLetterRetentionDeps): Service {
+  const { dead, everyMs, maxAgeMs, maxLetters, clock, metrics, log } = deps;
+  return new Rounds({
+    name: 'retention of dead letters',
+    everyMs,
+    round: async () => {
+      metrics.deadLettersRemoved.inc(await dead.retain({ sinceMs: clock.now() - maxAgeMs, maxLetters }));
+    },
+    onFailure: (error) => {
+      metrics.deadLetterFailures.inc({ code: HalleyError.from(error).code });
+      log.debug({ err: error }, 'dead letters could not be removed, trying again');
+    },
+  });
 }
