@@ -17,7 +17,7 @@ function letter(fields: Partial<NewDeadLetter> = {}): NewDeadLetter {
     atMs: 1_000 + places,
     topic: 'halley-push',
     partition: 7,
-    offset: 2 ** 53 - 1,
+    offset: 2 ** 53 - 1 - places,
     reason: 'undecodable',
     detail: '',
     key: 'r/ü',
@@ -61,6 +61,28 @@ export function deadLettersContract(adapter: string, makeHarness: () => Promise<
       const { key: _key, headers: _headers, value: _value, ...head } = rest;
       expect(letters[2]).toEqual({ ...head, id, requeuedAtMs: 0 });
       expect(await dead.get('999999999')).toBeUndefined();
+    });
+
+    test('are kept once for each record, however often it was put aside', async () => {
+      const first = letter();
+      const again = (fields: Partial<NewDeadLetter> = {}) => letter({ offset: first.offset, ...fields });
+      await dead.add('e', [first, again()]);
+      await dead.add('e', [again({ reason: 'empty' })]);
+      expect((await list()).offsets).toEqual([first.atMs]);
+      const others = [
+        again({ topic: 'x' }),
+        again({ partition: 8 }),
+        letter({ offset: first.offset - 1_000 }),
+      ];
+      const unknown = [again({ topic: '' }), again({ topic: '' })];
+      await dead.add('e', [...others, ...unknown]);
+      await dead.add('e', unknown);
+      await dead.add('e2', [again({ atMs: 1 })]);
+      const times = [first, ...others, ...unknown].map(({ atMs }) => atMs);
+      expect((await list()).offsets).toEqual([...times, 1].reverse());
+      await dead.retain({ sinceMs: 0, maxLetters: 0 });
+      await dead.add('e', [first]);
+      expect((await list()).offsets).toEqual([first.atMs]);
     });
 
     test('are listed the newest first, page by page, by topic and by reason', async () => {

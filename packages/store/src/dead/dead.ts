@@ -3,7 +3,7 @@ import type { Service } from '@halley/service/lifecycle';
 /** Names a kept dead letter: a decimal number, larger the later it was kept. */
 export type DeadLetterId = string;
 
-/** Where a dead letter stands in halley-dead: it is kept once for each place. */
+/** Where a dead letter stands in halley-dead. */
 export interface DeadLetterPlace {
   readonly partition: number;
   readonly offset: number;
@@ -39,7 +39,10 @@ export interface DeadLetter extends DeadLetterHead {
   readonly value: Uint8Array;
 }
 
-/** A dead letter as it is read from halley-dead. */
+/**
+ * A dead letter as it is read from halley-dead. Of those that say the same topic, partition and offset one is kept: a job that
+ * is killed may put a record aside twice. An empty topic is not known; such a letter is kept once for each place.
+ */
 export interface NewDeadLetter extends Omit<DeadLetter, 'id' | 'requeuedAtMs'> {
   readonly place: DeadLetterPlace;
 }

@@ -28,7 +28,7 @@ interface Tables {
   readonly heads: Database<Row, EmbeddedKey>;
   /** (id) */
   readonly records: Database<Pick<DeadLetter, 'key' | 'headers' | 'value'>, EmbeddedKey>;
-  /** (epoch, partition, offset) of halley-dead → id */
+  /** (epoch, partition, offset) of halley-dead, and (epoch, topic, partition, offset) of the record → id */
   readonly places: Database<number, EmbeddedKey>;
   /** The last id that was given. */
   readonly ids: Database<number, EmbeddedKey>;
@@ -71,9 +71,11 @@ export class EmbeddedDeadLetters implements DeadLetterStore {
       let id = ids.get(LAST_ID) ?? 0;
       for (const { place, key, headers, value, ...head } of letters) {
         const at = [epoch, place.partition, place.offset];
-        if (places.doesExist(at)) continue;
+        const source = sourceOf(epoch, head);
+        if (places.doesExist(at) || (source && places.doesExist(source))) continue;
         id += 1;
         void places.put(at, id);
+        if (source) void places.put(source, id);
         void heads.put(keyOf(id), { ...head, requeuedAtMs: 0, place: at });
         void records.put(keyOf(id), { key, headers, value });
       }
@@ -124,6 +126,8 @@ export class EmbeddedDeadLetters implements DeadLetterStore {
         void heads.remove(key);
         void records.remove(key);
         void places.remove(value.place);
+        const source = sourceOf(String(value.place[0]), value);
+        if (source) void places.remove(source);
         gone += 1;
       }
       return gone;
@@ -153,6 +157,14 @@ export class EmbeddedDeadLetters implements DeadLetterStore {
     if (!this.#tables) throw unavailable(new Error('The dead letters are not open.'));
     return this.#tables;
   }
+}
+
+/** Undefined where nobody says where the record was. */
+function sourceOf(
+  epoch: string,
+  { topic, partition, offset }: Pick<DeadLetterHead, 'topic' | 'partition' | 'offset'>,
+): EmbeddedKey | undefined {
+  return topic === '' ? undefined : [epoch, topic, partition, offset];
 }
 
 function mark({ heads }: Tables, id: number, atMs: number): void {

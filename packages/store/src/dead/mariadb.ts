@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 import type { ArchiveDatabase } from '../archive/mariadb/database.js';
 import { bytesOf, type DeadLetterRow } from '../archive/mariadb/tables.js';
 import type {
@@ -146,7 +148,14 @@ function rowOf(epoch: string, { place, ...letter }: NewDeadLetter): Omit<DeadLet
     value_bytes: letter.valueBytes,
     is_cut: letter.cut ? 1 : 0,
     requeued_at_ms: 0,
+    source: sourceOf(letter),
   };
+}
+
+/** 32 bytes that stand for where the record was; null where nobody says. */
+function sourceOf({ topic, partition, offset }: Omit<NewDeadLetter, 'place'>): Buffer | null {
+  if (topic === '') return null;
+  return createHash('sha256').update(`${partition} ${offset} ${topic}`).digest();
 }
 
 function headOf(row: Pick<DeadLetterRow, (typeof HEAD)[number]>): DeadLetterHead {

@@ -72,6 +72,7 @@ export interface ArchiveTables {
     value_bytes: number;
     is_cut: number;
     requeued_at_ms: number;
+    source: Buffer | null;
   };
   archive_bodies: { epoch: Buffer; shard: number; position: number; entries: number; body: Buffer };
 }
