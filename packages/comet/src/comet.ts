@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import type { TlsOptions } from 'node:tls';
 
 import type { AddressKind } from '@halley/cluster/registry/registry';
 import { CloseCode } from '@halley/protocol/close-code';
@@ -10,13 +9,14 @@ import type { Logger } from '@halley/service/log';
 import type { Metrics } from '@halley/service/metrics';
 
 import { CometMetrics } from './comet-metrics.js';
+import type { CometOptions } from './comet-options.js';
 import { Deliverer } from './delivery/deliverer.js';
 import { DEFAULT_FANOUT_LIMITS, Fanout } from './delivery/fanout.js';
-import { Outbox, OutboxLedger, type OutboxLimits } from './delivery/outbox.js';
+import { Outbox, OutboxLedger } from './delivery/outbox.js';
 import { RoomTable } from './delivery/room-table.js';
 import { StreamReader } from './delivery/stream-reader.js';
 import type { LogicLink } from './logic-link.js';
-import { Renewal, type RenewalOptions } from './renewal.js';
+import { Renewal } from './renewal.js';
 import { PresenceWatch } from './presence-watch.js';
 import { RoomDirectory } from './room-directory.js';
 import { AcceptSets } from './session/accepts.js';
@@ -27,7 +27,7 @@ import { Leavers } from './session/leavers.js';
 import { Releases } from './session/releases.js';
 import { RoomEnds } from './session/room-ends.js';
 import { Session } from './session/session.js';
-import type { SessionDeps, SessionLimits } from './session/session-deps.js';
+import type { SessionDeps } from './session/session-deps.js';
 import { SessionTable } from './session/session-table.js';
 import { moveAll } from './session/v2/move.js';
 import { StreamIndex } from './session/stream-index.js';
@@ -36,37 +36,10 @@ import { TrustedProxies } from './transport/client-address.js';
 import { HttpSessions } from './transport/http/http-sessions.js';
 import type { HttpTransport } from './transport/http/http-transport.js';
 import type { Pages } from './transport/http/pages.js';
-import { ConnectionCounter, type ConnectionLimits } from './transport/limits.js';
+import { ConnectionCounter } from './transport/limits.js';
 import { Listener } from './transport/listener.js';
 import { tcpServer, TcpTransport } from './transport/tcp.js';
 import { webSocketServer, WebSocketTransport } from './transport/websocket.js';
-
-/** The parts of the configuration that the connections need. */
-export interface CometOptions {
-  readonly host: string;
-  /** Ports; 0 is any free one. `tls` and `wss` are served when a certificate is given. */
-  readonly ports: {
-    readonly tcp: number;
-    readonly ws: number;
-    readonly tls: number;
-    readonly wss: number;
-  };
-  readonly tls?: TlsOptions;
-  readonly keepAliveMs: number;
-  readonly maxBodyBytes: number;
-  readonly maxMessageBytes: number;
-  readonly maxMessageParts: number;
-  readonly session: SessionLimits;
-  readonly outbox: OutboxLimits;
-  readonly limits: ConnectionLimits;
-  readonly trustedProxies: readonly string[];
-  readonly allowsOrigin: (origin: string) => boolean;
-  readonly leaveRoomAfterMs: number;
-  readonly renewal: RenewalOptions;
-  readonly presence: { readonly pollMs: number };
-  /** Sessions over HTTP: how often SSE says something, how long a poll waits, and how long none may come. */
-  readonly http: { readonly keepAliveMs: number; readonly pollWaitMs: number; readonly pollGraceMs: number };
-}
 
 export interface CometDeps {
   readonly logic: LogicLink;

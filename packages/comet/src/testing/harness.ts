@@ -3,7 +3,8 @@ import { type Clock, systemClock } from '@halley/service/clock';
 import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
 
-import { Comet, type CometOptions } from '../comet.js';
+import { Comet } from '../comet.js';
+import type { CometOptions } from '../comet-options.js';
 import type { Pages } from '../transport/http/pages.js';
 import { FakeLogic } from './fake-logic.js';
 import { HttpClient, type HttpClientOptions } from './http-client.js';

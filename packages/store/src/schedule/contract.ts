@@ -10,6 +10,7 @@ import {
   textOf,
   type SchedulesHarness,
 } from './contract-fixture.js';
+import { groupContract } from './contract-groups.js';
 import { recurringContract } from './contract-recurring.js';
 import type { Schedules, SchedulePlace } from './schedules.js';
 
@@ -251,142 +252,7 @@ export function schedulesContract(adapter: string, makeHarness: () => Promise<Sc
       });
     });
 
-    describe('a group', () => {
-      test('is leased as one after its window from the first, with its members in order', async () => {
-        const caller = freshCaller();
-        const base = await now();
-        const [first] = await schedules.put([member(caller, 'a', { acceptedAtMs: 5 })]);
-        const dueAtMs = first!.outcome === 'put' ? first!.dueAtMs : 0;
-        expect(dueAtMs - base).toBeGreaterThanOrEqual(10_000);
-        expect(dueAtMs - base).toBeLessThan(11_000);
-        harness.advance(5_000);
-        expect(
-          await schedules.put([
-            member(caller, 'b', { acceptedAtMs: 6 }),
-            member(caller, 'a'),
-            member(caller, 'c'),
-          ]),
-        ).toEqual([
-          { outcome: 'put', dueAtMs },
-          { outcome: 'duplicate', dueAtMs },
-          { outcome: 'put', dueAtMs },
-        ]);
-        expect(await schedules.get(caller, 'd-a')).toMatchObject({ kind: 'digest', members: 3, dueAtMs });
-        expect(await schedules.get(caller, 'b')).toMatchObject({
-          kind: 'member',
-          digestId: 'd-a',
-          bodyBytes: 3,
-        });
-        expect(await leasedIds(schedules, 'one', caller)).toEqual([]);
-        harness.advance(5_001);
-        const fired = await fireAll(schedules);
-        expect(fired.map(({ id }) => id)).toEqual(['d-a']);
-        expect(textOf(fired[0]!.content)).toBe('template');
-        expect(
-          fired[0]!.members?.map(({ id, acceptedAtMs, item }) => [id, acceptedAtMs, textOf(item)]),
-        ).toEqual([
-          ['a', 5, '"a"'],
-          ['b', 6, '"b"'],
-          ['c', 1_000, '"c"'],
-        ]);
-        expect((await schedules.get(caller, 'b'))?.state).toBe('fired');
-        // The next is of another digest, a repeat still of the old one.
-        expect((await schedules.put([member(caller, 'b')]))[0]?.outcome).toBe('duplicate');
-        await schedules.put([member(caller, 'e')]);
-        expect(await schedules.get(caller, 'e')).toMatchObject({ digestId: 'd-e' });
-        await schedules.cancel(caller, 'd-e');
-      });
-
-      test('is due at once with so many, and goes on in another; other groups and callers are not counted', async () => {
-        const caller = freshCaller();
-        const other = freshCaller();
-        const put = (id: string, fields = {}) => member(caller, id, { maxCount: 2, ...fields });
-        const answers = await schedules.put([
-          put('a'),
-          put('x', { group: 'h', maxCount: 5 }),
-          member(other, 'o'),
-          put('b'),
-          put('c'),
-        ]);
-        const due = answers.map((answer) => (answer.outcome === 'put' ? answer.dueAtMs : 0));
-        expect(due[3]).toBeLessThanOrEqual(await now());
-        expect(due[4]).toBeGreaterThan(due[3]!);
-        const fired = await fireAll(schedules);
-        expect(fired.map(({ id, members }) => [id, members?.map((each) => each.id)])).toEqual([
-          ['d-a', ['a', 'b']],
-        ]);
-        expect((await schedules.get(caller, 'a'))?.state).toBe('fired');
-        for (const [who, id] of [
-          [caller, 'd-c'],
-          [caller, 'd-x'],
-          [other, 'd-o'],
-        ] as const)
-          expect(await schedules.cancel(who, id)).toBe('cancelled');
-        expect((await schedules.get(caller, 'c'))?.state).toBe('cancelled');
-      });
-
-      test('is split where it would be too large', async () => {
-        const caller = freshCaller();
-        const put = (id: string) => member(caller, id, { item: Buffer.alloc(40, 'x'), maxBytes: 100 });
-        await schedules.put(['a', 'b', 'c', 'd', 'e'].map(put));
-        const fired = await fireAll(schedules);
-        expect(fired.map(({ members }) => members?.map(({ id }) => id))).toEqual([
-          ['a', 'b'],
-          ['c', 'd'],
-        ]);
-        expect(await schedules.get(caller, 'd-e')).toMatchObject({ members: 1, state: 'waiting' });
-        await schedules.cancel(caller, 'd-e');
-      });
-
-      test('loses a member that is cancelled, and ends with the last of them', async () => {
-        const caller = freshCaller();
-        await schedules.put(['a', 'b'].map((id) => member(caller, id)));
-        expect(await schedules.cancel(caller, 'a')).toBe('cancelled');
-        expect(await schedules.get(caller, 'd-a')).toMatchObject({ members: 1, state: 'waiting' });
-        harness.advance(10_001);
-        const { rows } = await schedules.lease('one', LIMITS);
-        expect(rows.map(({ members }) => members?.map(({ id }) => id))).toEqual([['b']]);
-        expect(await schedules.cancel(caller, 'b')).toBe('too_late');
-        expect(await schedules.cancel(caller, 'd-a')).toBe('too_late');
-        // One that comes while it is being fired opens another.
-        await schedules.put([member(caller, 'late')]);
-        await schedules.finish(
-          'one',
-          rows.map(({ seq }) => ({ seq, state: 'fired' })),
-        );
-        expect(await schedules.get(caller, 'late')).toMatchObject({ digestId: 'd-late', state: 'waiting' });
-        expect(await schedules.cancel(caller, 'late')).toBe('cancelled');
-        expect((await schedules.get(caller, 'd-late'))?.state).toBe('cancelled');
-      });
-
-      test('expires with the last of its members', async () => {
-        const caller = freshCaller();
-        await schedules.put([
-          member(caller, 'a', { expireAtMs: 5_000 }),
-          member(caller, 'b', { expireAtMs: 7_000 }),
-          member(caller, 'c', { group: 'never', expireAtMs: 7_000 }),
-          member(caller, 'd', { group: 'never', expireAtMs: 0 }),
-        ]);
-        expect((await schedules.get(caller, 'd-a'))?.expireAtMs).toBe(7_000);
-        expect((await schedules.get(caller, 'd-c'))?.expireAtMs).toBe(0);
-        for (const id of ['d-a', 'd-c']) await schedules.cancel(caller, id);
-      });
-
-      test('of many who put at once has each of them in one digest', async () => {
-        const caller = freshCaller();
-        const ids = Array.from({ length: 24 }, (_, index) => `m${index}`);
-        await Promise.all(
-          ids.map((id, index) =>
-            (index % 2 ? (harness.other ?? schedules) : schedules).put([member(caller, id, { maxCount: 5 })]),
-          ),
-        );
-        harness.advance(10_001);
-        const fired = await fireAll(schedules);
-        expect(fired.flatMap(({ members }) => members!.map(({ id }) => id)).sort()).toEqual([...ids].sort());
-        expect(fired.every(({ members }) => members!.length <= 5)).toBe(true);
-        expect(fired.filter(({ members }) => members!.length === 5)).toHaveLength(4);
-      });
-    });
+    groupContract(() => harness);
 
     describe('a list', () => {
       test('has the rows of a caller by time, page by page, of the states that are asked for', async () => {
