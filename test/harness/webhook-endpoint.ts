@@ -25,8 +25,8 @@ export class WebhookEndpoint {
   readonly attempts: Attempt[] = [];
   mood: Mood = 'take';
   readonly #server: Server;
-  /** By user, how many requests are being answered. */
-  readonly #answering = new Map<string, number>();
+  /** By user, the events that are being answered; one whose sender gave up may come again meanwhile. */
+  readonly #answering = new Map<string, string[]>();
 
   private constructor(
     readonly secret: string,
@@ -80,11 +80,13 @@ export class WebhookEndpoint {
     if (mood === 'reset') return void response.destroy();
     // What clients say to the business comes from another topic, beside the rest.
     const whose = told.type === 'upstream' ? `${told.data.mid} upstream` : told.data.mid;
-    const at = (this.#answering.get(whose) ?? 0) + 1;
-    if (at > 1) this.breaches.push(`${told.id} came beside another of its user`);
-    this.#answering.set(whose, at);
+    const ids = this.#answering.get(whose) ?? [];
+    this.#answering.set(whose, ids);
+    const other = ids.find((id) => id !== told.id);
+    if (other !== undefined) this.breaches.push(`${told.id} came beside ${other}`);
+    ids.push(told.id);
     setTimeout(() => {
-      this.#answering.set(whose, (this.#answering.get(whose) ?? 1) - 1);
+      ids.splice(ids.indexOf(told.id), 1);
       response.writeHead(mood === 'take' ? 204 : 500).end();
     }, this.answerMs);
   }

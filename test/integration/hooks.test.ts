@@ -1,9 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { text as textOf } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -20,7 +24,7 @@ import { EVENT_KINDS } from '@halley/store/events/config';
 import { shardOf } from '@halley/store/shard';
 import { Webhook } from 'standardwebhooks';
 
-import { message, RECEIPTS, SEND, SENT } from '../conformance/suite/version2/stage.js';
+import { message, RECEIPTS, SEND, SENT, tokenOf } from '../conformance/suite/version2/stage.js';
 import { HalleyProcess, targetAt } from '../harness/halley-process.js';
 import { HttpApi } from '../harness/http.js';
 import { freePortOffset, PORTS } from '../harness/ports.js';
@@ -30,12 +34,14 @@ import { type Told, WebhookEndpoint } from '../harness/webhook-endpoint.js';
 import { eventually } from '../harness/within.js';
 
 const SOON_MS = 20_000;
+const JWT_SECRET = 'hooks.test.ts hooks.test.ts hooks.test.ts';
 /** Events of one user on Kafka, and users. */
 const EVENTS = 30;
 const USERS = 8;
 
 describe('a started server whose endpoint fails, hangs and comes back, killed in between', () => {
   let endpoint: WebhookEndpoint;
+  let decider: Server;
   let dir: string;
   let offset: number;
   let halley: HalleyProcess;
@@ -50,6 +56,10 @@ describe('a started server whose endpoint fails, hangs and comes back, killed in
         'start',
         `--port-offset=${offset}`,
         `--data-dir=${path.join(dir, 'data')}`,
+        '--auth.mode=jwt',
+        `--auth.jwt.secret=${JWT_SECRET}`,
+        `--hooks.sendUrl=http://127.0.0.1:${(decider.address() as AddressInfo).port}/may-send`,
+        `--hooks.sendSecrets=${endpoint.secret}`,
         `--events.kinds=${EVENT_KINDS.join(',')}`,
         `--webhook.endpoints=${JSON.stringify(endpoints)}`,
         '--webhook.timeoutMs=300',
@@ -62,12 +72,16 @@ describe('a started server whose endpoint fails, hangs and comes back, killed in
 
   beforeAll(async () => {
     endpoint = await WebhookEndpoint.start();
+    decider = decideBy(endpoint.secret, ({ body }) => body === 'please');
+    await once(decider, 'listening');
     dir = await mkdtemp(path.join(os.tmpdir(), 'halley-hooks-'));
     offset = await freePortOffset();
   });
   afterAll(async () => {
     await halley?.kill();
     endpoint.stop();
+    decider.closeAllConnections();
+    decider.close();
     await rm(dir, { recursive: true, force: true });
   });
 
@@ -90,12 +104,15 @@ describe('a started server whose endpoint fails, hangs and comes back, killed in
     const target = targetAt(offset);
     const [ann, bob, away] = [newMid(), newMid(), newMid()];
     const keys = [newKey(), newKey()] as const;
-    const open = async (mid: bigint, key: string): Promise<Version2Client> =>
-      (await Version2Client.connect('ws', target)).open(
-        `{"mid":${mid},"key":"${key}","accepts":[${op}],"platform":"web"}`,
-      );
+    const open = async (mid: bigint, key: string, rights = {}): Promise<Version2Client> => {
+      const token = tokenOf({ mid, key, accepts: [op], platform: 'web', ...rights }, JWT_SECRET);
+      return (await Version2Client.connect('ws', target)).open(token);
+    };
     const annClient = await open(ann, keys[0]);
-    const bobClient = await open(bob, keys[1]);
+    const bobClient = await open(bob, keys[1], { send_users: false });
+    const toAnn = { toMid: String(ann) as never };
+    const refused = await bobClient.refused(SEND, message(toAnn, 'spam', op));
+    expect(refused).toMatchObject({ code: 'send_not_granted', text: 'spam is not taken' });
     const inbox = `u/${bob}`;
     const sent = await annClient.ask(SEND, message({ toMid: String(bob) as never }, 'hello', op), SENT);
     const [shown] = await bobClient.shown(inbox, 1);
@@ -107,10 +124,10 @@ describe('a started server whose endpoint fails, hangs and comes back, killed in
     const push = (mids: bigint[], body: string): Promise<unknown> =>
       api.post('/goim/push/mids', { operation: op, mids }, body);
     await push([ann, away], 'news');
-    await bobClient.heartbeat();
+    expect(await bobClient.ask(SEND, message(toAnn, 'please', op), SENT)).toMatchObject({ duplicate: false });
     bobClient.close();
-    // connected twice, message_in, read, delivered, disconnected, offline.
-    expect(await eventually(written, (count) => count >= 7, SOON_MS, 50)).toBe(7);
+    // connected and message_in twice, read, delivered, disconnected, offline.
+    expect(await eventually(written, (count) => count >= 8, SOON_MS, 50)).toBe(8);
     endpoint.mood = 'hang';
     await eventually(
       () => endpoint.attempts.length,
@@ -130,9 +147,14 @@ describe('a started server whose endpoint fails, hangs and comes back, killed in
     );
     expect(endpoint.taken).toEqual([]);
     endpoint.mood = 'take';
+    const isThere = (mid: bigint, type: string) => typesOf(endpoint.takenOf(mid)).includes(type);
     await eventually(
-      () => endpoint.taken.length,
-      (count) => count >= 8,
+      () =>
+        isThere(bob, 'disconnected') &&
+        isThere(away, 'offline') &&
+        isThere(ann, 'message_in') &&
+        isThere(ann, 'upstream'),
+      Boolean,
       SOON_MS,
       20,
     );
@@ -140,14 +162,15 @@ describe('a started server whose endpoint fails, hangs and comes back, killed in
     api.close();
 
     const ofAnn = endpoint.takenOf(ann);
-    const ofBob = endpoint.takenOf(bob);
-    // What clients say to the business is in another topic; and a job that takes over finds that Ann is gone.
+    // A job that takes over finds that Ann and Bob are gone by now.
+    const ofBob = endpoint.takenOf(bob).filter(({ type }) => type !== 'offline');
+    // What clients say to the business is in another topic.
     const own = ofAnn.filter(({ type }) => type !== 'upstream' && type !== 'offline');
     expect(typesOf(own)).toEqual(['connected', 'message_in']);
     const types = typesOf(ofBob);
     expect([types[0], types.slice(1, -1).toSorted(), types.at(-1)]).toEqual([
       'connected',
-      ['delivered', 'read'],
+      ['delivered', 'message_in', 'read'],
       'disconnected',
     ]);
     expect(typesOf(endpoint.takenOf(away))).toEqual(['offline']);
@@ -191,6 +214,19 @@ describe('a started server whose endpoint fails, hangs and comes back, killed in
   }, 90_000);
 });
 
+/** Answers whether a client may send a message, when asked with this secret. */
+function decideBy(secret: string, allows: (asked: { readonly body: string }) => boolean): Server {
+  const server = createServer((request, response) => {
+    void (async () => {
+      const text = await textOf(request);
+      const { data } = new Webhook(secret).verify(text, request.headers as Record<string, string>) as Told;
+      const body = Buffer.from(String(data['body']), 'base64').toString();
+      response.end(JSON.stringify({ allow: allows({ body }), reason: `${body} is not taken` }));
+    })();
+  });
+  return server.listen(0, '127.0.0.1');
+}
+
 describe('on Kafka', () => {
   let bus: KafkaBus;
   let endpoint: WebhookEndpoint;
@@ -217,7 +253,7 @@ describe('on Kafka', () => {
       endpoints: [{ name, url: endpoint.url, secrets: [endpoint.secret], kinds: ['read'] }],
       baseBackoffMs: 20,
       maxBackoffMs: 100,
-      timeoutMs: 300,
+      timeoutMs: 5_000,
     });
     const job = async (): Promise<Webhooks> => {
       const shared = { bus, config, clock: systemClock, log: silentLogger() };
@@ -276,9 +312,13 @@ describe('the verifiers of docs/examples tell what is genuine', () => {
       const run = (signed: string, at = new Date()): string => {
         const seconds = String(Math.floor(at.getTime() / 1_000));
         const signatures = `v1,bm90IHRoaXMgb25l ${new Webhook(secret).sign('read-1', at, signed)}`;
-        const { NODE_OPTIONS: _, ...env } = { ...process.env, WEBHOOK_SECRET: secret };
+        const { NODE_OPTIONS: _, ...env } = process.env;
         const args = [...first, path.join(dir, file), 'read-1', seconds, signatures];
-        return execFileSync(command, args, { env, input: body, encoding: 'utf8' }).trim();
+        return execFileSync(command, args, {
+          env: { ...env, WEBHOOK_SECRET: secret },
+          input: body,
+          encoding: 'utf8',
+        }).trim();
       };
       expect(run(body)).toBe('genuine');
       expect(run(body.replace('1', '2'))).toBe('forged');

@@ -53,7 +53,12 @@ export class FakeLogic implements LogicLink {
   /** Rooms whose messages are kept. */
   readonly durableRooms = new Set<string>();
   /** What was asked, with the operation. */
-  readonly asked: { readonly operation: number; readonly body: Uint8Array; readonly asker: Asker }[] = [];
+  readonly asked: {
+    readonly operation: number;
+    readonly body: Uint8Array;
+    readonly asker: Asker;
+    readonly notGranted: boolean;
+  }[] = [];
   /** Answers what is asked, by operation; empty otherwise. */
   readonly answers = new Map<number, (body: Uint8Array) => Uint8Array | Promise<Uint8Array>>();
   /** How users are. */
@@ -143,9 +148,9 @@ export class FakeLogic implements LogicLink {
     }));
   }
 
-  async ask(asker: Asker, operation: number, body: Uint8Array): Promise<Uint8Array> {
+  async ask(asker: Asker, operation: number, body: Uint8Array, notGranted = false): Promise<Uint8Array> {
     await this.#enter(`ask ${operation}`);
-    this.asked.push({ asker, operation, body: Uint8Array.from(body) });
+    this.asked.push({ asker, operation, body: Uint8Array.from(body), notGranted });
     return this.answers.get(operation)?.(body) ?? new Uint8Array(0);
   }
 

@@ -73,6 +73,14 @@ describe('18, a message to others', () => {
     const client = await harness.version2(TOKEN);
     expect(await client.refusal(send(client, { room: 'b' }))).toBe('send_not_granted');
     expect(await client.refusal(send(client, { toMid: user(2) }))).toBe('send_not_granted');
+    harness.logic.answer = { ...harness.logic.answer, asksToSend: true };
+    const another = await harness.version2({ ...TOKEN, key: 'another' });
+    for (const room of ['a', 'b']) {
+      harness.logic.asked.length = 0;
+      await another.reply(OperationV2.SendReply, SendReply, send(another, { room }));
+      expect(harness.logic.asked.map(({ notGranted }) => notGranted)).toEqual([room === 'b']);
+    }
+    harness.logic.asked.length = 0;
     expect(await client.refusal(send(client, { room: 'a', toMid: user(2) }))).toBe('invalid_argument');
     expect(asked()).toEqual([]);
     await client.reply(OperationV2.SendReply, SendReply, send(client, { room: 'a1' }));
