@@ -2,6 +2,7 @@ import type { Group__Output } from '@halley/cluster/grpc/gen/halley/push/v1/Grou
 import type { PushRequest__Output } from '@halley/cluster/grpc/gen/halley/push/v1/PushRequest';
 import { describe, expect, test } from '@jest/globals';
 
+import { pushRequest, targets } from '../testing/push-request.js';
 import { Durability } from './durability.js';
 import { readPush } from './read-push.js';
 
@@ -13,21 +14,8 @@ const limits = {
   maxDelayMs: DAY_MS,
   durability: new Durability({ durableRooms: [], durableAll: false }),
 };
-const request = (fields: Partial<PushRequest__Output>): PushRequest__Output => ({
-  target: { target: 'users', users: { mids: ['1'] } },
-  operation: 1000,
-  body: Buffer.from('hello'),
-  id: '',
-  class: 'DELIVERY_CLASS_UNSPECIFIED',
-  expire_at_ms: '0',
-  deliver_at_ms: '0',
-  delay_ms: '0',
-  collapse_key: '',
-  retention_ms: '0',
-  priority: 'PRIORITY_UNSPECIFIED',
-  group: null,
-  ...fields,
-});
+const request = (fields: Partial<PushRequest__Output>) =>
+  pushRequest({ target: targets.users('1'), ...fields });
 const read = (fields: Partial<PushRequest__Output>) => readPush(request(fields), limits, NOW);
 const group = (fields: Partial<Group__Output> = {}): Group__Output => ({
   key: 'likes',
