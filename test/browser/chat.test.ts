@@ -97,6 +97,25 @@ describe('from halley start', () => {
     await alice.page.locator('.lists a[data-presence="offline"]', { hasText: names[1] }).waitFor();
   });
 
+  test('who comes later sees who is there, and a text that is too long is told, not cut', async () => {
+    const { alice, bob, room, names } = await pair();
+    await alice.say('before Carol');
+    await bob.shows('before Carol');
+    await bob.say('so early');
+    const carol = await enter(room, fresh('Carol'));
+    for (const name of names) {
+      await carol.page.locator('.lists a[data-presence="online"]', { hasText: name }).waitFor();
+    }
+    const text = carol.page.locator('textarea');
+    await text.fill('x'.repeat(1_001));
+    await text.press('Enter');
+    await carol.page.getByText('1 too many').waitFor();
+    await text.press('Backspace');
+    await text.press('Enter');
+    await alice.shows('x'.repeat(1_000));
+    expect((await alice.texts()).map(({ length }) => length)).toEqual([12, 8, 1_000]);
+  });
+
   test('a direct message: sent while the other is away, delivered, read; and what the server pushes is shown', async () => {
     const { alice, bob, room, names } = await pair();
     await alice.entry(names[1]).click();

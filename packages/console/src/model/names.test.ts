@@ -22,7 +22,12 @@ describe('the user id of a name', () => {
 test('a name is shown without control characters, and not too long', () => {
   expect(tidyName('  Al\u0000ice\n\n B \u202e')).toBe('Al ice B');
   expect(tidyName('\u200b')).toBe('');
+  expect(tidyName('a\u200db\u200d')).toBe('a b');
   expect(tidyName('x'.repeat(100))).toHaveLength(MAX_NAME_LENGTH);
+});
+
+test.each(['Zoë 👩\u200d🚀', '👩🏽\u200d🚀🎉', '❤\ufe0f\u200d🔥'])('the emoji of %s stay whole', (name) => {
+  expect(tidyName(name)).toBe(name);
 });
 
 test('initials are those of the first and the last word', () => {

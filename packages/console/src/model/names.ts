@@ -1,12 +1,13 @@
 /** The longest name, in characters as people count them. */
 export const MAX_NAME_LENGTH = 24;
 
+/** What cannot be seen. The joiner within an emoji of several, as an astronaut, is none of it. */
+const UNSEEN =
+  /(?:(?!(?<=[\p{Extended_Pictographic}\p{Emoji_Modifier}\ufe0f])\u200d\p{Extended_Pictographic})[\p{C}\s])+/gu;
+
 /** A name as it is shown: without spaces around and doubled; empty when nothing is left. */
 export function tidyName(name: string): string {
-  const tidy = name
-    .normalize('NFKC')
-    .replace(/[\p{C}\s]+/gu, ' ')
-    .trim();
+  const tidy = name.normalize('NFKC').replace(UNSEEN, ' ').trim();
   return charactersOf(tidy).slice(0, MAX_NAME_LENGTH).join('').trim();
 }
 

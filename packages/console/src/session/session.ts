@@ -131,6 +131,7 @@ export class Session {
   async older(conversation: Conversation): Promise<void> {
     await this.#older
       .load(conversation)
+      .then(() => this.#watch(this.deps.chat.people.mids))
       .catch((error: ClientError) => this.deps.chat.tell(`Older messages can't be had: ${error.message}`));
   }
 
@@ -196,7 +197,11 @@ export class Session {
   /** What the page begins with: with each connection, until it was had. */
   #first(): void {
     const asked = [...this.#joined].map((room) => this.#older.firstOfRoom(room));
-    for (const one of [this.#older.firstOfInbox(), ...asked]) one.catch(() => undefined);
+    const { people } = this.deps.chat;
+    for (const one of [this.#older.firstOfInbox(), ...asked]) {
+      // Who is met in what was said before is watched, too.
+      one.then(() => this.#watch(people.mids)).catch(() => undefined);
+    }
   }
 }
 

@@ -20,7 +20,7 @@ export class Signals {
   constructor(
     private readonly chat: Chat,
     private readonly client: Pick<Client, 'sendEphemeral'>,
-    /** Somebody was met who was not known. */
+    /** Somebody is there, known before or not. */
     private readonly met: (mid: string) => void,
   ) {}
 
@@ -56,7 +56,8 @@ export class Signals {
     const { chat } = this;
     if (fromMid === chat.me.mid || fromMid === '0') return;
     const { name, stopped, answer, at } = decodeBody(body);
-    if (chat.meet(fromMid, name)) this.met(fromMid);
+    chat.meet(fromMid, name);
+    this.met(fromMid);
     if (operation === Op.Hello && !answer) this.#answer(fromMid);
     const conversation = room ? chat.conversations.get(`room:${room}`) : chat.direct(fromMid);
     if (conversation && operation === Op.Typing) this.#typing(conversation, fromMid, stopped === true);

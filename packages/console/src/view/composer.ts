@@ -20,7 +20,7 @@ export class Composer implements View {
   #shown: Conversation | undefined;
 
   constructor(private readonly page: Page) {
-    this.#text = el('textarea', { id: 'text', rows: 1, maxLength: MAX_TEXT_LENGTH, enterKeyHint: 'send' });
+    this.#text = el('textarea', { id: 'text', rows: 1, enterKeyHint: 'send' });
     this.#send = el(
       'button',
       { type: 'submit', className: 'send' },
@@ -92,7 +92,7 @@ export class Composer implements View {
 
   #submit(): void {
     const text = this.#text.value.trim();
-    if (!this.#shown || text === '') return;
+    if (!this.#shown || text === '' || text.length > MAX_TEXT_LENGTH) return;
     this.#text.value = '';
     this.#shown.draft = '';
     this.#fit();
@@ -100,13 +100,15 @@ export class Composer implements View {
     this.page.session.sending.send(this.#shown, text);
   }
 
-  /** As high as its text, up to a limit. */
+  /** As high as its text, up to a limit. What is too long is told, never cut. */
   #fit(): void {
     const { style, value } = this.#text;
     style.height = 'auto';
     style.height = `${Math.min(this.#text.scrollHeight, MAX_HEIGHT_PX)}px`;
-    this.#send.disabled = value.trim() === '';
-    const left = MAX_TEXT_LENGTH - value.length;
-    setText(this.#left, left < TOLD_BELOW ? String(left) : '');
+    const { length } = value.trim();
+    const left = MAX_TEXT_LENGTH - length;
+    this.#send.disabled = length === 0 || left < 0;
+    this.#left.classList.toggle('over', left < 0);
+    setText(this.#left, left < 0 ? `${-left} too many` : left < TOLD_BELOW ? String(left) : '');
   }
 }
