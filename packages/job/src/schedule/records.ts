@@ -37,7 +37,7 @@ export function recordsOf(schedule: LeasedSchedule): FiringRecords {
 }
 
 /** The body of a digest, JSON: its members' items as they are. */
-export function digestBody(group: string, members: readonly LeasedMember[]): Buffer {
+function digestBody(group: string, members: readonly LeasedMember[]): Buffer {
   const times = members.map(({ acceptedAtMs }) => acceptedAtMs);
   const head = JSON.stringify({
     group,

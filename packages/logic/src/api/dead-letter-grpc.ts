@@ -1,10 +1,9 @@
 import { unary } from '@halley/cluster/grpc/handler';
-import type { DeadLetter as DeadLetterMessage } from '@halley/cluster/grpc/gen/halley/push/v1/DeadLetter';
 import type { DeadLetterServiceHandlers } from '@halley/cluster/grpc/gen/halley/push/v1/DeadLetterService';
-import type { DeadLetterHead } from '@halley/store/dead/dead';
 
 import type { DeadLetters } from '../dead/dead-letters.js';
 import { resultOf } from '../push/outcome.js';
+import { headOf } from './dead-letter-head.js';
 
 export interface DeadLetterGrpcDeps {
   readonly deadLetters: DeadLetters;
@@ -31,20 +30,5 @@ export function deadLetterGrpc({ deadLetters }: DeadLetterGrpcDeps): DeadLetterS
         }),
       };
     }),
-  };
-}
-
-function headOf(letter: DeadLetterHead): DeadLetterMessage {
-  return {
-    id: letter.id,
-    at_ms: letter.atMs,
-    topic: letter.topic,
-    partition: letter.partition,
-    offset: letter.offset,
-    reason: letter.reason,
-    detail: letter.detail,
-    value_bytes: letter.valueBytes,
-    cut: letter.cut,
-    requeued_at_ms: letter.requeuedAtMs,
   };
 }

@@ -86,7 +86,7 @@ export function tooLarge(bytes: number, limit: string): HalleyError {
  * Packs pushes into records: each push once in every partition that has one of its targets, naming all its targets
  * there. Records of one partition stand in the order of the pushes; several small pushes share a record.
  */
-export function packRecords(pushes: readonly PushMessage[], context: RecordContext): PackedRecord[] {
+function packRecords(pushes: readonly PushMessage[], context: RecordContext): PackedRecord[] {
   const packed: PackedRecord[] = [];
   const open = new Map<number, OpenRecord>();
   const close = (partition: number, record: OpenRecord): void => {

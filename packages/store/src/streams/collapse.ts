@@ -7,9 +7,6 @@ import type { Position, StreamEntry } from './streams.js';
 /** What of an entry decides what it takes the place of. */
 export type Collapsing = Pick<StreamEntry, 'operation' | 'keys' | 'collapseKey'>;
 
-/** Characters of an id of {@link collapseIdOf}. */
-export const COLLAPSE_ID_LENGTH = 22;
-
 /**
  * Stands for what an entry of a stream takes the place of: entries of the same collapse key and operation, for the same
  * devices. Who does not accept the operation, or is not among the devices, would see neither otherwise. Undefined

@@ -1,8 +1,8 @@
-import type { DeadLetterHead } from '@halley/store/dead/dead';
 import { z } from 'zod';
 
 import { type DeadLetters, MAX_LETTERS } from '../../dead/dead-letters.js';
 import { outcomeOf } from '../../push/outcome.js';
+import { headOf } from '../dead-letter-head.js';
 import { countText, int64, int64Text, millisReply } from './fields.js';
 import { serve, v1Route, type V1Endpoint } from './route.js';
 import { OUTCOMES, wordsOf } from './words.js';
@@ -110,12 +110,12 @@ export function deadLettersHttp(letters: DeadLetters): readonly V1Endpoint[] {
     serve(listDeadRoute, async ({ query }) => {
       const { limit = 0, before = '', topic = '', reason = '' } = query;
       const page = await letters.list({ limit, before, topic, reason });
-      return { letters: page.letters.map(headJson), more: page.more };
+      return { letters: page.letters.map(headOf), more: page.more };
     }),
     serve(getDeadRoute, async ({ params }) => {
       const letter = await letters.get(params.id);
       return {
-        ...headJson(letter),
+        ...headOf(letter),
         key: letter.key,
         headers: { ...letter.headers },
         value_base64: Buffer.from(letter.value).toString('base64'),
@@ -132,19 +132,4 @@ export function deadLettersHttp(letters: DeadLetters): readonly V1Endpoint[] {
       };
     }),
   ];
-}
-
-function headJson(letter: DeadLetterHead): z.input<typeof headSchema> {
-  return {
-    id: letter.id,
-    at_ms: letter.atMs,
-    topic: letter.topic,
-    partition: letter.partition,
-    offset: letter.offset,
-    reason: letter.reason,
-    detail: letter.detail,
-    value_bytes: letter.valueBytes,
-    cut: letter.cut,
-    requeued_at_ms: letter.requeuedAtMs,
-  };
 }

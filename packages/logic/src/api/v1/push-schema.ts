@@ -19,7 +19,7 @@ export const keysField = z
 
 const TARGETS = ['users', 'keys', 'room', 'everyone'] as const;
 
-export const targetField = z
+const targetField = z
   .strictObject({
     users: usersField
       .optional()
