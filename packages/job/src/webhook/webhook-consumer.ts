@@ -60,7 +60,7 @@ export class WebhookConsumer implements Service {
     this.#stopping = true;
     consumer.pause(consumer.assigned());
     const lanes = [...this.#owned.values()].map(({ lane }) => lane);
-    await atMost(Promise.all(lanes.map((lane) => lane.drained())), deadlineMs / 2);
+    await atMost(Promise.all(lanes.map((lane) => lane.settle())), deadlineMs / 2);
     for (const lane of lanes) lane.end();
     await atMost(this.commit(), deadlineMs / 4);
     this.#consumer = undefined;

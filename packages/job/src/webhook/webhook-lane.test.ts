@@ -163,6 +163,21 @@ test('an endpoint says when to come again', async () => {
   expect(slept).toEqual([30_000]);
 });
 
+test('one that settles waits for answers alone, and sends nothing more', async () => {
+  let answer = (_posted: Posted): void => undefined;
+  script = ({ id }) => (id === 'a' ? failed : new Promise((resolve) => (answer = resolve)));
+  open({ maxAgeMs: 1e12 });
+  await take(record('b', '2'), record('b2', '2'), record('a', '1'));
+  await until(() => attempts.includes('b'));
+  const settled = lane.settle();
+  const sent = [...attempts];
+  answer(taken);
+  await settled;
+  await until(() => lane.offsets.undone === 2);
+  expect(attempts).toEqual(sent);
+  expect(lane.offsets.committable).toBe(2);
+});
+
 test('an end leaves what is under way undone', async () => {
   script = () => new Promise((resolve) => setImmediate(() => resolve(failed)));
   const all = take(...['a', 'b', 'c', 'd', 'e'].map((id, index) => record(id, `${index + 2}`)));

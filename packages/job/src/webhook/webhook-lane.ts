@@ -5,7 +5,7 @@ import type { ReadBatch, ReadRecord } from '@halley/store/bus/bus';
 
 import type { DeadLetters } from '../consume/dead-letter.js';
 import { Offsets, type TrackedRecord } from '../consume/offsets.js';
-import { Ownership } from '../consume/ownership.js';
+import { LaneEnded, Ownership } from '../consume/ownership.js';
 import { BadRecord } from '../consume/push-record.js';
 import { Wakeup } from '../wakeup.js';
 import type { WebhookConfig, WebhookEndpoint } from './config.js';
@@ -49,6 +49,10 @@ export class WebhookLane {
   readonly offsets: Offsets;
   readonly #own: Ownership;
   readonly #changed = new Wakeup();
+  /** Aborts when nothing more is to be sent. */
+  readonly #halt = new AbortController();
+  /** Requests that are not answered. */
+  #posting = 0;
   /** What waits behind what is being sent, by user. */
   readonly #users = new Map<string, Sending[]>();
 
@@ -73,9 +77,16 @@ export class WebhookLane {
     }
   }
 
+  /** Sends nothing more; resolves when what was sent is answered. */
+  async settle(): Promise<void> {
+    this.#halt.abort();
+    while (this.#posting > 0 && !this.#own.ended) await this.#changed.wait();
+  }
+
   /** Sends nothing more, and waits for no answer. */
   end(): void {
     this.#own.end();
+    this.#halt.abort();
     this.#changed.wake();
   }
 
@@ -102,8 +113,8 @@ export class WebhookLane {
       try {
         await this.#sendOne(next);
       } catch (error) {
-        // Ended, or a fault of ours: it is not done, and comes again.
-        if (!this.#own.ended) this.deps.log.error({ err: error }, 'a webhook was not sent');
+        // Ended, or a fault of ours: it is not done, and another job has it again.
+        if (!(error instanceof LaneEnded)) this.deps.log.error({ err: error }, 'a webhook was not sent');
         return;
       }
       this.offsets.release(next.record);
@@ -114,13 +125,17 @@ export class WebhookLane {
 
   async #sendOne({ read, event }: Sending): Promise<void> {
     const { endpoint, gate, post, limits, metrics, clock, log, sleep = sleepFor } = this.deps;
-    const { signal } = this.#own;
+    const { signal } = this.#halt;
     const backoff = new Backoff({ baseMs: limits.baseBackoffMs, maxMs: limits.maxBackoffMs });
     const { successes } = gate;
     for (let attempt = 1; ; attempt += 1) {
-      if (!(await gate.enter(signal))) return this.#own.require();
+      if (!(await gate.enter(signal))) throw new LaneEnded(this.#own.name);
       const since = clock.monotonicMs();
-      const posted = await post(event, signal);
+      this.#posting += 1;
+      const posted = await post(event, this.#own.signal).finally(() => {
+        this.#posting -= 1;
+        this.#changed.wake();
+      });
       const ended = this.#own.ended;
       const { result } = posted;
       const retryAfterMs = posted.result === 'failed' ? (posted.retryAfterMs ?? 0) : 0;
