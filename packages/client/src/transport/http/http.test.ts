@@ -192,6 +192,19 @@ describe('polls', () => {
     expect(told).toEqual(['one']);
   });
 
+  test('that somebody in between cuts off after two seconds ask to wait for a second, in whole milliseconds', async () => {
+    await open('poll');
+    await script.waiting('/poll').answer(answer(1, 'one'));
+    const asked: string[] = [];
+    for (let turn = 0; turn < 6; turn += 1) {
+      asked.push(script.waiting('/poll').path.split('wait_ms=')[1] ?? '');
+      await clock.advance(2_000);
+      await script.waiting('/poll').answer(new Response('', { status: 504 }));
+      while (script.requests.every(({ done }) => done)) await clock.advance(100);
+    }
+    expect(asked).toEqual(['25000', '12500', '6250', '3125', '1562', '1000']);
+  });
+
   test('are given up when they go on failing, for another connection', async () => {
     await open('poll');
     await script.waiting('/poll').answer(answer(1, 'one'));

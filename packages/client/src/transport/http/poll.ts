@@ -42,7 +42,8 @@ export async function poll(requests: Requests, received: (bytes: Uint8Array) => 
       attempt = bytes || clock.now() - askedMs >= TOO_SOON_MS ? 0 : attempt + 1;
     } catch (error) {
       const nowMs = clock.now();
-      if (nowMs - askedMs >= MIN_WAIT_MS && waitMs > MIN_WAIT_MS) waitMs = Math.max(MIN_WAIT_MS, waitMs / 2);
+      if (nowMs - askedMs >= MIN_WAIT_MS && waitMs > MIN_WAIT_MS)
+        waitMs = Math.max(MIN_WAIT_MS, Math.floor(waitMs / 2));
       else failingMs ??= nowMs;
       if (!known || nowMs - (failingMs ?? nowMs) >= GRACE_MS) return endOf(error);
       attempt += 1;
