@@ -105,6 +105,15 @@ test('one that is too large by itself is lost, and those beside it are written',
   expect(await count('halley_events_lost_total', { reason: 'too_large' })).toBe(1);
 });
 
+test('one that was refused together with the records of others is not taken for too large', async () => {
+  let refusals = 2;
+  fail = () => ((refusals -= 1) >= 0 ? new RecordsTooLarge(2) : undefined);
+  const events = queue();
+  events.offer(event('a'));
+  await events.stop(1_000);
+  expect(texts()).toEqual([['a']]);
+});
+
 test('what is not written in time when it stops is lost and counted; what somebody waits for is not done', async () => {
   gate = new Promise(() => undefined);
   const events = queue();

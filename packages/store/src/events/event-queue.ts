@@ -115,7 +115,10 @@ export class EventQueue implements Events, Service {
         this.#failing = false;
         return true;
       } catch (error) {
-        if (RecordsTooLarge.in(error)) return this.#produceOneByOne(events, records);
+        const tooLarge = RecordsTooLarge.in(error);
+        // Of one that was refused together with others' nothing is known yet.
+        if (tooLarge && (records.length > 1 || tooLarge.records === 1))
+          return this.#produceOneByOne(events, records);
         this.#metrics.failures.inc({ code: HalleyError.from(error).code });
         if (!this.#failing) log.warn({ err: error }, 'events cannot be written, repeating');
         this.#failing = true;
