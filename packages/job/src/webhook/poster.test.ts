@@ -80,7 +80,7 @@ test('follows no redirect', async () => {
 
 test('waits for no answer for ever, and reads no long one', async () => {
   answer = () => undefined;
-  expect(await post(never, 50)).toEqual({ result: 'failed', why: 'TimeoutError' });
+  expect(await post(never, 50)).toEqual({ result: 'failed', why: 'no answer in time' });
   answer = (response) => {
     response.writeHead(200);
     const chunk = Buffer.alloc(65_536);

@@ -35,8 +35,14 @@ const MAX_ANSWER_BYTES = 65_536;
 export function poster({ endpoint, timeoutMs, now, fetch: send = fetch }: PosterDeps): Post {
   const keys = endpoint.secrets.flatMap((secret) => secretOf(secret) ?? []);
   return async (event, signal) => {
-    const body = event.body();
+    // Not AbortSignal.any: the lane's signal lives as long as the lane, and would remember each request.
+    const request = new AbortController();
+    const end = (): void => request.abort();
+    const timer = setTimeout(() => request.abort(), timeoutMs);
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
     try {
+      const body = event.body();
       const answer = await send(endpoint.url, {
         method: 'POST',
         headers: {
@@ -46,12 +52,15 @@ export function poster({ endpoint, timeoutMs, now, fetch: send = fetch }: Poster
         },
         body,
         redirect: 'manual',
-        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+        signal: request.signal,
       });
       await discard(answer);
       return postedOf(answer, now());
     } catch (error) {
-      return { result: 'failed', why: whyOf(error) };
+      return { result: 'failed', why: request.signal.aborted ? 'no answer in time' : whyOf(error) };
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
     }
   };
 }

@@ -151,10 +151,12 @@ export class WebhookLane {
       if (attempt === 1)
         log.warn({ endpoint: endpoint.name, kind: event.kind, why }, 'a webhook failed, repeating');
       const waiting = new AbortController();
-      await Promise.race([
-        gate.recovered.wait(),
-        sleep(Math.max(backoff.nextMs(), retryAfterMs), AbortSignal.any([signal, waiting.signal])),
-      ]);
+      const stop = (): void => waiting.abort();
+      signal.addEventListener('abort', stop);
+      if (signal.aborted) stop();
+      const pauseMs = Math.max(backoff.nextMs(), retryAfterMs);
+      await Promise.race([gate.recovered.wait(), sleep(pauseMs, waiting.signal)]);
+      signal.removeEventListener('abort', stop);
       waiting.abort();
     }
   }
