@@ -138,6 +138,8 @@ describe('an archive on MariaDB', () => {
       '005-push-options',
       '006-ledger',
       '007-dead-letters',
+      '008-dead-letter-sources',
+      '009-endings',
     ]);
   });
 

@@ -38,6 +38,7 @@ export class JobMetrics {
   readonly archiveSeconds;
   readonly archiveFailures;
   readonly retained;
+  readonly blanked;
   readonly bulkMoved;
   readonly deadLettersKept;
   readonly deadLettersRemoved;
@@ -117,6 +118,10 @@ export class JobMetrics {
     this.retained = metrics.counter(
       'halley_job_archive_removed_total',
       'Entries that were removed from the archive because they had been kept long enough.',
+    );
+    this.blanked = metrics.counter(
+      'halley_job_archive_blanked_total',
+      'Bodies that were removed from the archive because the retention of their push was over.',
     );
     this.bulkMoved = metrics.counter(
       'halley_job_bulk_moved_total',

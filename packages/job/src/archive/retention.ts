@@ -8,7 +8,7 @@ import type { Archive, Retention } from '@halley/store/archive/archive';
 import type { JobMetrics } from '../metrics.js';
 
 export interface ArchiveRetentionDeps {
-  readonly archive: Pick<Archive, 'retain'>;
+  readonly archive: Pick<Archive, 'retain' | 'blank'>;
   /** About how often a part of the archive is looked through. */
   readonly everyMs: number;
   /** What is kept as of a time in Unix milliseconds. */
@@ -17,6 +17,9 @@ export interface ArchiveRetentionDeps {
   readonly metrics: JobMetrics;
   readonly log: Logger;
 }
+
+/** A body goes so long after the entry's own retention: for the clocks of those who show it until then. */
+export const BLANK_AFTER_MS = 60_000;
 
 /** Lets the archive go of what has been kept long enough. Every job does so, a part at a time; they don't disturb each other. */
 export function archiveRetention(deps: ArchiveRetentionDeps): Service {
@@ -27,6 +30,7 @@ export function archiveRetention(deps: ArchiveRetentionDeps): Service {
     everyMs,
     round: async () => {
       metrics.retained.inc(await archive.retain(keptAt(clock.now())));
+      metrics.blanked.inc(await archive.blank(clock.now() - BLANK_AFTER_MS));
       away = false;
     },
     onFailure: (error) => {

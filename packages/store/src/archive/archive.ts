@@ -124,6 +124,12 @@ export interface Archive extends Service {
    * ended; answers how many rows went. Several nodes may call it at once.
    */
   retain(retention: Retention): Promise<number>;
+  /**
+   * Takes the bodies away of entries whose own retention ended at `beforeMs` (Unix milliseconds) or earlier: whoever reads
+   * such an entry finds an empty one. All else of it stays, its `bodyBytes` too. A bounded amount a call, those that ended
+   * first; answers how many. Several nodes may call it at once.
+   */
+  blank(beforeMs: number): Promise<number>;
   /** Whether the database can be reached now, for readiness. */
   healthy(): boolean;
 }

@@ -402,7 +402,7 @@ export function archiveContract(adapter: string, makeHarness: () => Promise<Arch
       expect(await historyOf(archive, epoch, 'u/3')).toEqual([8]);
     });
 
-    optionsContract(() => archive);
+    optionsContract(() => harness);
     archiveModelTest(() => archive);
   });
 }

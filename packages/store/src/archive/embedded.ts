@@ -1,12 +1,11 @@
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey } from '@halley/protocol/ids';
-import type { Database } from 'lmdb';
 
 import { openEmbeddedDatabase, type EmbeddedDatabase, type EmbeddedKey } from '../embedded-database.js';
 import { idKeyOf } from '../streams/append-plan.js';
 import { collapseIdOf } from '../streams/collapse.js';
 import { endingOf } from '../streams/lifetime.js';
-import { BEFORE_ALL, type Position, type Sender } from '../streams/streams.js';
+import { BEFORE_ALL, type Position } from '../streams/streams.js';
 import {
   COUNT_LOOKS,
   type Archive,
@@ -18,8 +17,10 @@ import {
   type Retention,
   type StoreBatch,
 } from './archive.js';
+import { blankEnded, dropShared, endingKey, type Row, type Tables, tablesOf } from './embedded-tables.js';
 import { fitting, HISTORY_MAX_BYTES } from './page.js';
 import {
+  BODIES_A_CALL,
   ENTRIES_A_STEP,
   isDue,
   NO_ENTRIES,
@@ -28,7 +29,6 @@ import {
   STREAMS_A_CALL,
   withAppended,
   type AgedEntry,
-  type StreamState,
 } from './retention.js';
 import { sharedPositions } from './shared-bodies.js';
 import { archivedName } from './stream-name.js';
@@ -38,36 +38,15 @@ export interface EmbeddedArchiveDeps {
   readonly dataDir: string;
 }
 
-/** An entry as it lies in the file. */
-interface Row {
-  readonly id: string;
-  readonly operation: number;
-  readonly keys: readonly string[];
-  readonly acceptedAtMs: number;
-  readonly expireAtMs: number;
-  readonly traceparent: string;
-  readonly caller: string;
-  readonly sender?: Sender;
-  readonly collapseKey?: string;
-  readonly retentionMs?: number;
-  readonly bodyBytes: number;
-  /** Absent where the shard keeps the body for several streams. */
-  readonly body?: Uint8Array;
-  readonly shard?: number;
-}
-
 interface Found extends AgedEntry {
   readonly row: Row;
-}
-
-interface SharedBody {
-  readonly body: Uint8Array;
 }
 
 /**
  * The archive in the file of the data folder, for one process. Tables: `archive-entries` (epoch, stream, position),
  * `archive-streams` (epoch, stream), `archive-watermarks` (epoch, shard), `archive-collapses` (epoch, stream, collapse id), `archive-bodies` and `archive-body-users` (epoch,
- * shard, position): a body of several streams, and how many entries have it; `archive-ids`: where the entries of an id are.
+ * shard, position): a body of several streams, and how many entries have it; `archive-ids`: where the entries of an id are;
+ * `archive-endings`: those that are kept for a time of their own.
  */
 export class EmbeddedArchive implements Archive {
   readonly name = 'archive (embedded)';
@@ -81,15 +60,7 @@ export class EmbeddedArchive implements Archive {
   async start(): Promise<void> {
     const database = await openEmbeddedDatabase(this.deps.dataDir);
     this.#database = database;
-    this.#tables = {
-      entries: database.table('archive-entries'),
-      streams: database.table('archive-streams'),
-      watermarks: database.table('archive-watermarks'),
-      collapses: database.table('archive-collapses'),
-      bodies: database.table('archive-bodies'),
-      bodyUsers: database.table('archive-body-users'),
-      byId: database.table('archive-ids'),
-    };
+    this.#tables = tablesOf(database);
   }
 
   async stop(): Promise<void> {
@@ -219,6 +190,14 @@ export class EmbeddedArchive implements Archive {
     });
   }
 
+  async blank(beforeMs: number): Promise<number> {
+    const tables = this.#fresh();
+    const end = [beforeMs + 1];
+    const ended = [...tables.endings.getKeys({ end, limit: BODIES_A_CALL })];
+    if (ended.length === 0) return 0;
+    return this.#write(tables, () => blankEnded(tables, ended));
+  }
+
   /** One transaction over all tables: the callback's reads see what it wrote. */
   async #write<Result>(tables: Tables, change: () => Result): Promise<Result> {
     try {
@@ -241,17 +220,6 @@ export class EmbeddedArchive implements Archive {
   }
 }
 
-interface Tables {
-  readonly entries: Database<Row, EmbeddedKey>;
-  readonly streams: Database<StreamState, EmbeddedKey>;
-  readonly watermarks: Database<Position, EmbeddedKey>;
-  readonly collapses: Database<Position, EmbeddedKey>;
-  readonly bodies: Database<SharedBody, EmbeddedKey>;
-  readonly bodyUsers: Database<number, EmbeddedKey>;
-  /** (hash of caller and id, epoch, stream, position) of each entry that has an id */
-  readonly byId: Database<1, EmbeddedKey>;
-}
-
 /** Writes the entries that are not there yet. */
 function append(tables: Tables, { epoch, shard, entries }: StoreBatch): void {
   const shared = sharedPositions(entries);
@@ -270,6 +238,7 @@ function append(tables: Tables, { epoch, shard, entries }: StoreBatch): void {
     const row = { ...rest, keys: [...keys], bodyBytes: body.byteLength };
     void tables.entries.put(key, isShared ? { ...row, shard } : { ...row, body });
     if (entry.id !== '') void tables.byId.put([idKeyOf(entry.caller, entry.id), ...key], 1);
+    if (entry.retentionMs !== undefined) void tables.endings.put(endingKey(entry, key), 1);
     const collapseId = collapseIdOf(entry);
     if (collapseId !== undefined) {
       const newest = tables.collapses.get([epoch, name, collapseId]) ?? BEFORE_ALL;
@@ -296,15 +265,8 @@ function retainStream(tables: Tables, key: EmbeddedKey, retention: Retention): n
     const collapse = collapseId === undefined ? undefined : [epoch, stream, collapseId];
     if (collapse && tables.collapses.get(collapse) === position) void tables.collapses.remove(collapse);
     if (row.id !== '') void tables.byId.remove([idKeyOf(row.caller, row.id), ...place]);
-    if (row.shard === undefined) continue;
-    const bodyKey = [epoch, row.shard, position];
-    const users = (tables.bodyUsers.get(bodyKey) ?? 1) - 1;
-    if (users > 0) {
-      void tables.bodyUsers.put(bodyKey, users);
-      continue;
-    }
-    void tables.bodyUsers.remove(bodyKey);
-    void tables.bodies.remove(bodyKey);
+    if (row.retentionMs !== undefined) void tables.endings.remove(endingKey(row, place));
+    dropShared(tables, epoch, position, row);
   }
   void tables.streams.put(key, step.state);
   return step.deleted.length;

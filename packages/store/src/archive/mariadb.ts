@@ -13,12 +13,13 @@ import type {
 } from './archive.js';
 import type { ArchiveConfig } from './config.js';
 import { ArchiveDatabase } from './mariadb/database.js';
+import { BLANKED_A_TRANSACTION, blankBodies, findEnded } from './mariadb/blank.js';
 import { findEntries } from './mariadb/find.js';
 import { countOthers, readCollapsed, readHistory, readPage } from './mariadb/read.js';
 import { findDue, retainStreams, type StreamKey } from './mariadb/retain.js';
 import { storeBatch } from './mariadb/store.js';
 import { bytesOf } from './mariadb/tables.js';
-import { ROWS_A_CALL } from './retention.js';
+import { BODIES_A_CALL, ROWS_A_CALL } from './retention.js';
 
 export interface MariadbArchiveDeps {
   readonly config: ArchiveConfig;
@@ -105,5 +106,16 @@ export class MariadbArchive implements Archive {
     }
     this.#retained = next;
     return gone;
+  }
+
+  async blank(beforeMs: number): Promise<number> {
+    let blanked = 0;
+    for (let looked = 0; looked < BODIES_A_CALL; looked += BLANKED_A_TRANSACTION) {
+      const ended = await this.database.read((db) => findEnded(db, beforeMs));
+      if (ended.length === 0) break;
+      blanked += await this.database.write((db) => blankBodies(db, ended));
+      if (ended.length < BLANKED_A_TRANSACTION) break;
+    }
+    return blanked;
   }
 }

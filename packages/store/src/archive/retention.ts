@@ -24,6 +24,8 @@ export const NO_ENTRIES: StreamState = {
 export const STREAMS_A_CALL = 2_000;
 /** Rows that one call of retain deletes, roughly. */
 export const ROWS_A_CALL = 10_000;
+/** Bodies that one call of blank takes away. */
+export const BODIES_A_CALL = 4_000;
 /** Entries of one stream that pass the floor, or go, in one call. */
 export const ENTRIES_A_STEP = 1_000;
 

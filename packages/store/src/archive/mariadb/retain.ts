@@ -23,6 +23,8 @@ export interface StreamKey {
 interface Aged extends AgedEntry {
   readonly bodyShard: number | null;
   readonly collapseId: Buffer | null;
+  /** Whether it is kept for a time of its own. */
+  readonly ends: boolean;
 }
 
 const STATE = ['floor', 'resumable', 'resumable_from_ms', 'archived', 'archived_from_ms'] as const;
@@ -102,13 +104,14 @@ async function retainStream(db: Writing, key: StreamKey, retention: Retention): 
     .execute();
   await dropBodies(db, key.epoch, deleted);
   await dropCollapses(db, key, deleted);
+  await dropEndings(db, key, deleted);
   return deleted.length;
 }
 
 async function above(db: Writing, { epoch, stream }: StreamKey, position: Position): Promise<Aged[]> {
   const rows = await db
     .selectFrom('archive_entries')
-    .select(['position', 'accepted_at_ms', 'body_shard', 'collapse_id'])
+    .select(['position', 'accepted_at_ms', 'body_shard', 'collapse_id', 'retention_ms'])
     .where('epoch', '=', epoch)
     .where('stream', '=', stream)
     .where('position', '>', position)
@@ -120,6 +123,7 @@ async function above(db: Writing, { epoch, stream }: StreamKey, position: Positi
     acceptedAtMs: row.accepted_at_ms,
     bodyShard: row.body_shard,
     collapseId: row.collapse_id,
+    ends: row.retention_ms !== null,
   }));
 }
 
@@ -142,6 +146,21 @@ async function dropCollapses(
       ids.sort((one, other) => Buffer.compare(one, other)),
     )
     .where('position', '<=', last.position)
+    .execute();
+}
+
+async function dropEndings(
+  db: Writing,
+  { epoch, stream }: StreamKey,
+  deleted: readonly Aged[],
+): Promise<void> {
+  const positions = deleted.filter(({ ends }) => ends).map(({ position }) => position);
+  if (positions.length === 0) return;
+  await db
+    .deleteFrom('archive_endings')
+    .where('epoch', '=', epoch)
+    .where('stream', '=', stream)
+    .where('position', 'in', positions)
     .execute();
 }
 

@@ -28,6 +28,7 @@ export async function storeBatch(db: Writing, batch: StoreBatch): Promise<boolea
   }
   await insertBodies(db, batch.shard, epoch, inserted, bodies);
   await insertCollapses(db, inserted);
+  await insertEndings(db, inserted);
   await countEntries(db, epoch, inserted);
   return true;
 }
@@ -159,6 +160,16 @@ async function insertCollapses(db: Writing, inserted: readonly EntryRow[]): Prom
       .values(chunk)
       .onDuplicateKeyUpdate({ position: sql`GREATEST(position, VALUES(position))` })
       .execute();
+  }
+}
+
+/** Of those that are kept for a time of their own. */
+async function insertEndings(db: Writing, inserted: readonly EntryRow[]): Promise<void> {
+  const rows = inserted.flatMap(({ epoch, stream, position, accepted_at_ms, retention_ms }) =>
+    retention_ms === null ? [] : [{ epoch, stream, position, ends_at_ms: accepted_at_ms + retention_ms }],
+  );
+  for (const chunk of chunks(rows, () => 0)) {
+    await db.insertInto('archive_endings').ignore().values(chunk).execute();
   }
 }
 

@@ -33,6 +33,7 @@ export interface ArchiveTables {
     retention_ms: number | null;
   };
   archive_collapses: { epoch: Buffer; stream: Buffer; collapse_id: Buffer; position: number };
+  archive_endings: { epoch: Buffer; stream: Buffer; position: number; ends_at_ms: number };
   read_positions: {
     mid: string;
     stream: Buffer;
