@@ -5,7 +5,7 @@ import type { CheckLog } from '../check/log.js';
 import type { CheckOutcome } from '../check/run.js';
 import { htmlReport } from './html.js';
 import { resultJson } from './result.js';
-import { countsLine, isPassed, verdictLine, violationLine } from './summary.js';
+import { countsLine, isPassed, termsLine, transportsLine, verdictLine, violationLine } from './summary.js';
 import { timelineOf } from './timeline.js';
 
 const LOG: CheckLog = {
@@ -106,4 +106,35 @@ test('the report stands alone and escapes what it tells', () => {
   expect(html).toContain('&lt;full&gt;');
   expect(html).not.toContain('<full>');
   expect(html).not.toMatch(/(src|href)=|https?:\/\/(?!127)/);
+});
+
+test('what pushes asked for, and by what clients were connected, is a line each', () => {
+  const [device] = LOG.devices;
+  const [first, ...others] = LOG.pushes;
+  const [one, two] = device!.connections;
+  const log: CheckLog = {
+    ...LOG,
+    pushes: [
+      { ...first!, terms: { dueAtMs: 1_000 } },
+      ...others,
+      { ...first!, number: 3, terms: { dueAtMs: 900, cancel: 'cancelled' } },
+      { ...first!, number: 4, terms: { expireAtMs: 500 } },
+    ],
+    devices: [
+      {
+        ...device!,
+        connections: [
+          { ...one!, by: 'tcp' },
+          { ...two!, by: 'sse' },
+        ],
+        shown: [...device!.shown, { atMs: 1_040, connection: 0, stream: 'user-0', number: 0 }],
+      },
+    ],
+  };
+  const told = outcome(log);
+  expect(termsLine(told)).toBe(
+    'scheduled 1, at most 40 ms late; cancelled 1, too late for 0; bulk 0; not shown: 1 expired, 0 for a newer one',
+  );
+  expect(transportsLine(told)).toBe('clients by transport: sse 1, tcp 1; moved 1 times');
+  expect(htmlReport(told, 'here')).toContain('sse 1, tcp 1');
 });
