@@ -66,7 +66,12 @@ export class ScheduleCalls {
       after: placeIn(page),
       limit: limitOf(limit),
     });
-    return { schedules: rows.map((row) => scheduleMessage(row)), next_page: next ? pageOf(next) : '' };
+    // A member stands on the page of its digest: they are due together.
+    const digests = new Map(rows.filter(({ kind }) => kind === 'digest').map((row) => [row.id, row]));
+    return {
+      schedules: rows.map((row) => scheduleMessage(row, undefined, digests.get(row.digestId ?? ''))),
+      next_page: next ? pageOf(next) : '',
+    };
   }
 
   /** Answers how it stands then. */

@@ -33,10 +33,12 @@ describe('a cron expression', () => {
   });
 
   test.each([
-    ['every day', 'cron: '],
-    ['61 * * * *', 'cron: '],
-    ['', 'cron: '],
-    ['0 0 1 1 * * 2030', 'cron: '],
+    ['every day', 'cron: must have five fields'],
+    ['61 * * * *', 'cron: Invalid value for minute: 61'],
+    ['', 'cron: must have five fields'],
+    ['0 0 1 1 * * 2030', 'cron: must have five fields'],
+    ['@every 5m', 'or be one of @hourly, @daily'],
+    ['2030-01-01T00:00:00', 'cron: must have five fields'],
   ])('%p is refused with the field that is wrong', (cron, message) => {
     expect(() => checkRule(rule(cron))).toThrow(message);
   });

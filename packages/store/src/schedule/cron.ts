@@ -6,6 +6,20 @@ import type { RecurringRule } from './recurring.js';
 /** Occurrences that are counted as missed at most; after a long outage of one that occurs every second there are more. */
 const MAX_MISSED = 1_000;
 
+/** Five or six, with spaces around and between them. */
+const FIELDS = /^\s*\S+(\s+\S+){4,5}\s*$/;
+
+/** Expressions by name. */
+const NAMES: ReadonlySet<string> = new Set([
+  '@hourly',
+  '@daily',
+  '@midnight',
+  '@weekly',
+  '@monthly',
+  '@yearly',
+  '@annually',
+]);
+
 /** What of a recurring push is due. */
 export interface Occurrence {
   /** The newest that is due. */
@@ -27,6 +41,12 @@ export function checkRule({ cron, timeZone }: RecurringRule): void {
     new Intl.DateTimeFormat('en', { timeZone });
   } catch {
     throw new HalleyError('invalid_argument', `time_zone: ${timeZone} is no IANA time zone`);
+  }
+  if (!NAMES.has(cron.toLowerCase()) && !FIELDS.test(cron)) {
+    throw new HalleyError(
+      'invalid_argument',
+      `cron: must have five fields (minute, hour, day of the month, month, day of the week), six with the second before them, or be one of ${[...NAMES].join(', ')}`,
+    );
   }
   try {
     cronOf({ cron, timeZone, endAtMs: 0 });

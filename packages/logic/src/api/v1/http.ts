@@ -120,7 +120,7 @@ export class V1Http {
   }
 }
 
-/** A body of another type than JSON: 415. */
+/** A body of another type than JSON, or in an encoding: 415. */
 class WrongMediaType extends HalleyError {}
 
 function readInput(
@@ -138,6 +138,13 @@ function readInput(
   // A page of another site could send other types without being asked for.
   if (!/^application\/json\s*(;|$)/i.test(type)) {
     throw new WrongMediaType('invalid_argument', 'content-type: must be application/json');
+  }
+  const encoding = text(request.headers['content-encoding']) ?? 'identity';
+  if (encoding !== 'identity') {
+    throw new WrongMediaType(
+      'invalid_argument',
+      'content-encoding: must be absent, bodies are taken as they are',
+    );
   }
   return { params, query, body: parseBody(route.body, bytes) };
 }

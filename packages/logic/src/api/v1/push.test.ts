@@ -215,6 +215,10 @@ describe('a failure is told as problem details', () => {
       told: { status: 415, detail: 'content-type: must be application/json' },
     });
     expect(await post('/v1/push', 'x', { 'content-type': 'no/type/at all' })).toMatchObject({ status: 415 });
+    expect(await post('/v1/push', 'x', { 'content-encoding': 'gzip' })).toMatchObject({
+      status: 415,
+      told: { detail: expect.stringContaining('content-encoding') },
+    });
     expect(await post('/v1/push', 'x'.repeat(6_000_000))).toMatchObject({
       status: 413,
       told: { code: 'body_too_large' },
