@@ -48,6 +48,12 @@ export function hostAndPort(text: string): string {
   return text;
 }
 
+/** Text that is there: a variable of the shell that is not set is no name. */
+export function someText(text: string): string {
+  if (text === '') throw new InvalidArgumentError('Must not be empty.');
+  return text;
+}
+
 /** One of the words. */
 export function oneOf<Word extends string>(...words: readonly Word[]): (text: string) => Word {
   return (text) => {

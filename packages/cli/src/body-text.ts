@@ -9,7 +9,7 @@ export function textOf(body: Uint8Array): string | undefined {
 
 /** A body for people. Control characters are shown, not obeyed: a body is not to steer the terminal. */
 export function shownBody(body: Uint8Array): string {
-  return shownText(textOf(body)) ?? `${body.length} bytes: ${hexOf(body)}`;
+  return shownText(textOf(body)) ?? `${bytesText(body.length)}: ${hexOf(body)}`;
 }
 
 /** Text with its control characters shown. */
@@ -18,6 +18,11 @@ export function shownText<Text extends string | undefined>(text: Text): Text {
     /[\p{Cc}\p{Cf}]/gu,
     (char) => `\\u${(char.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
   ) as Text;
+}
+
+/** How large something is. */
+export function bytesText(count: number | string): string {
+  return Number(count) === 1 ? '1 byte' : `${count} bytes`;
 }
 
 /** A body as a field of JSON, as the HTTP API has it: `body` as text, or `body_base64`. */

@@ -1,7 +1,7 @@
 import { HalleyError } from '@halley/protocol/error';
 import { CommanderError } from 'commander';
 
-import { createProgram, helpPointer } from './program.js';
+import { commandIn, createProgram, helpPointer } from './program.js';
 import { complain, note } from './terminal.js';
 
 // A reader that goes away, as `halley tail | head -1`, ends the command; it is no fault.
@@ -17,9 +17,10 @@ try {
   if (error instanceof CommanderError) process.exitCode = error.exitCode;
   else {
     await complain(error);
-    const [command] = program.args;
-    if (command !== undefined && error instanceof HalleyError && error.code === 'invalid_argument')
-      note(helpPointer(command));
+    if (error instanceof HalleyError && error.code === 'invalid_argument') {
+      const command = commandIn(program, program.args);
+      if (command !== '') note(helpPointer(command));
+    }
     process.exitCode = 1;
   }
 }

@@ -20,6 +20,7 @@ export function createProgram(): Command {
     .helpOption('-h, --help', 'print this')
     .helpCommand(false)
     .showHelpAfterError('(halley --help lists the commands)')
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'halley: ')) })
     .enablePositionalOptions()
     .exitOverride()
     .addHelpText('after', '\nhalley COMMAND --help says more about each. The first steps are in README.md.');
@@ -46,6 +47,12 @@ export function createProgram(): Command {
 function pointToHelp(command: Command, name: string): void {
   command.showHelpAfterError(helpPointer(name));
   for (const below of command.commands) pointToHelp(below, `${name} ${below.name()}`);
+}
+
+/** The command that arguments name, as `schedule put`; empty when they name none. */
+export function commandIn(program: Command, [name, ...rest]: readonly string[]): string {
+  const found = program.commands.find((command) => command.name() === name);
+  return found ? `${found.name()} ${commandIn(found, rest)}`.trim() : '';
 }
 
 /** Where the options of a command are told, to stand below an error. */

@@ -41,10 +41,23 @@ function unreached(error: unknown, address: string): HalleyError | undefined {
     /\b(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)\b|Name resolution failed/.exec(
       error.message,
     );
-  if (!reason) return undefined;
+  if (!reason) return notSpoken(error, address);
   return new HalleyError(
     'no_node',
     `there is no logic at ${address}; \`halley start\` runs one, --address names another`,
+    { cause: error },
+  );
+}
+
+/** The error when something answers there, and what it says is no gRPC: another port, or TLS on one side alone. */
+function notSpoken(error: HalleyError, address: string): HalleyError | undefined {
+  const reason = /No connection established\. Last error: (.+?)(?: \(\d{4}-\d\d-|\. Resolution note|$)/.exec(
+    error.message,
+  )?.[1];
+  if (reason === undefined) return undefined;
+  return new HalleyError(
+    'no_node',
+    `there is no gRPC of a logic at ${address}: ${reason}; it is at port 3119, or with TLS, which --ca takes`,
     { cause: error },
   );
 }

@@ -46,7 +46,8 @@ async function halley(...args: string[]): Promise<{ out: string; err: string; co
   jest.spyOn(process.stdout, 'write').mockImplementation((text) => ((written.out += String(text)), true));
   jest.spyOn(process.stderr, 'write').mockImplementation((text) => ((written.err += String(text)), true));
   const address = logic.app.node.addresses.grpc ?? '';
-  await createProgram().parseAsync(['node', 'halley', ...args, '--address', address]);
+  const at = args.includes('--address') ? [] : ['--address', address];
+  await createProgram().parseAsync(['node', 'halley', ...args, ...at]);
   const code = Number(process.exitCode ?? 0);
   jest.restoreAllMocks();
   return { ...written, code };
@@ -82,6 +83,11 @@ describe('halley push', () => {
     const unknown = await push('--id', 'a', '--json');
     expect(unknown.code).toBe(2);
     expect(JSON.parse(unknown.out)).toMatchObject({ outcome: 'unknown', id: 'a', code: 'bus_unknown' });
+    const elsewhere = await push('--address', new URL(logic.http).host);
+    expect(elsewhere.code).toBe(1);
+    expect(elsewhere.err).toMatch(
+      /^halley: refused: no_node: there is no gRPC of a logic at [\d.:]+: [^.]+;/,
+    );
   });
 });
 
@@ -96,12 +102,19 @@ describe('halley schedule', () => {
     await halley('push', ...to, '--group', 'likes', '--window', '10m', '--id', 'like-1');
     const list = await halley('schedule', 'list');
     expect(list.out).toMatch(/^table-7 +push +waiting +/m);
-    expect(list.out).toMatch(/^like-1 +in a digest.* +waiting/m);
-    expect(list.out).toContain('digest of 1 in likes');
+    expect(list.out).toMatch(/^like-1 +in a digest of likes +waiting .* users 1 +5 +\d+$/m);
+    expect(list.out).toMatch(/ digest of 1 in likes +waiting .* users 1 +5 +-$/m);
     expect((await halley('schedule', 'show', 'table-7')).out).toMatch(/^body +hello$/m);
     expect((await halley('schedule', 'cancel', 'table-7')).out).toBe('cancelled table-7\n');
     const shown = await halley('schedule', 'show', 'table-7', '--json');
-    expect(JSON.parse(shown.out)).toMatchObject({ state: 'SCHEDULE_STATE_CANCELLED', body: 'hello' });
+    expect(JSON.parse(shown.out)).toMatchObject({
+      kind: 'push',
+      state: 'cancelled',
+      deliver_at_ms: expect.any(Number),
+      target: { users: { mids: ['1'] } },
+      class: 'durable',
+      body: 'hello',
+    });
     const cancelled = await halley('schedule', 'list', '--state', 'cancelled', '--json');
     expect(JSON.parse(cancelled.out)).toMatchObject({ schedules: [{ id: 'table-7' }], next_page: '' });
     await expect(halley('schedule', 'cancel', 'nothing')).rejects.toMatchObject({ code: 'not_found' });
@@ -124,7 +137,9 @@ describe('halley schedule', () => {
     expect(shown.out).toMatch(/^expires +5m after its time$/m);
     expect(JSON.parse((await halley('schedule', 'recurring', 'stand-up', '--json')).out)).toMatchObject({
       name: 'stand-up',
-      push: { body: 'hello' },
+      expire_after_ms: 300_000,
+      missed: 0,
+      push: { class: 'durable', target: { users: { mids: ['1'] } }, body: 'hello' },
     });
     expect((await halley('schedule', 'delete', 'stand-up')).out).toBe('deleted stand-up\n');
     await expect(halley('schedule', 'put', 'x', '--cron', '61 * * * *', ...to)).rejects.toMatchObject({

@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { HalleyError } from '@halley/protocol/error';
 import type { Command } from 'commander';
 
-import { listOf, oneOf, operation, userId, wholeNumber } from '../arguments.js';
+import { listOf, oneOf, operation, someText, userId, wholeNumber } from '../arguments.js';
 import { duration } from '../duration.js';
 
 /** Options that say whom and what to push, of every command that does. */
@@ -32,7 +32,7 @@ export function addContentOptions(command: Command): Command {
       'to these connections, separated by commas',
       listOf((text) => text),
     )
-    .option('--room <room>', 'to this room, as live://1000')
+    .option('--room <room>', 'to this room, as live://1000', someText)
     .option('--all', 'to everyone')
     .option('--speed <n>', 'with --all: messages a second over the cluster', wholeNumber(0, 1_000_000))
     .requiredOption('--operation <n>', 'operation of the frame that clients receive', operation)
@@ -43,7 +43,7 @@ export function addContentOptions(command: Command): Command {
       'durable or ephemeral; default what the target has',
       oneOf('durable', 'ephemeral'),
     )
-    .option('--collapse-key <key>', 'who catches up is shown the newest with this key alone')
+    .option('--collapse-key <key>', 'who catches up is shown the newest with this key alone', someText)
     .option('--retention <duration>', 'keep it for so long at most, as 3d', duration)
     .option('--bulk', 'wait while there is a backlog of other pushes');
 }

@@ -1,7 +1,7 @@
 import { HalleyError } from '@halley/protocol/error';
 import type { Command } from 'commander';
 
-import { wholeNumber } from '../arguments.js';
+import { someText, wholeNumber } from '../arguments.js';
 import { duration, pointInTime } from '../duration.js';
 
 /** Options that say when a push is delivered, and with what others. */
@@ -21,12 +21,12 @@ export function addTimingOptions(command: Command): Command {
     .option('--delay <duration>', 'deliver it after so long, as 90s, 15m, 2h, 3d', duration)
     .option(
       '--at <time>',
-      'deliver it then, as 18:00 or 2030-12-31T18:00 (local time, unless it names a zone)',
+      'deliver it then, as 18:00 (the next one) or 2030-12-31T18:00; local time, unless it names a zone',
       pointInTime,
     )
     .option('--expire-in <duration>', 'of no use so long after its delivery is due', duration)
     .option('--expire-at <time>', 'of no use after this time', pointInTime)
-    .option('--group <key>', 'deliver it with others of this group, as one; with --window')
+    .option('--group <key>', 'deliver it with others of this group, as one; with --window', someText)
     .option('--window <duration>', 'with --group: so long after the first of them', duration)
     .option('--max-count <n>', 'with --group: or with so many, if that is sooner', wholeNumber(1, 1_000));
 }

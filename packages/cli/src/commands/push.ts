@@ -4,7 +4,7 @@ import type { PushReply__Output } from '@halley/cluster/grpc/gen/halley/push/v1/
 import { HalleyError } from '@halley/protocol/error';
 import type { Command } from 'commander';
 
-import { wholeNumber } from '../arguments.js';
+import { someText, wholeNumber } from '../arguments.js';
 import { loadGrpc } from '../client/load-grpc.js';
 import { addLogicOptions, type LogicOptions } from '../client/logic-options.js';
 import { aheadText } from '../duration.js';
@@ -38,7 +38,11 @@ export function registerPush(program: Command): void {
   const command = program
     .command('push')
     .description('push a message to users, connections, a room or everyone');
-  addContentOptions(command).option('--id <id>', 'message id, to repeat a push safely; default a fresh one');
+  addContentOptions(command).option(
+    '--id <id>',
+    'message id, to repeat a push safely; default a fresh one',
+    someText,
+  );
   addTimingOptions(command)
     .option('--deadline-ms <ms>', 'wait at most this long for the answer', wholeNumber(1, 600_000), 10_000)
     .option('--json', 'print the outcome as JSON');

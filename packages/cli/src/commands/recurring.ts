@@ -8,7 +8,7 @@ import { addLogicOptions, type LogicOptions } from '../client/logic-options.js';
 import { aheadText, duration, durationText, pointInTime, timeText } from '../duration.js';
 import { colours, print, table } from '../terminal.js';
 import { addContentOptions, type ContentOptions, contentOf } from './push-content.js';
-import { targetText } from './schedule-words.js';
+import { asJson, targetText } from './schedule-words.js';
 
 interface PutOptions extends LogicOptions, ContentOptions {
   readonly cron: string;
@@ -156,7 +156,8 @@ function nextText({ next_at_ms }: Recurring__Output, nowMs: number): string {
 }
 
 function recurringJson({ push, ...rest }: Recurring__Output, whole: boolean) {
-  if (!push) return rest;
-  const { body, ...content } = push;
-  return { ...rest, push: { ...content, ...(whole && bodyJson(body)) } };
+  if (!push) return asJson(rest);
+  // An occurrence has an id and times of its own.
+  const { body, id: _id, deliver_at_ms: _at, delay_ms: _delay, expire_at_ms: _until, ...content } = push;
+  return { ...asJson(rest), push: { ...asJson(content), ...(whole && bodyJson(body)) } };
 }

@@ -33,3 +33,23 @@ function shortList(names: readonly string[]): string {
     ? names.join(', ')
     : `${names.slice(0, 3).join(', ')} and ${names.length - 3} more`;
 }
+
+/** What gRPC answers as the HTTP API tells it: states as words, numbers as numbers, nothing where nothing is. */
+export function asJson(message: object): Record<string, unknown> {
+  return JSON.parse(JSON.stringify(message), function (this: unknown, name: string, value: unknown) {
+    if (value === '' || value === null) return undefined;
+    // The name of the field that is set; it stands there itself.
+    if (name === 'target' && typeof value === 'string') return undefined;
+    if (typeof value !== 'string') return value;
+    if (WORDS.test(name)) return wordOf(value);
+    return NUMBERS.test(name) ? Number(value) : value;
+  }) as Record<string, unknown>;
+}
+
+const WORDS = /^(kind|state|class|priority)$/;
+const NUMBERS = /(_ms|_bytes|^missed|^speed)$/;
+
+function wordOf(name: string): string | undefined {
+  const word = name.replace(/^(SCHEDULE_STATE|SCHEDULE_KIND|DELIVERY_CLASS|PRIORITY)_/, '').toLowerCase();
+  return word === 'unspecified' ? undefined : word;
+}

@@ -68,7 +68,7 @@ test('one that waits is told in full, and cannot steer the terminal', () => {
   expect(told.join('\n')).toMatch(/retention +1h/);
   expect(told.at(-1)).toMatch(/^body +a\\u001b\[2J$/);
   const digest = scheduleLines(schedule({ kind: 'SCHEDULE_KIND_DIGEST', body: Buffer.alloc(0) }), NOW);
-  expect(digest.at(-1)).toMatch(/^body +5 bytes, made when it is delivered$/);
+  expect(digest.at(-1)).toMatch(/^body +made of its pushes when it is delivered$/);
 });
 
 test('recurring pushes are a table', () => {

@@ -8,7 +8,7 @@ import { addLogicOptions, type LogicOptions } from '../client/logic-options.js';
 import { aheadText, durationText, timeText } from '../duration.js';
 import { colours, print, table } from '../terminal.js';
 import { registerRecurring } from './recurring.js';
-import { classWord, stateWord, targetText } from './schedule-words.js';
+import { asJson, classWord, stateWord, targetText } from './schedule-words.js';
 
 interface ListOptions extends LogicOptions {
   readonly state?: string[];
@@ -116,7 +116,7 @@ export function scheduleTable(schedules: readonly Schedule__Output[], nowMs: num
     aheadText(Number(one.deliver_at_ms), nowMs),
     targetText(one.target),
     one.target ? String(one.operation) : '-',
-    String(one.body_bytes),
+    one.kind === 'SCHEDULE_KIND_DIGEST' ? '-' : one.body_bytes,
   ]);
   return table(['ID', 'KIND', 'STATE', 'DELIVERED', 'TO', 'OPERATION', 'BYTES'], rows);
 }
@@ -140,9 +140,7 @@ export function scheduleLines(one: Schedule__Output, nowMs: number): string[] {
     ['digest', one.digest_id],
     [
       'body',
-      one.kind === 'SCHEDULE_KIND_DIGEST'
-        ? `${one.body_bytes} bytes, made when it is delivered`
-        : shownBody(one.body),
+      one.kind === 'SCHEDULE_KIND_DIGEST' ? 'made of its pushes when it is delivered' : shownBody(one.body),
     ],
   ];
   return fields
@@ -158,5 +156,5 @@ function kindText({ kind, group, count, recurring }: Schedule__Output): string {
 
 function scheduleJson(one: Schedule__Output, whole: boolean) {
   const { body, ...rest } = one;
-  return { ...rest, ...(whole && bodyJson(body)) };
+  return { ...asJson(rest), ...(whole && bodyJson(body)) };
 }

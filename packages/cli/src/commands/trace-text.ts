@@ -2,6 +2,7 @@ import type { DeviceTrace__Output } from '@halley/cluster/grpc/gen/halley/push/v
 import type { ExceptionTrace__Output } from '@halley/cluster/grpc/gen/halley/push/v1/ExceptionTrace';
 import type { TraceReply__Output } from '@halley/cluster/grpc/gen/halley/push/v1/TraceReply';
 
+import { bytesText } from '../body-text.js';
 import { timeText } from '../duration.js';
 import { colours, table } from '../terminal.js';
 
@@ -68,7 +69,7 @@ function aboutOf(trace: TraceReply__Output): string {
   if (trace.from_mid !== '0') parts.push(`sent by user ${trace.from_mid} (${trace.from_key})`);
   else if (trace.caller !== '') parts.push(`pushed by ${trace.caller}`);
   if (trace.streams > 0) {
-    parts.push(`operation ${trace.operation}`, `${trace.body_bytes} bytes`);
+    parts.push(`operation ${trace.operation}`, bytesText(trace.body_bytes));
     parts.push(trace.streams === 1 ? trace.appended[0]!.stream : `${trace.streams} streams`);
   }
   if (Number(trace.expire_at_ms) > 0) parts.push(`expires ${timeOf(trace.expire_at_ms)}`);
