@@ -215,6 +215,19 @@ describe('polls', () => {
     expect(told).toEqual(['one', 'closed undefined fetch failed']);
   });
 
+  test('ask a server that is away every second at least, and learn soon that it knows no session any more', async () => {
+    await open('poll');
+    await script.waiting('/poll').answer(answer(1, 'one'));
+    for (let tenth = 0; tenth < 45; tenth += 1) {
+      if (script.requests.some(({ done }) => !done)) await script.waiting('/poll').fail();
+      await clock.advance(100);
+    }
+    expect(told).toEqual(['one']);
+    await clock.advance(1_000);
+    await script.waiting('/poll').answer(new Response('', { status: 404 }));
+    expect(told).toEqual(['one', 'closed undefined HTTP 404: ']);
+  });
+
   test('are not repeated ahead of the first answer', async () => {
     await open('poll');
     await script.waiting('/poll').fail();

@@ -1,4 +1,4 @@
-import { endOf, GRACE_MS, refusal, type Requests, type SessionEnd } from './request.js';
+import { endOf, GRACE_MS, MAX_RETRY_MS, refusal, type Requests, type SessionEnd } from './request.js';
 
 /** How long the server may wait with an answer; who is in between may not wait for so long, then less is asked for. */
 const WAIT_MS = 25_000;
@@ -48,7 +48,7 @@ export async function poll(requests: Requests, received: (bytes: Uint8Array) => 
       if (!known || nowMs - (failingMs ?? nowMs) >= GRACE_MS) return endOf(error);
       attempt += 1;
     }
-    if (attempt > 0) await requests.pause(attempt - 1);
+    if (attempt > 0) await requests.pause(attempt - 1, failingMs === undefined ? undefined : MAX_RETRY_MS);
   }
   return { text: '' };
 }

@@ -26,6 +26,8 @@ export const GRACE_MS = 5_000;
 /** Waits between repetitions double from here. */
 const FIRST_WAIT_MS = 100;
 const MAX_WAIT_MS = 5_000;
+/** A server that is back is asked within this, so that its clients are soon back too: it knows nothing of the session any more. */
+export const MAX_RETRY_MS = 1_000;
 /** Said by who is in between, or by a server that can't just now: the same request may succeed. */
 const TEMPORARY: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
 
@@ -93,9 +95,9 @@ export class Requests {
   }
 
   /** Waits ahead of a repetition, longer with each `attempt`, which counts from 0; at most until the session ends. */
-  async pause(attempt: number): Promise<void> {
+  async pause(attempt: number, maxMs = MAX_WAIT_MS): Promise<void> {
     if (this.#ended) return;
-    const ms = Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** attempt) * (0.5 + this.clock.random() / 2);
+    const ms = Math.min(maxMs, FIRST_WAIT_MS * 2 ** attempt) * (0.5 + this.clock.random() / 2);
     await new Promise<void>((resolve) => {
       const done = (): void => {
         cancel();

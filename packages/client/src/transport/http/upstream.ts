@@ -1,4 +1,4 @@
-import { endOf, GRACE_MS, refusal, type Requests } from './request.js';
+import { endOf, GRACE_MS, MAX_RETRY_MS, refusal, type Requests } from './request.js';
 
 /** Frames that come while a request runs are joined up to here, which is what any server takes. */
 const JOINED_BYTES = 4_096;
@@ -82,7 +82,7 @@ export class Upstream {
       } catch (error) {
         failingMs ??= clock.now();
         if (clock.now() - failingMs >= GRACE_MS) return this.#fail(endOf(error).text);
-        await this.#requests.pause(attempt);
+        await this.#requests.pause(attempt, MAX_RETRY_MS);
       }
     }
   }
