@@ -218,7 +218,7 @@ describe('polls', () => {
   test('ask a server that is away every second at least, and learn soon that it knows no session any more', async () => {
     await open('poll');
     await script.waiting('/poll').answer(answer(1, 'one'));
-    for (let tenth = 0; tenth < 45; tenth += 1) {
+    for (let tenth = 0; tenth < 25; tenth += 1) {
       if (script.requests.some(({ done }) => !done)) await script.waiting('/poll').fail();
       await clock.advance(100);
     }
