@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { ListDeadLettersReply__Output } from '@halley/cluster/grpc/gen/halley/push/v1/ListDeadLettersReply';
+import type { TraceReply__Output } from '@halley/cluster/grpc/gen/halley/push/v1/TraceReply';
 import type { PushBatchReply__Output } from '@halley/cluster/grpc/gen/halley/push/v1/PushBatchReply';
 import type { PushRequest } from '@halley/cluster/grpc/gen/halley/push/v1/PushRequest';
 import { protos } from '@halley/cluster/grpc/protos';
@@ -35,6 +36,7 @@ const KEYS = { all: 'key-of-all', dead: 'key-of-dead', push: 'key-of-push' };
 let cluster: TestCluster;
 let push: ReturnType<typeof pushClient>;
 let letters: InstanceType<typeof protos.halley.push.v1.DeadLetterService>;
+let ledger: InstanceType<typeof protos.halley.push.v1.LedgerService>;
 let kafka: Producer;
 const clients: GoimClient[] = [];
 const mids = Array.from({ length: USERS }, newMid);
@@ -62,6 +64,10 @@ beforeAll(async () => {
     cluster.address('logic-1', 'grpc'),
     credentials.createInsecure(),
   );
+  ledger = new protos.halley.push.v1.LedgerService(
+    cluster.address('logic-1', 'grpc'),
+    credentials.createInsecure(),
+  );
   const brokers = [cluster.services.kafka.address];
   kafka = new Kafka({ brokers, logLevel: logLevel.NOTHING }).producer();
   await kafka.connect();
@@ -77,6 +83,7 @@ afterAll(async () => {
   for (const client of clients) client.close();
   push?.close();
   letters?.close();
+  ledger?.close();
   await kafka?.disconnect();
   await cluster?.stop();
 }, 20_000);
@@ -113,6 +120,11 @@ async function pushAll(requests: readonly PushRequest[]): Promise<void> {
   expect(results.filter(({ outcome }) => outcome !== 'OUTCOME_OK')).toEqual([]);
 }
 
+const trace = (id: string): Promise<TraceReply__Output> => {
+  const method: Method<object, TraceReply__Output> = ledger.Trace.bind(ledger);
+  return called(method, { id }, KEYS.push);
+};
+
 const request = (to: number, body: string, fields: Partial<PushRequest> = {}): PushRequest => ({
   operation: op,
   body: Buffer.from(body),
@@ -134,6 +146,10 @@ test('bulk pushes come once and in order though a job is killed as it moves them
   }
   await Promise.all(mids.map((_, to) => pushAll([request(to, 'normal')])));
   await eventually(() => shown.every((texts) => texts.includes('normal')), Boolean, 10_000, 20);
+  const last = `0 ${texts.at(-1)}`;
+  const waits = await trace(last);
+  expect(waits).toMatchObject({ state: 'TRACE_STATE_UNSPECIFIED' });
+  expect(waits.notes.join()).toMatch(/\d+ records? in halley-bulk/);
   const moved = await metric(cluster.address('job-1', 'ops'), 'halley_job_bulk_moved_total');
   const before = mids.map((_, to) => bulkOf(to).length);
   await cluster.kill('job-1');
@@ -154,6 +170,7 @@ test('bulk pushes come once and in order though a job is killed as it moves them
     10_000,
     50,
   );
+  expect(await trace(last)).toMatchObject({ streams: 1, notes: [] });
   for (const to of mids.keys()) expect(bulkOf(to)).toEqual([...texts, 'bulk last']);
   for (const texts of shown) expect(texts.filter((text) => text === 'normal')).toHaveLength(1);
 }, 60_000);

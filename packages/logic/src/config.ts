@@ -203,6 +203,16 @@ export const logicConfig = z.object({
   hooks: hooksConfig,
   nodes: nodesConfig,
   ledger: ledgerConfig,
+  consume: z.object({
+    group: z.string().min(1).default('halley-job').meta({
+      description: 'As job has it: `halley trace` tells whether pushes wait in halley-push.',
+    }),
+  }),
+  bulk: z.object({
+    group: z.string().min(1).default('halley-job-bulk').meta({
+      description: 'As job has it: `halley trace` tells whether bulk pushes wait in halley-bulk.',
+    }),
+  }),
   cluster: clusterConfig,
   registry: registryConfig,
   routes: routesConfig,

@@ -2,6 +2,7 @@ import type { TierView } from '@halley/cluster/registry/registry';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
 import type { Archive } from '@halley/store/archive/archive';
+import type { Bus } from '@halley/store/bus/bus';
 import type { Ledger } from '@halley/store/ledger/ledger';
 import type { Reads } from '@halley/store/reads/reads';
 import type { Routes } from '@halley/store/routes/routes';
@@ -14,9 +15,11 @@ import { DeviceFinder } from './devices.js';
 import { endedOf } from './ended.js';
 import { EntryFinder } from './entries.js';
 import { Tracer } from './tracer.js';
+import { WaitingPushes } from './waiting.js';
 
 export interface TracerParts {
-  readonly config: Pick<LogicConfig, 'archive'>;
+  readonly config: Pick<LogicConfig, 'archive' | 'consume' | 'bulk'>;
+  readonly bus: Pick<Bus, 'lag'>;
   readonly routes: Routes;
   readonly streams: Streams;
   readonly archive: Archive;
@@ -43,6 +46,11 @@ export function makeTracer(parts: TracerParts): Tracer {
       acknowledgedTtlMs: config.archive.resumeMaxAgeMs,
     }),
     ended: (entries, nowMs) => endedOf(entries, parts, nowMs),
+    waiting: new WaitingPushes({
+      ...parts,
+      pushGroup: config.consume.group,
+      bulkGroup: config.bulk.group,
+    }),
     ledger,
     reads,
     schedules,

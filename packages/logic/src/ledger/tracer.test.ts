@@ -19,6 +19,8 @@ let users = 0;
 /** What comets say, by stream and comet; undefined is silent. */
 let said: Map<string, (request: InspectRequest) => Partial<InspectedConnection__Output>[]>;
 let schedules: Map<string, Partial<Schedule>>;
+/** Records of halley-bulk that are not taken in. */
+let bulkLag = 0;
 const silent = new Set<string>();
 
 beforeAll(async () => {
@@ -30,6 +32,7 @@ beforeEach(() => {
   said = new Map();
   schedules = new Map();
   silent.clear();
+  bulkLag = 0;
 });
 
 const key = (text: string): ConnectionKey => text as ConnectionKey;
@@ -51,7 +54,12 @@ async function user(positions: readonly number[] = [], fields: object = {}) {
 const tracer = () =>
   makeTracer({
     ...stores,
-    config: { archive: { resumeMaxAgeMs: 7 * 86_400_000 } } as never,
+    config: {
+      archive: { resumeMaxAgeMs: 7 * 86_400_000 },
+      consume: { group: 'push' },
+      bulk: { group: 'bulk' },
+    } as never,
+    bus: { lag: async (group) => (group === 'bulk' ? bulkLag : 0) },
     routes,
     comets: { nodes: () => [{ id: 'comet-1', incarnation: 'i1' }] } as never,
     schedules: { get: async (_: string, id: string) => schedules.get(id) } as never,
@@ -263,5 +271,16 @@ describe('without an entry', () => {
     expect(found).toMatchObject({ state: 'dropped', lostReports: 3, moreExceptions: 0 });
     expect(found.exceptions.map(({ reason }) => reason).sort()).toEqual(['backlog', 'overloaded']);
     expect(await trace('never')).toMatchObject({ state: 'unknown', devices: [], exceptions: [] });
+  });
+
+  test('it may wait on the bus, which is told as long as anything does', async () => {
+    const { placed } = await user([0]);
+    schedules.set('later', { state: 'fired', acceptedAtMs: 5, dueAtMs: 9, bodyBytes: 3, expireAtMs: 0 });
+    expect((await trace('never')).notes).toEqual([]);
+    bulkLag = 7;
+    const waits = [expect.stringContaining('7 records in halley-bulk')];
+    expect(await trace('never')).toMatchObject({ state: 'unknown', notes: waits });
+    expect(await trace('later')).toMatchObject({ state: 'fired', notes: waits });
+    expect((await trace(idAt(placed[0]!))).notes).toEqual([]);
   });
 });

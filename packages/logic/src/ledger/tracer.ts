@@ -17,6 +17,7 @@ import {
   type TracedStream,
 } from './trace.js';
 import { stateOf } from './verdict.js';
+import type { WaitingPushes } from './waiting.js';
 
 export interface TracerDeps {
   readonly entries: Pick<EntryFinder, 'find'>;
@@ -29,6 +30,7 @@ export interface TracerDeps {
   readonly reads: Pick<Reads, 'get'>;
   /** Absent where pushes cannot be scheduled. */
   readonly schedules?: Pick<Schedules, 'get'> | undefined;
+  readonly waiting: Pick<WaitingPushes, 'note'>;
   readonly clock: Clock;
 }
 
@@ -85,17 +87,20 @@ export class Tracer {
     const page = pageOf(judged.devices, limit, after);
     const [first] = entries;
     const planned = schedule === 'away' ? undefined : schedule;
+    const state = stateOf({
+      entries,
+      known: found.known,
+      counts,
+      schedule: planned,
+      rows: told,
+      ended: new Set(ended.values()),
+    });
+    // Asked last: what is taken in meanwhile is rather not told than told as waiting.
+    const waits = state === 'unknown' || state === 'fired' ? await this.deps.waiting.note() : undefined;
     return {
       id,
       caller,
-      state: stateOf({
-        entries,
-        known: found.known,
-        counts,
-        schedule: planned,
-        rows: told,
-        ended: new Set(ended.values()),
-      }),
+      state,
       acceptedAtMs,
       expireAtMs: first?.expireAtMs ?? planned?.expireAtMs ?? 0,
       durable: first ? true : undefined,
@@ -116,6 +121,7 @@ export class Tracer {
       notes: [
         ...notesOf(found, ended),
         ...followed.notes,
+        ...(waits === undefined ? [] : [waits]),
         ...(schedule === 'away' ? ['Scheduled pushes could not be looked at: their store is away.'] : []),
         ...(later === 'away' ? ['What went wrong could not be looked at: the ledger is away.'] : []),
       ],
