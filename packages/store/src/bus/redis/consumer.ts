@@ -5,10 +5,10 @@ import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
 
 import type { BusConsumer, ConsumeOptions, TopicPartition } from '../bus.js';
+import { Commits } from '../commits.js';
 import type { BusMetrics } from '../metrics.js';
 import { within } from '../within.js';
 import type { RedisBusConnection } from './client.js';
-import { RedisCommits } from './commits.js';
 import { RedisGroup, type Owned } from './group.js';
 import type { RedisBusKeys } from './keys.js';
 import { RedisLane } from './lane.js';
@@ -39,7 +39,7 @@ const LEAVE_MS = 1_000;
 /** One member of a group: holds a lease, and a lane for each partition that it owns. */
 export class RedisConsumer implements BusConsumer {
   readonly #group: RedisGroup;
-  readonly #commits: RedisCommits;
+  readonly #commits: Commits<RedisLane>;
   readonly #lanes = new Map<string, RedisLane>();
   /** Runs of lanes, by partition: those of earlier ownerships may still be in their handler. */
   readonly #runs = new Map<string, Promise<void>>();
@@ -63,7 +63,7 @@ export class RedisConsumer implements BusConsumer {
       leaseMs,
       heartbeatMs,
     });
-    this.#commits = new RedisCommits({
+    this.#commits = new Commits({
       log,
       store: (offsets) => this.#group.commit(offsets.map(({ lane, offset }) => ({ ...lane.at, offset }))),
       current: (lane) => this.#lanes.get(nameOf(lane.at)) === lane,
