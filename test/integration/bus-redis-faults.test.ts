@@ -196,6 +196,35 @@ describe('data that is gone', () => {
     expect(next.epoch).not.toBe(epoch);
     expect([await contentOf(next, 0), await contentOf(next, 1)]).toEqual([[], ['stays']]);
   });
+
+  const partition = ['state', 'log', 'producers'].map((kind) => `bus:{${TOPIC}/0}:${kind}`);
+  test.each([
+    ['of one partition', partition],
+    [
+      'of one partition, and what the bus knows of itself',
+      [...partition, 'bus:{bus}:meta', `bus:{bus}:groups:${TOPIC}`],
+    ],
+  ])('%s: what is written there afterwards is read, whatever groups had committed', async (_what, gone) => {
+    const keyPrefix = `[${randomUUID()}]*:`;
+    const bus = await open({ keyPrefix });
+    for (let count = 0; count < 5; count += 1) await bus.produce(TOPIC, [record(0, `old ${count}`)]);
+    const first = await join(bus);
+    await until(() => first.assigned().length > 0);
+    await first.commit(TOPIC, 0, 5);
+    await bus.stop(1_000);
+    const keys = gone.map((key) => keyPrefix + key);
+    expect(await ask(redis.address, (client) => client.del(keys))).toBe(keys.length);
+    const next = await open({ keyPrefix, redis: { keyPrefix, committedRetentionMs: 0 } });
+    expect(await next.produce(TOPIC, [record(0, 'new')])).toEqual([{ partition: 0, offset: 5 + SKIPPED }]);
+    expect(await next.lag(GROUP, TOPIC)).toBe(1);
+    await next.trim();
+    const seen = sink();
+    const second = await join(next, { onBatch: seen.onBatch });
+    await until(() => seen.records.length > 0);
+    expect(seen.texts()).toEqual(['new']);
+    await second.commit(TOPIC, 0, 6 + SKIPPED);
+    expect(await next.lag(GROUP, TOPIC)).toBe(0);
+  });
 });
 
 describe('leases', () => {

@@ -1,4 +1,10 @@
 /**
+ * By how much offsets go on higher once Redis has started again, failed over or lost a partition: more records than can be
+ * lost by that, or than a reader can be ahead of what it has committed, so that no offset is given twice.
+ */
+export const SKIPPED_OFFSETS = 2 ** 24;
+
+/**
  * Keys of the bus. Everything of one partition has one hash tag, everything of one group another, so that a script's keys
  * lie in one slot of a cluster and the slots are spread.
  */
@@ -35,6 +41,11 @@ export class RedisBusKeys {
 
   commits(group: string): string {
     return `${this.prefix}bus:{g/${group}}:commits`;
+  }
+
+  /** The commits of all groups, as a pattern of keys. */
+  get allCommits(): string {
+    return `${this.prefix.replaceAll(/[*?[\]\\]/g, String.raw`\$&`)}bus:{g/*}:commits`;
   }
 
   /** The channel that tells of new records of a topic; the messages are partitions. */

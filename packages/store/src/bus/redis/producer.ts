@@ -13,7 +13,7 @@ import { encodeRecord } from '../record-codec.js';
 import { within } from '../within.js';
 import { isOutOfMemory, readAnswer, readFailure, type RedisAttempt } from './attempt.js';
 import { redisMessage, type RedisBusConnection } from './client.js';
-import type { RedisBusKeys } from './keys.js';
+import { type RedisBusKeys, SKIPPED_OFFSETS } from './keys.js';
 
 export interface RedisProducerDeps {
   readonly config: BusConfig;
@@ -28,12 +28,6 @@ export interface RedisProducerDeps {
   /** What the bus held is gone. */
   onLost(): void;
 }
-
-/**
- * By how much offsets go on higher once Redis has started again or failed over: more records than can be lost by that, so
- * that no offset is given twice.
- */
-const SKIPPED_OFFSETS = 2 ** 24;
 
 /** A batch is tried once at least, however long it waited for its lane. */
 const LEAST_TRY_MS = 500;
@@ -120,7 +114,11 @@ export class RedisProducer {
           break;
         case 'lost':
           this.deps.onLost();
-          return new HalleyError('bus_refused', 'Redis has lost what the bus held.');
+          // What an earlier attempt wrote may have been read before it was lost.
+          return new HalleyError(
+            ambiguous ? 'bus_unknown' : 'bus_refused',
+            'Redis has lost what the bus held.',
+          );
         case 'ambiguous':
           ambiguous = true;
           break;
