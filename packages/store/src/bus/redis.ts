@@ -43,7 +43,7 @@ export interface RedisBusDeps {
   readonly metrics?: Metrics;
   /** The topics that are used. Default: Halley's. */
   readonly topics?: readonly TopicSpec[];
-  /** How often committed records are removed, in milliseconds. Default 10 s. */
+  /** About how often committed records are removed, in milliseconds. Default 10 s. */
   readonly trimIntervalMs?: number;
   /**
    * Told once when Redis has lost what the bus held while this process was running: positions that it knows mean nothing
@@ -118,7 +118,7 @@ export class RedisBus implements Bus {
       ...[...this.#consumers].map((consumer) => consumer.stop(deadlineMs)),
     ]);
     this.#open = undefined;
-    await open.trimmer.stop();
+    await open.trimmer.stop(deadlineMs);
     close(open);
   }
 
@@ -230,7 +230,7 @@ export class RedisBus implements Bus {
         metrics: redisBusMetrics(this.deps.metrics),
         intervalMs: this.deps.trimIntervalMs ?? 10_000,
       });
-      trimmer.start();
+      await trimmer.start();
       const shared = { keys: this.#keys, epoch: () => epoch, onLost: () => this.#onLost() };
       const partitions = new RedisPartitions({ ...shared, connection });
       const producer = new RedisProducer({

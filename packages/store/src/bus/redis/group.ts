@@ -50,10 +50,15 @@ export class RedisGroup {
     await this.deps.connection.run('leave', this.#keys, [this.deps.member, this.#channel]);
   }
 
-  /** Stores offsets of what is still owned; of others nothing. */
+  /**
+   * Stores offsets of what is still owned; of others nothing. Throws when that is not all of them: the lease ran out, which
+   * the next heartbeat renews, or ends what is owned.
+   */
   async commit(offsets: readonly (TopicPartition & { readonly offset: number })[]): Promise<void> {
     const args = offsets.flatMap(({ offset, partition, topic }) => [fieldOf(topic, partition), offset]);
-    await this.deps.connection.run('commit', this.#keys, [this.deps.member, ...args]);
+    const stored = await this.deps.connection.run('commit', this.#keys, [this.deps.member, ...args]);
+    if (stored !== offsets.length)
+      throw new Error(`${Number(stored)} of ${offsets.length} offsets are stored: the lease ran out`);
   }
 
   /** Committed offsets of these partitions, in their order. */

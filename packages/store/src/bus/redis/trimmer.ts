@@ -1,8 +1,10 @@
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
+import { Rounds } from '@halley/service/rounds';
 
 import { Topic, type TopicPartition } from '../bus.js';
 import type { BusConfig } from '../config.js';
+import { within } from '../within.js';
 import type { RedisBusConnection } from './client.js';
 import { fieldOf, partitionOf, type RedisBusKeys } from './keys.js';
 import type { RedisBusMetrics } from './metrics.js';
@@ -28,24 +30,31 @@ const TELL_MS = 10_000;
 /** Up to where the groups of a topic have committed each partition. */
 type Bounds = ReadonlyMap<number, number> | 'no group';
 
-/** Removes what every group has committed; one process does it in each interval. */
+/** Removes what every group has committed; one process does it at a time, once in half of the interval at most. */
 export class RedisTrimmer {
-  #timer: NodeJS.Timeout | undefined;
+  readonly #rounds: Rounds;
   #toldAtMs = -Infinity;
-  #running: Promise<void> = Promise.resolve();
   readonly #hurried = new Map<string, Promise<boolean>>();
 
-  constructor(private readonly deps: RedisTrimmerDeps) {}
-
-  start(): void {
-    this.#timer = setInterval(() => {
-      this.#running = this.#running.then(() => this.#inTurn());
-    }, this.deps.intervalMs).unref();
+  constructor(private readonly deps: RedisTrimmerDeps) {
+    this.#rounds = new Rounds({
+      name: 'trimmer of the bus',
+      everyMs: deps.intervalMs,
+      round: () => this.#inTurn(),
+      onFailure: (error) => deps.log.debug({ err: error }, 'the bus was not trimmed, repeating'),
+    });
   }
 
-  async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    await Promise.all([this.#running, ...this.#hurried.values()]);
+  async start(): Promise<void> {
+    await this.#rounds.start();
+  }
+
+  /** Waits for what is being trimmed. */
+  async stop(deadlineMs: number): Promise<void> {
+    await Promise.all([
+      this.#rounds.stop(deadlineMs),
+      within(Promise.all(this.#hurried.values()), deadlineMs),
+    ]);
   }
 
   /** Trims one partition that is full at once; false when nothing of it can go. */
@@ -106,15 +115,12 @@ export class RedisTrimmer {
   }
 
   async #inTurn(): Promise<void> {
-    const { connection, intervalMs, keys, log } = this.deps;
-    try {
-      const turn = await connection.guard(() =>
-        connection.redis.set(keys.trimmer, '1', 'PX', Math.max(1, intervalMs - 50), 'NX'),
-      );
-      if (turn === 'OK') await this.trimAll();
-    } catch (error) {
-      log.debug({ err: error }, 'the bus was not trimmed, repeating');
-    }
+    const { connection, intervalMs, keys } = this.deps;
+    // No longer than the shortest pause: who trims alone does so in each round.
+    const turn = await connection.guard(() =>
+      connection.redis.set(keys.trimmer, '1', 'PX', Math.max(1, Math.floor(intervalMs / 2)), 'NX'),
+    );
+    if (turn === 'OK') await this.trimAll();
   }
 
   async #bounds(topic: string): Promise<Bounds> {
