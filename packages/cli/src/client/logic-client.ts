@@ -28,7 +28,7 @@ export async function withLogic<Stub extends Client, Result>(
   try {
     return await use(client);
   } catch (error) {
-    throw unreached(error, address) ?? error;
+    throw unreached(error, address) ?? withoutKey(error) ?? error;
   } finally {
     client.close();
   }
@@ -51,13 +51,27 @@ function unreached(error: unknown, address: string): HalleyError | undefined {
 
 /** The error when something answers there, and what it says is no gRPC: another port, or TLS on one side alone. */
 function notSpoken(error: HalleyError, address: string): HalleyError | undefined {
-  const reason = /No connection established\. Last error: (.+?)(?: \(\d{4}-\d\d-|\. Resolution note|$)/.exec(
+  const told = /No connection established\. Last error: (.+?)(?: \(\d{4}-\d\d-|\.? Resolution note|$)/s.exec(
     error.message,
   )?.[1];
-  if (reason === undefined) return undefined;
+  if (told === undefined) return undefined;
+  // Of what OpenSSL says, the reason.
+  const reason = /:SSL routines:[^:]*:([^:]+):/.exec(told)?.[1] ?? told.trim();
   return new HalleyError(
     'no_node',
-    `there is no gRPC of a logic at ${address}: ${reason}; it is at port 3119, or with TLS, which --ca takes`,
+    `there is no gRPC of a logic at ${address}: ${reason}; it is at port 3119 by default, with TLS where --ca is given`,
     { cause: error },
+  );
+}
+
+/** Where the command takes the key from. */
+function withoutKey(error: unknown): HalleyError | undefined {
+  if (!(error instanceof HalleyError) || error.code !== 'unauthenticated') return undefined;
+  return new HalleyError(
+    'unauthenticated',
+    'no API key, or an unknown one: --api-key KEY, or HALLEY_API_KEY',
+    {
+      cause: error,
+    },
   );
 }
