@@ -31,11 +31,13 @@ test.each(['Zoë 👩\u200d🚀', '👩🏽\u200d🚀🎉', '❤\ufe0f\u200d🔥
 });
 
 test('initials are those of the first and the last word', () => {
-  expect([initialsOf('alice'), initialsOf('Ada de Lovelace'), initialsOf('李雷'), initialsOf('')]).toEqual([
+  expect(['alice', 'Ada de Lovelace', '李雷', '', 'Zoë 🎉', '🎉'].map(initialsOf)).toEqual([
     'A',
     'AL',
     '李',
     '?',
+    'Z',
+    '🎉',
   ]);
 });
 

@@ -32,9 +32,11 @@ export function midOf(name: string): string {
   return String(hash >> 12n || 1n);
 }
 
-/** The letters in a person's disc. */
+/** The letters in a person's disc. An emoji is one where there is no other. */
 export function initialsOf(name: string): string {
-  const words = name.split(' ').filter(Boolean);
+  const all = name.split(' ').filter(Boolean);
+  const lettered = all.filter((word) => /^[\p{L}\p{N}]/u.test(word));
+  const words = lettered.length > 0 ? lettered : all;
   const letters = words.length > 1 ? [words[0], words.at(-1)] : [words[0]];
   return letters.map((word) => charactersOf(word ?? '')[0]?.toUpperCase() ?? '?').join('');
 }
