@@ -40,7 +40,8 @@ interface OwnedLane {
 
 /**
  * The member of the group that reads halley-push: a lane for each partition that it owns, and one to the archive beside
- * it. What is done and archived is committed on a timer, when a partition goes to another job, and at the end.
+ * it. What is done and archived is committed on a timer and at the end. When a partition goes to another job, that one reads
+ * again what was done since the last commit, and comets drop what they have had.
  */
 export class PushConsumer implements Service {
   readonly name = 'push consumer';
@@ -194,7 +195,6 @@ export class PushConsumer implements Service {
       this.#lanes.delete(partition);
       owned.lane.end();
       void owned.archive.end();
-      if (this.#consumer) void this.#commit(this.#consumer, owned);
     }
   }
 }

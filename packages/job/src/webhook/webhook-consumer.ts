@@ -19,7 +19,10 @@ interface Owned {
   committed: number;
 }
 
-/** Sends events to one endpoint, in a consumer group of its own: another that is slow or away does not hold it up. */
+/**
+ * Sends events to one endpoint, in a consumer group of its own: another that is slow or away does not hold it up. What is done
+ * is committed on a timer and at the end; when a partition goes to another job, what was done since is sent again.
+ */
 export class WebhookConsumer implements Service {
   readonly name: string;
   readonly group: string;
@@ -110,7 +113,6 @@ export class WebhookConsumer implements Service {
       if (!owned) continue;
       this.#owned.delete(`${topic}/${partition}`);
       owned.lane.end();
-      void this.#commit(owned);
     }
   }
 }

@@ -69,7 +69,7 @@ export interface ConsumeOptions {
    * revoke and assign again partitions that stay: what was read and not committed then comes again, and a pause ends.
    */
   onAssigned?(partitions: readonly TopicPartition[]): void;
-  /** Partitions no longer owned (or possibly not: a session that ran out). Work on them may go on; commits fail. */
+  /** Partitions no longer owned (or possibly not: a session that ran out). Work on them may go on; commits do nothing. */
   onRevoked?(partitions: readonly TopicPartition[]): void;
 }
 
