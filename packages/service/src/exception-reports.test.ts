@@ -1,3 +1,4 @@
+import { HalleyError } from '@halley/protocol/error';
 import { expect, test } from '@jest/globals';
 
 import { type ExceptionReport, ExceptionReports, KEYS_A_REPORT } from './exception-reports.js';
@@ -7,12 +8,14 @@ import { Metrics } from './metrics.js';
 function reportsOf(limits: { maxPerSecond?: number; maxWaiting?: number } = {}) {
   const written: ExceptionReport[][] = [];
   const clock = { nowMs: 5_000 };
-  const state = { fails: false };
+  const state = { fails: false, unknown: '' };
   const metrics = new Metrics({ process: false });
   const reports = new ExceptionReports({
     tier: 'comet',
     write: async (batch) => {
       if (state.fails) throw new Error('away');
+      if (batch.some(({ kind }) => kind === state.unknown))
+        throw new HalleyError('invalid_argument', 'kind is none');
       written.push([...batch]);
     },
     maxPerSecond: 100,
@@ -107,4 +110,34 @@ test('what there is is written when it stops', async () => {
   reports.tell(dropped);
   await reports.stop(1_000);
   expect(await flushed()).toHaveLength(1);
+});
+
+test('what is refused as it is is dropped, counted and reported as lost; what came with it is written', async () => {
+  const { reports, state, metrics, flushed } = reportsOf();
+  state.unknown = 'expired';
+  reports.tell(dropped);
+  reports.tell({ ...dropped, id: 'b', kind: 'expired', count: 3 });
+  reports.tell({ ...dropped, id: 'c' });
+  expect((await flushed()).map(({ id, kind, count }) => `${kind} ${id} ${count}`)).toEqual([
+    'dropped a 1',
+    'dropped c 1',
+    'lost  3',
+  ]);
+  expect(await metrics.registry.metrics()).toContain('halley_comet_ledger_lost_total 3');
+  state.unknown = 'lost';
+  for (let push = 0; push < 101; push += 1) reports.tell({ ...dropped, id: `p${push}` });
+  expect(await flushed()).toHaveLength(100);
+  expect(await flushed()).toEqual([]);
+  expect(await metrics.registry.metrics()).toContain('halley_comet_ledger_lost_total 4');
+});
+
+test('what could not be written when it stops is counted once, what waited behind it too', async () => {
+  const { reports, state, metrics, flushed } = reportsOf({ maxPerSecond: 2 });
+  await reports.start();
+  state.fails = true;
+  for (const id of ['a', 'b', 'c']) reports.tell({ ...dropped, id });
+  await flushed();
+  reports.tell({ ...dropped, id: 'd', count: 4 });
+  await reports.stop(1);
+  expect(await metrics.registry.metrics()).toContain('halley_comet_ledger_lost_total 7');
 });

@@ -1,3 +1,4 @@
+import { HalleyError } from '@halley/protocol/error';
 import { v7 as uuidv7 } from 'uuid';
 
 import { atMost } from './at-most.js';
@@ -30,7 +31,10 @@ export interface ExceptionReport {
 
 export interface ExceptionReportsDeps {
   readonly tier: 'logic' | 'job' | 'comet';
-  /** Hands reports on, at most {@link REPORTS_A_WRITE}. One that fails is repeated with the same ones. */
+  /**
+   * Hands reports on, at most {@link REPORTS_A_WRITE}. One that fails is repeated with the same ones, unless with
+   * `invalid_argument`: then they are dropped, and lost.
+   */
   readonly write: (reports: readonly ExceptionReport[]) => Promise<void>;
   /** New reports of a second; what is of a push, stream and reason that has one counts there. */
   readonly maxPerSecond: number;
@@ -85,6 +89,9 @@ export class ExceptionReports implements Exceptions, Service {
     this.flush();
     await atMost(this.#writing ?? Promise.resolve(), deadlineMs);
     this.#stopping.abort();
+    this.#abandon(this.#waiting.splice(0));
+    // One that waits to repeat its write ends now; one that is writing counts when that fails.
+    await atMost(this.#writing ?? Promise.resolve(), 0);
   }
 
   tell(exception: PushException): void {
@@ -131,29 +138,53 @@ export class ExceptionReports implements Exceptions, Service {
   }
 
   async #write(nowMs: number): Promise<void> {
-    const backoff = new Backoff({ baseMs: 200, maxMs: 5_000 });
     const { signal } = this.#stopping;
     while (this.#waiting.length + this.#lost > 0 && !signal.aborted) {
       const lost = this.#takeLost(nowMs);
-      const batch = [...(lost ? [lost] : []), ...this.#waiting.splice(0, REPORTS_A_WRITE - 1)];
-      for (;;) {
-        try {
-          await this.deps.write(batch);
-          break;
-        } catch (error) {
-          this.#failures.inc();
-          if (!this.#failing) this.deps.log.warn({ err: error }, 'the ledger cannot be written, repeating');
-          this.#failing = true;
-          await backoff.wait(signal);
-          if (signal.aborted) {
-            for (const { count } of batch) this.#losses.inc(count);
-            return;
-          }
-        }
-      }
-      this.#failing = false;
-      for (const { kind } of batch) this.#reports.inc({ kind });
+      await this.#deliver([...(lost ? [lost] : []), ...this.#waiting.splice(0, REPORTS_A_WRITE - 1)]);
     }
+  }
+
+  /** Writes a batch, however often that takes; drops it when it is refused as it is, or at the end. */
+  async #deliver(batch: readonly ExceptionReport[]): Promise<void> {
+    const backoff = new Backoff({ baseMs: 200, maxMs: 5_000 });
+    const { signal } = this.#stopping;
+    for (;;) {
+      try {
+        await this.deps.write(batch);
+        break;
+      } catch (error) {
+        this.#failures.inc();
+        if (HalleyError.from(error).code === 'invalid_argument') return this.#refused(batch, error);
+        if (!this.#failing) this.deps.log.warn({ err: error }, 'the ledger cannot be written, repeating');
+        this.#failing = true;
+        await backoff.wait(signal);
+        if (signal.aborted) return this.#abandon(batch);
+      }
+    }
+    this.#failing = false;
+    for (const { kind } of batch) this.#reports.inc({ kind });
+  }
+
+  /** A kind may be one that who takes the reports does not know yet: the others are not dropped for it. */
+  async #refused(batch: readonly ExceptionReport[], error: unknown): Promise<void> {
+    const kinds = new Set(batch.map(({ kind }) => kind));
+    if (kinds.size > 1) {
+      for (const kind of kinds) await this.#deliver(batch.filter((report) => report.kind === kind));
+      return;
+    }
+    this.deps.log.warn(
+      { err: error, kinds: [...kinds], reports: batch.length },
+      'reports were refused: dropped',
+    );
+    for (const { count, kind, atMs } of batch) if (kind !== 'lost') this.#lose(count, atMs);
+  }
+
+  /** Counts what is not written any more; what it says of losses is counted. */
+  #abandon(reports: readonly ExceptionReport[]): void {
+    if (reports.length === 0) return;
+    for (const { count, kind } of reports) if (kind !== 'lost') this.#losses.inc(count);
+    this.deps.log.warn({ reports: reports.length }, 'reports for the ledger were not written before the end');
   }
 
   #lose(count: number, atMs: number): void {
@@ -182,11 +213,11 @@ export function exceptionMetrics(metrics: Metrics, tier: ExceptionReportsDeps['t
     ),
     losses: metrics.counter(
       `halley_${tier}_ledger_lost_total`,
-      'Things that went wrong with pushes and that the ledger does not know of, because too many came at once or it could not be written.',
+      'Things that went wrong with pushes and that the ledger does not know of, because too many came at once, or it could not be written or refused them.',
     ),
     failures: metrics.counter(
       `halley_${tier}_ledger_write_failures_total`,
-      'Writes of reports for the ledger that failed and were repeated.',
+      'Writes of reports for the ledger that failed: they are repeated, except what is refused as it is.',
     ),
   };
 }
