@@ -19,7 +19,7 @@ import { type Bus, Topic } from '@halley/store/bus/bus';
 import type { DeadLetterStore } from '@halley/store/dead/dead';
 import { EventQueue } from '@halley/store/events/event-queue';
 import { type Ledger, NO_LEDGER } from '@halley/store/ledger/ledger';
-import { LedgerRetention } from '@halley/store/ledger/retention';
+import { ledgerRetention } from '@halley/store/ledger/retention';
 import { rowsOf } from '@halley/store/ledger/reports';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Schedules } from '@halley/store/schedule/schedules';
@@ -315,7 +315,7 @@ class App implements JobApp {
       log,
     };
     await this.#own(new Webhooks(webhooks));
-    await this.#own(new LedgerRetention({ ledger, ...config.ledger, clock: systemClock, log }));
+    await this.#own(ledgerRetention({ ledger, ...config.ledger, clock: systemClock, log }));
     await this.#own(new LagMeter({ bus, groups, intervalMs: config.consume.lagIntervalMs, metrics, log }));
     this.#parts = { ...this.#parts, registration: await registry.register(node) };
     log.info({ node: node.id, ...node.addresses }, 'job delivers');

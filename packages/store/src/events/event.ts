@@ -22,9 +22,6 @@ export interface Events {
   offer(event: QueuedEvent): void;
 }
 
-/** Wants none. */
-export const NO_EVENTS: Events = { wants: () => false, offer: () => undefined };
-
 /** The id of an event, the same for the same facts: 22 characters behind the kind, none of them a dot. */
 export function eventIdOf(kind: EventKind, ...facts: readonly (string | number)[]): string {
   return `${kind}-${shortHash([kind, ...facts])}`;

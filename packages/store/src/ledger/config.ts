@@ -15,8 +15,6 @@ export const ledgerConfig = z.object({
   }),
 });
 
-export type LedgerConfig = z.infer<typeof ledgerConfig>;
-
 /** The same where the ledger is also looked after. */
 export const ledgerKeeperConfig = ledgerConfig.extend({
   retentionMs: z
@@ -33,5 +31,3 @@ export const ledgerKeeperConfig = ledgerConfig.extend({
     range: '100,000–10,000,000',
   }),
 });
-
-export type LedgerKeeperConfig = z.infer<typeof ledgerKeeperConfig>;
