@@ -93,6 +93,16 @@ test('waits for no answer for ever, and reads no long one', async () => {
   expect(await post()).toEqual({ result: 'taken' });
 });
 
+test('an event of which no body can be made is refused, without asking the endpoint', async () => {
+  const send = poster({ endpoint: { url, secrets: [SECRET] }, timeoutMs: 5_000, now: Date.now });
+  const body = (): string => JSON.stringify({ count: 1n });
+  expect(await send({ ...event, body }, never)).toEqual({
+    result: 'refused',
+    why: 'it has no body: TypeError',
+  });
+  expect(seen).toEqual([]);
+});
+
 test('an endpoint that is down has failed', async () => {
   const nowhere = poster({
     endpoint: { url: 'http://127.0.0.1:1/', secrets: [SECRET] },

@@ -35,6 +35,13 @@ const MAX_ANSWER_BYTES = 65_536;
 export function poster({ endpoint, timeoutMs, now, fetch: send = fetch }: PosterDeps): Post {
   const keys = endpoint.secrets.flatMap((secret) => secretOf(secret) ?? []);
   return async (event, signal) => {
+    let body: string;
+    try {
+      body = event.body();
+    } catch (error) {
+      // A fault of ours, of this event alone: it is put aside, and the user's others go on.
+      return { result: 'refused', why: `it has no body: ${whyOf(error)}` };
+    }
     // Not AbortSignal.any: the lane's signal lives as long as the lane, and would remember each request.
     const request = new AbortController();
     const end = (): void => request.abort();
@@ -42,7 +49,6 @@ export function poster({ endpoint, timeoutMs, now, fetch: send = fetch }: Poster
     signal.addEventListener('abort', end);
     if (signal.aborted) end();
     try {
-      const body = event.body();
       const answer = await send(endpoint.url, {
         method: 'POST',
         headers: {
