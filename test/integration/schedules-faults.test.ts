@@ -207,6 +207,7 @@ test(
     await pushAll(
       pushes.map(({ id, at, device }) => request(id, { deliver_at_ms: at, target: toUser(device) })),
     );
+    const cancel = (id: string) => repeated(() => unary(schedules.Cancel.bind(schedules), { id }));
     const killing = killInTurn(base + SPAN_MS);
     const answers = new Map<string, string>();
     await Promise.all(
@@ -214,8 +215,8 @@ test(
         .filter(({ cancelled }) => cancelled)
         .map(async ({ id, at }, index) => {
           // From long before its time until somewhat after.
-          await sleep(at - 1_000 + (index % 12) * 100 - Date.now());
-          answers.set(id, await repeated(() => unary(schedules.Cancel.bind(schedules), { id })));
+          await sleep(at - 700 + (index % 12) * 100 - Date.now());
+          answers.set(id, await cancel(id));
         }),
     );
     const kills = await killing;
@@ -226,7 +227,8 @@ test(
       20_000,
       50,
     );
-    expect(new Set(answers.values())).toEqual(new Set(['ok', 'too_late']));
+    expect([...answers.values()]).toContain('ok');
+    expect(await cancel(fired[0]?.id ?? '')).toBe('too_late');
     expect(shown.map(({ id }) => id).toSorted()).toEqual(fired.map(({ id }) => id).toSorted());
     // Clients know ids: what came twice would be in the history twice.
     for (const device of TRANSPORTS.keys())
@@ -319,11 +321,17 @@ test('what has expired is shown nowhere, and counted where it was dropped', asyn
     15_000,
     50,
   );
+  // Those to the room are in a partition of their own.
+  const dropped = async (): Promise<{ live: number; read: number }> => {
+    const [job = 0, comet = 0, logic = 0] = (await counted()).map((count, at) => count - (before[at] ?? 0));
+    return { live: job + comet, read: logic };
+  };
+  const isAll = (now: Awaited<ReturnType<typeof dropped>>): boolean =>
+    now.live >= late.length && now.read >= forAway.length;
+  const { live, read } = await eventually(dropped, isAll, 15_000, 50);
+  expect(live).toBeGreaterThanOrEqual(late.length);
+  expect(read).toBeGreaterThanOrEqual(forAway.length);
   expect(shown.map(({ id }) => id).toSorted()).toEqual(
     [...[...TRANSPORTS.keys()].map((device) => `last ${device}`), 'last away'].toSorted(),
   );
-  const dropped = (await counted()).map((count, index) => count - (before[index] ?? 0));
-  const [byJob = 0, , byLogic = 0] = dropped;
-  expect(byJob).toBeGreaterThanOrEqual(late.length);
-  expect(byLogic).toBeGreaterThanOrEqual(forAway.length);
 }, 60_000);
