@@ -80,6 +80,18 @@ export function routesContract(adapter: string, makeHarness: () => Promise<Route
       expect(again.displaced?.owner).toBe(later.owner);
     });
 
+    test('a claim that comes a second time changes nothing: nobody is displaced, and the owner is the same', async () => {
+      const [mid, k, at] = [user(), key(), node()];
+      const first = await routes.claim({ mid, key: k, at, counter: 12 });
+      const second = await routes.claim({ mid, key: k, at, counter: 12 });
+      expect(second).toEqual(first);
+      const session = { mid, key: k, owner: first.owner };
+      expect((await routes.renew({ at, sessions: [session], rooms: [] })).superseded).toEqual([]);
+      // That of another comet is another connection, whatever its count.
+      const elsewhere = await routes.claim({ mid, key: k, at: node(), counter: 12 });
+      expect(elsewhere.displaced?.owner).toBe(first.owner);
+    });
+
     test('of claims without a counter the last one wins, also over one with', async () => {
       const [mid, k, at] = [user(), key(), node()];
       await routes.claim({ mid, key: k, at, counter: 12 });

@@ -56,10 +56,13 @@ export class EmbeddedRoutes implements Routes {
     const holder = this.#liveOfKey(key);
     if (holder && holder.mid !== mid) throw new HalleyError('key_in_use');
     const count = String(counter).padStart(10, '0');
-    // Of one comet the later connection is the newer, also when its claim was served first. The owner answered is older.
-    if (holder?.at.node === at.node && holder.at.incarnation === at.incarnation) {
-      if (counter > 0 && holder.owner.slice(-10) > count)
-        return { owner: holder.owner.slice(0, -10) + count };
+    const sameComet = holder?.at.node === at.node && holder.at.incarnation === at.incarnation;
+    if (holder && sameComet && counter > 0) {
+      const held = holder.owner.slice(-10);
+      // It was asked for twice: the connection stays the owner that it was told it is.
+      if (held === count) return { owner: holder.owner };
+      // Of one comet the later connection is the newer, also when its claim was served first. The owner answered is older.
+      if (held > count) return { owner: holder.owner.slice(0, -10) + count };
     }
     const now = this.#clock.now();
     this.#lastOwnerUs = Math.max(this.#lastOwnerUs + 1, now * 1_000);

@@ -74,7 +74,8 @@ export interface RouteAnswer {
 export interface Routes extends Service {
   /**
    * Writes a route, replacing an older owner's. `key_in_use` when the key has a live route of another user. A claim that
-   * comes late, behind one of a later connection of the same comet, changes nothing: the owner answered is the older.
+   * comes late, behind one of a later connection of the same comet, changes nothing: the owner answered is the older. One that
+   * comes again, as from a logic that hung while another one was asked, changes nothing either: the owner is the same.
    */
   claim(claim: Claim): Promise<Claimed>;
   /** Removes a route where it still belongs to this owner; answers whether it did. */

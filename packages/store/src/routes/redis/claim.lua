@@ -20,10 +20,12 @@ if old then
   local oldUs = tonumber(string.sub(old, 1, 16))
   if oldUs >= us then us = oldUs + 1 end
   local owner, node, incarnation, lease = string.match(old, '^([^\n]*)\n([^\n]*)\n([^\n]*)\n(%d+)')
-  -- Of one comet the later connection is the newer, also when its claim was served first. The owner answered is older.
-  local later = node == ARGV[2] and incarnation == ARGV[3] and string.sub(owner, -10) > ARGV[4]
-  if later and tonumber(ARGV[4]) > 0 and tonumber(lease) > now then
-    return { string.sub(owner, 1, -11) .. ARGV[4], '' }
+  if node == ARGV[2] and incarnation == ARGV[3] and tonumber(ARGV[4]) > 0 and tonumber(lease) > now then
+    local counter = string.sub(owner, -10)
+    -- It was asked for twice: the connection stays the owner that it was told it is.
+    if counter == ARGV[4] then return { owner, '' } end
+    -- Of one comet the later connection is the newer, also when its claim was served first. The owner answered is older.
+    if counter > ARGV[4] then return { string.sub(owner, 1, -11) .. ARGV[4], '' } end
   end
   if tonumber(lease) > now then displaced = owner .. '\n' .. node .. '\n' .. incarnation end
 end
