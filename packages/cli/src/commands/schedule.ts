@@ -118,7 +118,7 @@ export function scheduleTable(schedules: readonly Schedule__Output[], nowMs: num
     one.target ? String(one.operation) : '-',
     one.kind === 'SCHEDULE_KIND_DIGEST' ? '-' : one.body_bytes,
   ]);
-  return table(['ID', 'KIND', 'STATE', 'DELIVERED', 'TO', 'OPERATION', 'BYTES'], rows);
+  return table(['ID', 'KIND', 'STATE', 'DUE', 'TO', 'OPERATION', 'BYTES'], rows);
 }
 
 /** One, a field a line. */
@@ -128,7 +128,7 @@ export function scheduleLines(one: Schedule__Output, nowMs: number): string[] {
     ['id', one.id],
     ['kind', kindText(one)],
     ['state', stateWord(one.state)],
-    ['delivered', aheadText(Number(one.deliver_at_ms), nowMs)],
+    ['due', aheadText(Number(one.deliver_at_ms), nowMs)],
     ['accepted', timeText(Number(one.accepted_at_ms))],
     ['expires', Number(one.expire_at_ms) > 0 ? aheadText(Number(one.expire_at_ms), nowMs) : undefined],
     ['to', one.target ? targetText(one.target) : undefined],

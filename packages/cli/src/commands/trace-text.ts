@@ -18,7 +18,7 @@ const STATES: Readonly<Record<string, string>> = {
   acknowledged: 'each of its devices has it',
   expired: 'its time passed, and no device has it',
   dropped: 'it was dropped',
-  fired: 'its time came, and it was handed on',
+  fired: 'its time came, and it was handed to the bus',
   removed: 'it was in its streams, and is not kept any more',
 };
 
@@ -93,9 +93,9 @@ function timeline(trace: TraceReply__Output): string[] {
     add(schedule.deliver_at_ms, 'due');
     add(
       schedule.fired_at_ms,
-      schedule.members > 0 ? `handed on, with ${schedule.members} in it` : 'handed on',
+      schedule.members > 0 ? `handed to the bus, with ${schedule.members} in it` : 'handed to the bus',
     );
-    add(schedule.ended_at_ms, schedule.state);
+    add(schedule.ended_at_ms, schedule.state === 'fired' ? 'the bus has it' : schedule.state);
   }
   for (const row of trace.exceptions) add(row.at_ms, exceptionText(row));
   events.sort((one, other) => one.atMs - other.atMs);
