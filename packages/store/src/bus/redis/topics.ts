@@ -58,7 +58,14 @@ export async function openTopics(
     }
     if (absent.length > 0) {
       const firsts = await firstOffsets(connection, keys);
-      await Promise.all(absent.map((at) => open(at, firsts.get(fieldOf(at.topic, at.partition)) ?? 0)));
+      const firstOf = (at: TopicPartition): number => firsts.get(fieldOf(at.topic, at.partition)) ?? 0;
+      const lost = absent.filter((at) => firstOf(at) > 0);
+      if (lost.length > 0)
+        log.error(
+          { epoch, partitions: lost.length },
+          'partitions that groups have read of are gone: they begin anew',
+        );
+      await Promise.all(absent.map((at) => open(at, firstOf(at))));
     }
     await connection.guard(() =>
       connection.redis.hset(
