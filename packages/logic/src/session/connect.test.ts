@@ -82,6 +82,19 @@ describe('connect', () => {
     expect(kicks).toEqual([]);
   });
 
+  test('nor does who had given up while the process stood still, which is seen a moment after the call', async () => {
+    const { owner } = await connect('{"mid":1,"key":"k"}', at('a'));
+    let gone = false;
+    const token = Buffer.from('{"mid":1,"key":"k"}');
+    setImmediate(() => {
+      gone = true;
+    });
+    const late = connector.connect({ token, at: at('b'), counter: 9, abandoned: () => gone });
+    await expect(late).rejects.toMatchObject({ code: 'deadline_exceeded' });
+    const found = (await routes.find({ users: ['1' as UserId] })).users.get('1' as UserId);
+    expect(found?.map((route) => route.owner)).toEqual([owner]);
+  });
+
   test('a key that connects again on another comet is closed on the first, by its owner sequence', async () => {
     const first = await connect('{"mid":1,"key":"k"}', at('a'));
     await connect('{"mid":1,"key":"k"}', at('b'));

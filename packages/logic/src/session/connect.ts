@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 
 import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, NodeRef } from '@halley/protocol/ids';
@@ -73,6 +73,8 @@ export class Connector {
     const { verifier, kicker, metrics, events } = this.deps;
     try {
       const verified = await verifier.verify(token);
+      // A process that was stopped for a while finds the call and its end side by side: the end is to be seen as well.
+      await turn();
       if (abandoned?.()) throw new HalleyError('deadline_exceeded');
       const key = (verified.key || uuidv4()) as ConnectionKey;
       const { owner, displaced } = await this.#claim({ mid: verified.mid, key, at, counter }, abandoned);
