@@ -73,12 +73,31 @@ function told(issue: z.core.$ZodIssue, schema: z.ZodType, prefix: string): strin
     return `${path}: there is no such field${hint}`;
   }
   const path = issue.path.length === 0 ? prefix.replace(/\.$/, '') : prefix + pathOf(issue.path);
-  const what =
-    issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
-      ? 'is missing'
-      : issue.message;
-  return path === '' ? what : `${path}: ${what}`;
+  return `${path || 'body'}: ${reasonOf(issue)}`;
 }
+
+/** What is wrong with a value, in our words where the schema has none of its own. */
+function reasonOf(issue: z.core.$ZodIssue): string {
+  const { message } = issue;
+  if (issue.code === 'invalid_type' && message.startsWith('Invalid input')) {
+    return message.endsWith('received undefined')
+      ? 'is missing'
+      : `must be ${KINDS[issue.expected] ?? issue.expected}`;
+  }
+  if (issue.code === 'invalid_value' && message.startsWith('Invalid ')) {
+    return `must be ${issue.values.map(String).join(' or ')}`;
+  }
+  return message;
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  array: 'a list',
+  boolean: 'true or false',
+  int: 'a whole number',
+  number: 'a number',
+  object: 'an object',
+  string: 'text',
+};
 
 /** As gRPC names them: `target.users.mids[3]`. */
 function pathOf(path: readonly PropertyKey[]): string {

@@ -172,6 +172,7 @@ describe('a failure is told as problem details', () => {
     expect(await push({})).toMatchObject({ status: 503, told: { code: 'bus_unknown', outcome: 'unknown' } });
   });
 
+  const USER_TEXT = { target: { users: { mids: '1' } } };
   const WRONG: readonly (readonly [string, unknown])[] = [
     ['target: is missing', { operation: 1000 }],
     ['target: exactly one of users, keys, room and everyone is to be set', { target: {}, operation: 1000 }],
@@ -196,6 +197,10 @@ describe('a failure is told as problem details', () => {
       { target: USER, operation: 1, collapse_key: 'x'.repeat(129) },
     ],
     ['colour: there is no such field', { target: USER, operation: 1, colour: 'red' }],
+    ['operation: must be a whole number', { target: USER, operation: 1.5 }],
+    ['target.users.mids: must be a list; body: must be text', { ...USER_TEXT, operation: 1, body: 5 }],
+    ['class: must be durable or ephemeral', { target: USER, operation: 1, class: 'kept' }],
+    ['body: must be an object', '[]'],
     ['body: is empty; it is JSON', ''],
     ['the body is not JSON', '{'],
     ['the body is not JSON', Buffer.from([0x22, 0xff, 0x22])],
