@@ -98,7 +98,12 @@ describe('halley schedule', () => {
     const pushed = await halley('push', ...to, '--delay', '15m', '--id', 'table-7');
     expect(pushed.out).toMatch(/^ok table-7, to be delivered [\d: -]+ \(in 15m\)\n$/);
     const again = await halley('push', ...to, '--delay', '15m', '--id', 'table-7', '--json');
-    expect(JSON.parse(again.out)).toMatchObject({ outcome: 'ok', id: 'table-7', duplicate: true });
+    expect(JSON.parse(again.out)).toMatchObject({
+      outcome: 'ok',
+      id: 'table-7',
+      deliver_at_ms: expect.any(Number),
+      duplicate: true,
+    });
     await halley('push', ...to, '--group', 'likes', '--window', '10m', '--id', 'like-1');
     const list = await halley('schedule', 'list');
     expect(list.out).toMatch(/^table-7 +push +waiting +/m);

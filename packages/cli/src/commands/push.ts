@@ -79,8 +79,8 @@ export function acceptedLine({ id, deliver_at_ms, duplicate }: PushReply__Output
 }
 
 function acceptedJson({ id, deliver_at_ms, duplicate }: PushReply__Output) {
-  const deliverAtMs = Number(deliver_at_ms);
-  return { outcome: 'ok', id, ...(deliverAtMs > 0 && { deliverAtMs }), ...(duplicate && { duplicate }) };
+  const atMs = Number(deliver_at_ms);
+  return { outcome: 'ok', id, ...(atMs > 0 && { deliver_at_ms: atMs }), ...(duplicate && { duplicate }) };
 }
 
 function tellFailure(
@@ -92,7 +92,13 @@ function tellFailure(
   const { code, message, retryAfterMs } = error;
   if (options.json) {
     print(
-      JSON.stringify({ outcome, id, code, message, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }),
+      JSON.stringify({
+        outcome,
+        id,
+        code,
+        message,
+        ...(retryAfterMs === undefined ? {} : { retry_after_ms: retryAfterMs }),
+      }),
     );
   } else {
     const repeat =
