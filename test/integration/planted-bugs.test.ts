@@ -46,7 +46,7 @@ interface Exposure extends Check {
 const TERMS: Check = {
   clients: ['goim', 'sdk'],
   faults: 'none',
-  seconds: 9,
+  seconds: 6,
   perSecond: 250,
   users: 12,
   rooms: 1,

@@ -118,7 +118,9 @@ export async function runCheck(options: CheckOptions): Promise<CheckOutcome> {
     const endMs = nowMs();
     const troubles = [
       ...spans.flatMap(({ name, trouble }) => (trouble === undefined ? [] : [`${name} ${trouble}`])),
-      ...devices.filter(({ isConnected }) => !isConnected).map(({ log }) => `${log.name} is not connected`),
+      ...devices
+        .filter(({ isConnected }) => !isConnected)
+        .map(({ log, status }) => `${log.name} is not connected${status ? ` (${status})` : ''}`),
     ];
     // What comes while the clients are closed is no part of it.
     nowMs = () => endMs;

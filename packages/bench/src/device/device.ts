@@ -8,6 +8,8 @@ export interface Device {
   readonly log: DeviceLog;
   /** Whether it is in session now. */
   readonly isConnected: boolean;
+  /** Where it stands, in words, where it knows more than that. */
+  readonly status?: string;
   /** Connects, and again whenever the connection ends, until `stop`. */
   start(): void;
   /** Ends the connection as a broken network does; it comes back by itself. */

@@ -74,6 +74,13 @@ export class SdkDevice implements Device {
     return this.#isConnected;
   }
 
+  get status(): string {
+    const state = this.#client?.state ?? { name: 'none' };
+    return 'reason' in state && state.reason
+      ? `${state.name}: ${state.reason.code}, ${state.reason.message}`
+      : state.name;
+  }
+
   start(): void {
     const { spec, comets, random, nowMs } = this.deps;
     const only = spec.transport === 'tcp' || spec.moves ? {} : { transports: [spec.transport] };

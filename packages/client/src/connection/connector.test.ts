@@ -157,6 +157,26 @@ describe('a connection that ends', () => {
     expect(rig.clock.pending).toBe(0);
   });
 
+  test('because an attempt that was given up was taken after all is followed by another one, once', async () => {
+    const rig = makeRig({ addresses: ['ws://a:1', 'ws://b:1'], handshakeTimeoutMs: 2_000 });
+    const answer = rig.server.onAuth;
+    rig.server.onAuth = () => undefined;
+    const connected = rig.client.connect();
+    await rig.clock.advance(2_000);
+    rig.server.onAuth = answer;
+    await rig.clock.advance(1_000);
+    await connected;
+    // The first node goes on, and finds the auth in its socket.
+    rig.server.last.cut(3503);
+    await settled();
+    expect(rig.client.state.name).toBe('waiting');
+    await rig.clock.advance(2_000);
+    expect(rig.client.state.name).toBe('connected');
+    rig.server.last.cut(3503);
+    await settled();
+    expect(rig.client.state).toMatchObject({ name: 'closed', reason: { code: 'taken_over' } });
+  });
+
   test('by a Close with a time is not followed sooner', async () => {
     const rig = await connectedRig();
     const close = { code: 3000, text: 'drains', reconnect: true, reconnectAfterMs: 7_000 };

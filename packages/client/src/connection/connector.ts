@@ -22,6 +22,9 @@ const OLD_LINK_MS = 5_000;
 /** A trial that has cost the link in use, and still is not answered, may go on for so long. */
 const LAST_CHANCE_MS = 3_000;
 
+/** A node that stands still for longer than this gives its connections up by itself. */
+const STRAY_MS = 120_000;
+
 /** An attempt by another transport, beside the link in use. */
 interface Trial extends Deferred<void> {
   readonly name: TransportName;
@@ -56,6 +59,8 @@ export class Connector {
   /** Where a Move sends us. */
   #movingTo: readonly string[] | undefined;
   #trial: Trial | undefined;
+  /** Until then an attempt that was given up without an answer may still be taken by a node that had stood still. */
+  #strayUntilMs = -Infinity;
   #attempt = 0;
   #key = '';
   /** Counts what is begun, so that what was overtaken meanwhile is dropped. */
@@ -132,6 +137,7 @@ export class Connector {
     // One that is on the way by another transport is of no use any more.
     const overtaken = this.#candidate;
     this.#candidate = undefined;
+    this.#mayStray(overtaken);
     overtaken?.end({ error: connectionLost(), reconnect: true });
     // Whoever is asked for an address or a token may never answer.
     this.#cancelTimer = link.clock.after(link.handshakeTimeoutMs, () => this.#again(timedOut(), 0));
@@ -215,6 +221,7 @@ export class Connector {
     const { addresses, ladder } = this.#deps;
     if (wasCurrent || !this.#trial) addresses.failed(link.address);
     // A close code has come all the way from the server.
+    if (wasCandidate && end.error.closeCode === undefined) this.#mayStray(link);
     if (wasCandidate && !this.#trial && end.error.closeCode === undefined) {
       ladder.failed(link.transport, link.reached && end.error.code === 'handshake_timeout');
     }
@@ -224,13 +231,26 @@ export class Connector {
     if (candidate && (end.reconnect || end.error.closeCode === CloseCode.TakenOver)) {
       this.#set({ name: 'connecting', attempt: this.#attempt + 1 });
       if (this.#trial) this.#hurry(candidate);
-    } else if (this.#mayHelp(end)) {
+    } else if (this.#mayHelp(end) || (wasCurrent && this.#isStray(end))) {
       this.#again(end.error, end.afterMs ?? 0);
     } else if (wasCurrent || !this.#current) {
       this.stop(end.error);
     } else {
       this.#endTrial(end.error);
     }
+  }
+
+  /** It is on its way to a server that has not answered. */
+  #mayStray(link: Link | undefined): void {
+    if (link?.reached) this.#strayUntilMs = this.#deps.link.clock.now() + STRAY_MS;
+  }
+
+  /** Whether it was an attempt of our own that has taken the link over, which nobody waits for any more. Once for each. */
+  #isStray({ error }: LinkEnd): boolean {
+    const isStray =
+      error.closeCode === CloseCode.TakenOver && this.#deps.link.clock.now() < this.#strayUntilMs;
+    if (isStray) this.#strayUntilMs = -Infinity;
+    return isStray;
   }
 
   /** An expired token that can't be renewed ends the same way again. */
