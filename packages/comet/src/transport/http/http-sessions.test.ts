@@ -134,7 +134,7 @@ describe.each(['sse', 'poll'] as const)('a session over %s', (kind) => {
     await client.end();
     await until(() => harness.comet.table.size === 0 && harness.comet.counter.open === 0);
     expect(await harness.metric('halley_comet_connections', { transport: kind })).toBe(0);
-    expect((await client.ask('DELETE', '/session')).code).toBe('session_unknown');
+    expect((await client.ask('DELETE', '/session')).status).toBe(204);
     expect((await client.ask('POST', '/send?n=1')).code).toBe('session_unknown');
   });
 

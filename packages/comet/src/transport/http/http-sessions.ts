@@ -187,8 +187,8 @@ export class HttpSessions {
 
   #delete(call: Call): void {
     const transport = this.#find(call);
-    if (!transport || transport.over) throw new HalleyError('session_unknown');
-    transport.leave();
+    // One that has ended already is what was asked for.
+    if (transport && !transport.over) transport.leave();
     noContent(call.response);
   }
 
