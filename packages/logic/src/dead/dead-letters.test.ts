@@ -44,7 +44,7 @@ const add = async (fields: Partial<NewDeadLetter> = {}): Promise<string> => {
       atMs: 5,
       topic: 'halley-push',
       partition: 7,
-      offset: 42,
+      offset: 1_000 + places,
       reason: 'undecodable',
       detail: '',
       key: 'u/1',
