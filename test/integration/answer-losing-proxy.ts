@@ -9,6 +9,8 @@ export class AnswerLosingProxy {
   loseAnswers = 0;
   /** The error code that produce requests are answered with, in place of the broker, which doesn't get them. */
   answerWith: number | undefined;
+  /** What `answerWith` becomes with the last answer that is lost. */
+  thenAnswerWith: number | undefined;
   /** Produce requests that went through to the broker. */
   produces = 0;
   readonly #server: net.Server;
@@ -60,6 +62,7 @@ export class AnswerLosingProxy {
           this.produces += 1;
           lose ||= this.loseAnswers > 0;
           if (lose) this.loseAnswers -= 1;
+          if (lose && this.loseAnswers === 0) this.answerWith = this.thenAnswerWith;
           broker.write(request);
         }
       }
