@@ -1,6 +1,7 @@
 /**
  * unit: beside their files, without any service. protocol: what runs on the default start or on no process at all.
- * services: everything else in test/, on the real services.
+ * check: what is pushed, and seen, while whole clusters are broken, each on services of its own. services: everything else
+ * in test/, on the real services.
  */
 const shared = {
   testEnvironment: 'node',
@@ -33,9 +34,14 @@ export default {
     },
     {
       ...shared,
+      displayName: 'check',
+      testMatch: ['<rootDir>/test/check/**/*.test.ts'],
+    },
+    {
+      ...shared,
       displayName: 'services',
       testMatch: ['<rootDir>/test/**/*.test.ts'],
-      testPathIgnorePatterns: ['<rootDir>/test/(conformance|fuzz|model|browser)/', '/node_modules/'],
+      testPathIgnorePatterns: ['<rootDir>/test/(conformance|fuzz|model|browser|check)/', '/node_modules/'],
       globalSetup: '<rootDir>/test/setup/start-services.mjs',
       globalTeardown: '<rootDir>/test/setup/stop-services.mjs',
     },

@@ -1,6 +1,6 @@
 // Runs all tests and ends with the line `N passed, N failed`. What needs no service runs first, on every core; then what
-// starts services and whole clusters, one file after another, and beside it what starts a server alone or nothing: both wait
-// for most of their time.
+// starts servers, services and whole clusters, in two runs beside each other, each one file after another: both wait for most
+// of their time.
 // Arguments go to jest: `npm test -- routes` runs what has `routes` in its path.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -15,7 +15,7 @@ const PHASES = {
   all: [
     UNIT,
     [
-      ['--selectProjects', 'protocol', '--maxWorkers=1'],
+      ['--selectProjects', 'protocol', 'check', '--maxWorkers=1'],
       ['--selectProjects', 'services', '--maxWorkers=1'],
     ],
   ],
@@ -30,14 +30,14 @@ const [which, ...patterns] = process.argv.slice(2);
 
 let passed = 0;
 let failed = 0;
-for (const phase of PHASES[which]) await Promise.all(phase.map(run));
+for (const phase of PHASES[which]) await Promise.all(phase.map((run, index) => runTests(run, index)));
 rmSync(dir, { recursive: true, force: true });
 process.stdout.write(`${passed} passed, ${failed} failed\n`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
 
-async function run(selected) {
+async function runTests(selected, index) {
   const file = path.join(dir, `${selected[1]}.json`);
-  const status = await exitCodeOf([
+  const args = [
     '--experimental-vm-modules',
     '--no-warnings',
     jest,
@@ -47,7 +47,9 @@ async function run(selected) {
     '--passWithNoTests',
     '--',
     ...patterns,
-  ]);
+  ];
+  // Each has ports of its own: those of a node that was killed are nobody else's until it is back.
+  const status = await exitCodeOf(args, { ...process.env, HALLEY_TEST_RUN: String(index) });
   const results = readResults(file);
   const broken = results.testResults.filter((suite) => suite.status === 'failed' && allPassed(suite)).length;
   passed += results.numPassedTests;
@@ -56,9 +58,9 @@ async function run(selected) {
   if (status !== 0 && results.numFailedTests + broken === 0) failed += 1;
 }
 
-function exitCodeOf(args) {
+function exitCodeOf(args, env) {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
     child.on('error', () => resolve(1));
     child.on('exit', (code) => resolve(code ?? 1));
   });

@@ -15,13 +15,16 @@ export const PORTS = {
   jobOps: 3124,
 } as const;
 
+/** Offsets in hundreds. Of two runs of tests beside each other each has a half. */
+const OFFSETS = { '0': [20, 64], '1': [66, 110] }[process.env['HALLEY_TEST_RUN'] ?? ''] ?? [20, 110];
+
 /**
  * An offset at which all ports of all tiers are free, below those that services take (from 15,000); for `nodes` of each, also
  * at the next ones.
  */
 export async function freePortOffset(nodes = 1): Promise<number> {
   for (let tries = 0; tries < 100; tries += 1) {
-    const offset = 100 * randomInt(20, 110);
+    const offset = 100 * randomInt(OFFSETS[0]!, OFFSETS[1]!);
     const ports = Array.from({ length: nodes }, (_, at) =>
       Object.values(PORTS).map((port) => port + offset + 100 * at),
     );

@@ -6,6 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { buffer, text as textOf } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
+// Commands load it while they run, several modules at once, which the modules of a test do not always bear.
+import '@halley/cli/client/logic-client';
 import { createProgram } from '@halley/cli/program';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 
