@@ -24,8 +24,8 @@ const USERS = 8;
 const EACH = Math.ceil(BULK / USERS);
 /** A record of halley-bulk has so many pushes, and is moved whole. */
 const A_RECORD = 2;
-/** So slowly that most wait when a job is killed. */
-const MOVED_A_SECOND = EACH / 2;
+/** So slowly that most wait when a job is killed, also where the pushes themselves take a while. */
+const MOVED_A_SECOND = EACH / 5;
 /** A job that was killed is known to be gone after its session with Kafka, 6 s. */
 const TAKEOVER_MS = 30_000;
 /** Records that cannot be taken in, of which a job is killed amid. */
