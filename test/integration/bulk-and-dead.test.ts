@@ -274,7 +274,7 @@ test('what is put aside is listed and requeued once, by whoever may', async () =
   expect(await listed()).toHaveLength(3);
   expect(await command(['requeue', id, '--force'], KEYS.dead)).toMatchObject({ code: 0 });
   expect(await whenListed(4)).toHaveLength(4);
-}, 30_000);
+}, 90_000);
 
 test('nothing is listed twice, and nothing missing, after the job that was at it is killed and another comes', async () => {
   const before = (await listed()).length;
