@@ -37,6 +37,7 @@ import { OfflineEvents } from './hooks/offline-events.js';
 import { LagMeter } from './lag-meter.js';
 import { JobMetrics } from './metrics.js';
 import { ScheduleFiring } from './schedule/firing.js';
+import { scheduleRetention } from './schedule/retention.js';
 import { SideTopics } from './side-topics.js';
 import { Wakeup } from './wakeup.js';
 import { checkWebhooks } from './webhook/config.js';
@@ -305,6 +306,7 @@ class App implements JobApp {
         maxRecordBytes: config.bus.maxRecordBytes,
       });
       await this.#own(firing);
+      await this.#own(scheduleRetention({ ...shared, schedules, keepMs: config.schedule.keepMs }));
     }
     const webhooks = {
       bus,

@@ -5,7 +5,7 @@ import { excuse, type Excuse, fromMs, isScheduled, laneOf, newerOnes, readyMs, u
 import type { Violation, ViolationKind } from './verdict.js';
 
 /** A goim client that was away for longer has no cursor any more: what came before it was back is not owed to it. */
-export const RESUME_WINDOW_MS = 600_000;
+const RESUME_WINDOW_MS = 600_000;
 /** A device is held to have been connected for a push when it still was so long after the answer: longer than a job's takeover. */
 const STAYED_MS = 15_000;
 

@@ -22,7 +22,7 @@ export const FAULT_GROUPS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Where the cluster makes pushes durable. */
-export type BusKind = 'kafka' | 'redis';
+type BusKind = 'kafka' | 'redis';
 
 /**
  * Reads `kill-comet,pause-job:10,services`: names of kinds or groups, with seconds behind a colon. Groups leave out what the

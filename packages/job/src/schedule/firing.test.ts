@@ -17,7 +17,7 @@ import { ScheduleFiring } from './firing.js';
 
 const scheduledCodec = codec(protos.halley.delivery.v1.Scheduled);
 const START = 1_900_000_000_000;
-const limits = { pollMs: 200, leaseMs: 1_200, maxRows: 4, maxBytes: 100_000, keepMs: 86_400_000 };
+const limits = { pollMs: 200, leaseMs: 1_200, maxRows: 4, maxBytes: 100_000 };
 
 let dataDir: string;
 let nowMs: number;

@@ -33,11 +33,8 @@ export interface FiringLimits {
   readonly leaseMs: number;
   readonly maxRows: number;
   readonly maxBytes: number;
-  readonly keepMs: number;
 }
 
-/** Looks for what can be removed; each removes some rows. */
-const RETAIN_EVERY_MS = 5_000;
 /** The clock of the store is not this one: no sooner than this. */
 const MIN_WAIT_MS = 20;
 
@@ -58,7 +55,6 @@ export class ScheduleFiring implements Service {
   readonly name = 'schedules';
   readonly #end = new AbortController();
   #running: Promise<void> = Promise.resolve();
-  #retainInMs = 0;
 
   constructor(private readonly deps: FiringDeps) {}
 
@@ -89,7 +85,6 @@ export class ScheduleFiring implements Service {
         if (!away) log.warn({ err: error }, 'schedules cannot be read, trying again');
         away = true;
       }
-      this.#retainInMs -= waitMs;
       if (waitMs > 0) await wait(waitMs, signal);
     }
   }
@@ -97,7 +92,6 @@ export class ScheduleFiring implements Service {
   /** Fires some of what is due now; answers after how many milliseconds to look again. For tests, too. */
   async step(): Promise<number> {
     const { schedules, limits, metrics, log } = this.deps;
-    await this.#retain();
     const { nowMs, scheduleAtMs = Infinity, recurringAtMs = Infinity } = await schedules.next();
     metrics.schedule.overdue.set(Math.max(0, nowMs - scheduleAtMs) / 1_000);
     const scheduled = recurringAtMs <= nowMs ? await scheduleOccurrences({ schedules, metrics, log }) : 0;
@@ -228,13 +222,6 @@ export class ScheduleFiring implements Service {
         await backoff.wait(this.#end.signal);
       }
     }
-  }
-
-  async #retain(): Promise<void> {
-    if (this.#retainInMs > 0) return;
-    const removed = await this.deps.schedules.retain(this.deps.limits.keepMs);
-    this.deps.metrics.schedule.removed.inc(removed);
-    this.#retainInMs = removed > 0 ? 0 : RETAIN_EVERY_MS * (0.5 + Math.random());
   }
 }
 

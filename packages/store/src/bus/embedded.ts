@@ -16,7 +16,7 @@ import { EmbeddedGroup } from './embedded-group.js';
 import { EmbeddedLog, type EmbeddedRetention } from './embedded-log.js';
 import { EmbeddedMember } from './embedded-member.js';
 import { busMetrics, type BusMetrics } from './metrics.js';
-import { partitionOfKey } from './partitioner.js';
+import { withPartitions } from './partitioner.js';
 import { ProduceQueue, type LaneBatch } from './produce-queue.js';
 
 export interface EmbeddedBusDeps {
@@ -106,16 +106,8 @@ export class EmbeddedBus implements Bus {
   }
 
   async produce(topic: string, records: readonly BusRecord[], options?: ProduceOptions): Promise<Written[]> {
-    const { partitions } = this.deps;
     if (!this.#database) throw new HalleyError('bus_refused', 'The bus is not running.');
-    return this.#queue.produce(
-      topic,
-      records.map((record) => ({
-        ...record,
-        partition: record.partition ?? partitionOfKey(record.key, partitions),
-      })),
-      options,
-    );
+    return this.#queue.produce(topic, withPartitions(records, this.deps.partitions), options);
   }
 
   async consume(options: ConsumeOptions): Promise<BusConsumer> {

@@ -20,7 +20,7 @@ import { Leaders } from './kafka-leaders.js';
 import { KafkaProducer } from './kafka-producer.js';
 import { halleyTopics, openTopics, type TopicSpec } from './kafka-topics.js';
 import { busMetrics, type BusMetrics } from './metrics.js';
-import { partitionOfKey } from './partitioner.js';
+import { withPartitions } from './partitioner.js';
 
 export interface KafkaBusDeps {
   readonly config: BusConfig;
@@ -122,15 +122,7 @@ export class KafkaBus implements Bus {
   async produce(topic: string, records: readonly BusRecord[], options?: ProduceOptions): Promise<Written[]> {
     const producer = this.#producer;
     if (!producer) throw new HalleyError('bus_refused', 'The bus is not running.');
-    const partitions = this.partitions(topic);
-    return producer.produce(
-      topic,
-      records.map((record) => ({
-        ...record,
-        partition: record.partition ?? partitionOfKey(record.key, partitions),
-      })),
-      options,
-    );
+    return producer.produce(topic, withPartitions(records, this.partitions(topic)), options);
   }
 
   async consume(options: ConsumeOptions): Promise<BusConsumer> {

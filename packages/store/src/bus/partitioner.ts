@@ -1,3 +1,16 @@
+import type { BusRecord } from './bus.js';
+
+/** Records with the partition that each goes to: the one it names, else that of its key. */
+export function withPartitions(
+  records: readonly BusRecord[],
+  partitions: number,
+): (BusRecord & { readonly partition: number })[] {
+  return records.map((record) => ({
+    ...record,
+    partition: record.partition ?? partitionOfKey(record.key, partitions),
+  }));
+}
+
 /**
  * The partition of a key as Kafka's own producers choose it (murmur2 with Kafka's seed, made positive), so that records
  * written here and by other programs under one key stand in one partition.

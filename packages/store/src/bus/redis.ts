@@ -19,7 +19,7 @@ import {
 import type { BusConfig } from './config.js';
 import { halleyTopics, type TopicSpec } from './kafka-topics.js';
 import { busMetrics, type BusMetrics } from './metrics.js';
-import { partitionOfKey } from './partitioner.js';
+import { withPartitions } from './partitioner.js';
 import { recordSize } from './record-size.js';
 import { busConnection, redisMessage, type RedisBusConnection } from './redis/client.js';
 import { RedisConsumer } from './redis/consumer.js';
@@ -125,17 +125,9 @@ export class RedisBus implements Bus {
   async produce(topic: string, records: readonly BusRecord[], options?: ProduceOptions): Promise<Written[]> {
     if (!this.#open || this.#stopping) throw new HalleyError('bus_refused', 'The bus is not running.');
     if (this.#lost) throw lostError();
-    const partitions = this.partitions(topic);
     const { maxRecordBytes } = this.deps.config;
     if (records.some((record) => recordSize(record) > maxRecordBytes)) throw new RecordsTooLarge(1);
-    return this.#open.producer.produce(
-      topic,
-      records.map((record) => ({
-        ...record,
-        partition: record.partition ?? partitionOfKey(record.key, partitions),
-      })),
-      options,
-    );
+    return this.#open.producer.produce(topic, withPartitions(records, this.partitions(topic)), options);
   }
 
   async consume(options: ConsumeOptions): Promise<BusConsumer> {

@@ -1,5 +1,4 @@
 import { HalleyError } from '@halley/protocol/error';
-import type { ConnectionKey } from '@halley/protocol/ids';
 import { sql } from 'kysely';
 
 import { BEFORE_ALL, type Position } from '../../streams/streams.js';
@@ -13,27 +12,10 @@ import {
 } from '../archive.js';
 import { fitting, HISTORY_MAX_BYTES } from '../page.js';
 import { archivedName } from '../stream-name.js';
-import { senderIn } from './sender.js';
+import { HEAD, type Head, headOf } from './entry-head.js';
 import { bytesOf, type EntryRow, type Queries } from './tables.js';
 
-type Head = Omit<EntryRow, 'epoch' | 'stream' | 'body' | 'collapse_id'>;
-
-const HEAD = [
-  'position',
-  'accepted_at_ms',
-  'expire_at_ms',
-  'operation',
-  'id',
-  'caller',
-  'traceparent',
-  'only_keys',
-  'body_bytes',
-  'body_shard',
-  'sender_mid',
-  'sender',
-  'collapse_key',
-  'retention_ms',
-] as const;
+type PlacedHead = Head & Pick<EntryRow, 'body_shard'>;
 
 /** What resume reads; from one state, lest retention takes entries between the look at the floor and that at them. */
 export async function readPage(
@@ -139,7 +121,7 @@ export async function countOthers(db: Queries, epoch: string, query: CountQuery)
 function headsOf(db: Queries, epoch: Buffer, stream: Buffer) {
   return db
     .selectFrom('archive_entries')
-    .select(HEAD)
+    .select([...HEAD, 'body_shard'])
     .where('epoch', '=', epoch)
     .where('stream', '=', stream);
 }
@@ -149,7 +131,7 @@ async function withBodies(
   db: Queries,
   epoch: Buffer,
   stream: Buffer,
-  heads: readonly Head[],
+  heads: readonly PlacedHead[],
 ): Promise<ArchivedEntry[]> {
   const bodies = new Map<Position, Buffer>();
   const inline = heads.filter((head) => head.body_shard === null).map(({ position }) => position);
@@ -180,21 +162,7 @@ async function withBodies(
 
 function entryOf(head: Head, body: Buffer | undefined): ArchivedEntry {
   if (!body) throw new HalleyError('internal', `The archive has lost the body of position ${head.position}.`);
-  const sender = senderIn(head.sender_mid, head.sender);
-  return {
-    position: head.position,
-    id: head.id,
-    operation: head.operation,
-    body,
-    keys: head.only_keys === null ? [] : (JSON.parse(head.only_keys) as ConnectionKey[]),
-    acceptedAtMs: head.accepted_at_ms,
-    expireAtMs: head.expire_at_ms,
-    traceparent: head.traceparent,
-    caller: head.caller,
-    ...(sender && { sender }),
-    ...(head.collapse_key !== null && { collapseKey: head.collapse_key }),
-    ...(head.retention_ms !== null && { retentionMs: head.retention_ms }),
-  };
+  return { ...headOf(head), body };
 }
 
 function bodyBytes(head: Head): number {
