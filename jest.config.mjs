@@ -1,5 +1,5 @@
 /**
- * unit: beside their files, without any service. protocol: what runs on the default start or on no process at all.
+ * unit: beside their files, without any service. protocol: conformance, on the default start and a cluster, and what needs no process at all.
  * check: what is pushed, and seen, while whole clusters are broken, each on services of its own. services: everything else
  * in test/, on the real services.
  */

@@ -24,6 +24,8 @@ const LAST_CHANCE_MS = 3_000;
 
 /** A node that stands still for longer than this gives its connections up by itself. */
 const STRAY_MS = 120_000;
+/** A node asks for an attempt again where it gets no answer, and each of its questions may be served late. */
+const TAKEOVERS_OF_A_STRAY = 4;
 
 /** An attempt by another transport, beside the link in use. */
 interface Trial extends Deferred<void> {
@@ -59,7 +61,8 @@ export class Connector {
   /** Where a Move sends us. */
   #movingTo: readonly string[] | undefined;
   #trial: Trial | undefined;
-  /** Until then an attempt that was given up without an answer may still be taken by a node that had stood still. */
+  /** How often attempts that were given up may still take the link over, let in by a node that had stood still; until then. */
+  #strays = 0;
   #strayUntilMs = -Infinity;
   #attempt = 0;
   #key = '';
@@ -82,7 +85,10 @@ export class Connector {
   }
 
   start(): void {
-    if (this.#state.name === 'idle') void this.#connect();
+    if (this.#state.name !== 'idle') return;
+    // A page that is loaded again while nothing goes may have asked before.
+    this.#mayStray();
+    void this.#connect();
   }
 
   /** Does not wait for the next attempt's time, or for a heartbeat's to see that the connection has gone. */
@@ -137,7 +143,7 @@ export class Connector {
     // One that is on the way by another transport is of no use any more.
     const overtaken = this.#candidate;
     this.#candidate = undefined;
-    this.#mayStray(overtaken);
+    if (overtaken?.reached) this.#mayStray();
     overtaken?.end({ error: connectionLost(), reconnect: true });
     // Whoever is asked for an address or a token may never answer.
     this.#cancelTimer = link.clock.after(link.handshakeTimeoutMs, () => this.#again(timedOut(), 0));
@@ -220,8 +226,9 @@ export class Connector {
     if (this.#state.name === 'closed' || (!wasCurrent && !wasCandidate)) return;
     const { addresses, ladder } = this.#deps;
     if (wasCurrent || !this.#trial) addresses.failed(link.address);
+    // One that its node gave up is stray, too: who was asked for it may let it in later.
+    if (wasCandidate && link.reached && end.error.closeCode !== CloseCode.TakenOver) this.#mayStray();
     // A close code has come all the way from the server.
-    if (wasCandidate && end.error.closeCode === undefined) this.#mayStray(link);
     if (wasCandidate && !this.#trial && end.error.closeCode === undefined) {
       ladder.failed(link.transport, link.reached && end.error.code === 'handshake_timeout');
     }
@@ -231,26 +238,28 @@ export class Connector {
     if (candidate && (end.reconnect || end.error.closeCode === CloseCode.TakenOver)) {
       this.#set({ name: 'connecting', attempt: this.#attempt + 1 });
       if (this.#trial) this.#hurry(candidate);
-    } else if (this.#mayHelp(end) || (wasCurrent && this.#isStray(end))) {
+    } else if (this.#mayHelp(end) || (!this.#current && this.#isStray(end))) {
       this.#again(end.error, end.afterMs ?? 0);
-    } else if (wasCurrent || !this.#current) {
+    } else if (!this.#current) {
       this.stop(end.error);
     } else {
       this.#endTrial(end.error);
     }
   }
 
-  /** It is on its way to a server that has not answered. */
-  #mayStray(link: Link | undefined): void {
-    if (link?.reached) this.#strayUntilMs = this.#deps.link.clock.now() + STRAY_MS;
+  /** One is on its way to a server that has not let it in. */
+  #mayStray(): void {
+    const nowMs = this.#deps.link.clock.now();
+    if (nowMs >= this.#strayUntilMs) this.#strays = 0;
+    this.#strays += TAKEOVERS_OF_A_STRAY;
+    this.#strayUntilMs = nowMs + STRAY_MS;
   }
 
-  /** Whether it was an attempt of our own that has taken the link over, which nobody waits for any more. Once for each. */
+  /** Whether it was an attempt of our own, which nobody waits for any more, that has taken over the link or the next attempt. */
   #isStray({ error }: LinkEnd): boolean {
-    const isStray =
-      error.closeCode === CloseCode.TakenOver && this.#deps.link.clock.now() < this.#strayUntilMs;
-    if (isStray) this.#strayUntilMs = -Infinity;
-    return isStray;
+    if (error.closeCode !== CloseCode.TakenOver || this.#strays === 0) return false;
+    this.#strays -= 1;
+    return this.#deps.link.clock.now() < this.#strayUntilMs;
   }
 
   /** An expired token that can't be renewed ends the same way again. */

@@ -174,6 +174,24 @@ test('without a poll for the time of grace it ends; one that breaks off is none'
   expect(harness.comet.counter.open).toBe(0);
 });
 
+test('one whose first poll breaks off ahead of the first response is not let in', async () => {
+  let open = (): void => undefined;
+  harness.logic.gate = new Promise((resolve) => (open = resolve));
+  const { ws } = harness.comet.boundPorts;
+  const socket = connect(ws, '127.0.0.1');
+  const auth = Buffer.from(JSON.stringify(TOKEN)).toString('base64url');
+  const id = Buffer.alloc(16, 7).toString('base64url');
+  socket.write(
+    `GET /poll?after=0 HTTP/1.1\r\nhost: x\r\nhalley-session: ${id}\r\nauthorization: Bearer ${auth}\r\n\r\n`,
+  );
+  await until(() => harness.logic.calls.includes('connect'));
+  socket.destroy();
+  await until(() => harness.comet.counter.open === 0);
+  open();
+  await until(() => harness.logic.calls.includes('disconnect k'));
+  expect(harness.comet.table.size).toBe(0);
+});
+
 test('a poll that waits is told the end, and who lost that is told again, for a while', async () => {
   const session = await open();
   const waiting = await waitingPoll(session, 1);

@@ -9,7 +9,8 @@ const MAX_REASON_CHARACTERS = 100;
 
 /**
  * Frames in the responses to polls. What was given in a response is kept until the next poll says that it arrived; a poll
- * that does not know of it gets it again. Without a poll for the time of grace the session ends.
+ * that does not know of it gets it again. Without a poll for the time of grace the session ends, and when the first poll is
+ * lost ahead of the first response.
  */
 export class PollTransport extends HttpTransport {
   override readonly variant = 'poll';
@@ -40,12 +41,12 @@ export class PollTransport extends HttpTransport {
     this.#last = [];
     this.downstream.left();
     // Of a client that has gone already nothing more is told.
-    if (response.destroyed) return this.#graceBegins();
+    if (response.destroyed) return this.#pollGone();
     this.#waiting = response;
     response.once('close', () => {
       if (this.#waiting !== response) return;
       this.#waiting = undefined;
-      this.#graceBegins();
+      this.#pollGone();
     });
     this.setDeadline(waitMs);
     this.flush();
@@ -120,6 +121,12 @@ export class PollTransport extends HttpTransport {
     if (this.over) return;
     if (left) this.finish();
     this.setDeadline(this.deps.closeTimeoutMs);
+  }
+
+  /** Who leaves ahead of the first response knows of no session, and may be let in elsewhere by now. */
+  #pollGone(): void {
+    if (this.#number === 0) this.destroy();
+    else this.#graceBegins();
   }
 
   #graceBegins(): void {

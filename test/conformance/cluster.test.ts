@@ -1,8 +1,8 @@
 import { afterAll, beforeAll } from '@jest/globals';
 
 import { startCluster, type TestCluster } from '../harness/cluster.js';
-import { conformance } from '../conformance/suite/conformance.js';
-import { version2Conformance } from '../conformance/suite/version2/conformance.js';
+import { conformance } from './suite/conformance.js';
+import { version2Conformance } from './suite/version2/conformance.js';
 
 /** Both versions of the protocol on real services and processes: on pairs, and with a client on one and a pusher on the other. */
 let cluster: TestCluster;
