@@ -1,0 +1,91 @@
+import type { Histogram } from 'hdr-histogram-js';
+
+import type { Identity } from './identity.js';
+
+/** What connects, and how. */
+export interface LoadPlan {
+  /** `tcp://host:port` or `ws://host:port/sub`; connections are spread over them in turn. */
+  readonly addresses: readonly string[];
+  /** Of the protocol: 1 is goim's. */
+  readonly version: 1 | 2;
+  readonly connections: number;
+  readonly identity: Identity;
+  /** Connections begun a second; 0 is as fast as it goes. */
+  readonly perSecond: number;
+  /** Handshakes under way at most, over all processes. */
+  readonly atOnce: number;
+  /** Each connection sends operation 2 so often, in milliseconds; 0 is never. */
+  readonly heartbeatMs: number;
+  /** Messages of another run are not counted. */
+  readonly run: bigint;
+  /**
+   * Local addresses to bind in turn, as 127.0.0.2: each has some 28,000 ports to one port of a server. Default: whatever the
+   * system takes.
+   */
+  readonly sources?: readonly string[];
+  /** Worker processes, 1 to 64; default 1. Each takes as many connections as it has descriptors. */
+  readonly processes?: number;
+  /** The workers are the C program (true) or Node (false). Default: C, unless HALLEY_NATIVE is `off` or it can't be built. */
+  readonly native?: boolean;
+}
+
+/** What became of one call of {@link LoadSide.connect}. */
+export interface ConnectOutcome {
+  /** Authenticated, in this call. */
+  readonly connected: number;
+  /** Given up, by the last reason. */
+  readonly failed: ReadonlyMap<string, number>;
+  /** Attempts that failed and were made again, by reason. */
+  readonly retried: ReadonlyMap<string, number>;
+  /** From the first connection's begin to the last one's end. */
+  readonly elapsedMs: number;
+  /** From a connection's first attempt to its auth reply, in nanoseconds. */
+  readonly latency: Histogram;
+}
+
+/** What came in a while. */
+export interface LoadSample {
+  /** Messages of this run. */
+  readonly delivered: number;
+  /** All that was read from the sockets. */
+  readonly bytes: number;
+  /** From the intended time to being read, in nanoseconds. */
+  readonly latency: Histogram;
+  /** Came behind a later one of their sender, for the first time. */
+  readonly outOfOrder: number;
+  /** Came again; also what came more than 64 behind its sender's newest. */
+  readonly repeated: number;
+  /**
+   * Left out in a sender's sequence as a connection saw it. One that comes late is taken off again, so a sample can be below
+   * 0; the sum of all is what is missing. What lies ahead of a connection's first message and behind its last is not known here.
+   */
+  readonly missing: number;
+  /** Messages of this run for another room or user than the connection's. */
+  readonly strays: number;
+  /** Messages that are not of this run. */
+  readonly foreign: number;
+  /** Heartbeats that were answered. */
+  readonly heartbeats: number;
+  /** Connections that the other side ended, by reason: as `3003 HandshakeTimeout`, `reset`, `eof`. */
+  readonly closed: ReadonlyMap<string, number>;
+  /** Authenticated connections, now. */
+  readonly open: number;
+  /** Processor time of the workers since they began. */
+  readonly cpuMs: number;
+  /** When the last message was read, as `process.hrtime.bigint()`; 0 before the first. */
+  readonly lastAtNs: bigint;
+}
+
+/** The receiving side of a load. */
+export interface LoadSide {
+  /** What the workers are. */
+  readonly kind: 'native' | 'node';
+  /** Connects whatever is not open; resolves when each is open or given up. One call at a time. */
+  connect(): Promise<ConnectOutcome>;
+  /** What came since the last sample; also while connections are being made. */
+  sample(): Promise<LoadSample>;
+  /** Ends all connections at once, with resets; connect() makes them again, their sequences begin anew. */
+  drop(): Promise<void>;
+  /** Ends connections and workers. Every other call fails from then on. */
+  stop(): Promise<void>;
+}
