@@ -1,0 +1,77 @@
+import { fileURLToPath } from 'node:url';
+
+import {
+  type ChannelCredentials,
+  type ChannelOptions,
+  type Client,
+  credentials,
+  loadPackageDefinition,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+
+const PROTO_DIR = fileURLToPath(new URL('../../../../protos', import.meta.url));
+
+/** A unary call. */
+export type Call<Reply> = (
+  request: object,
+  metadata: Metadata,
+  options: { readonly deadline: number },
+  done: (error: ServiceError | null, reply?: Reply) => void,
+) => void;
+
+type ServiceOf<Calls> = new (
+  address: string,
+  channel: ChannelCredentials,
+  options: ChannelOptions,
+) => Client & Calls;
+
+export interface PushBatchReply {
+  readonly results: readonly { readonly outcome: string; readonly message: string }[];
+}
+
+/** What the bench calls. */
+export interface BenchServices {
+  readonly PushService: ServiceOf<{ Push: Call<unknown>; PushBatch: Call<PushBatchReply> }>;
+  readonly Comet: ServiceOf<{ PushMsg: Call<unknown>; BroadcastRoom: Call<unknown> }>;
+}
+
+let loaded: BenchServices | undefined;
+
+/** The calls of `halley.push.v1` and of goim's comet, from their protos. */
+export function benchServices(): BenchServices {
+  if (loaded) return loaded;
+  const found = loadPackageDefinition(
+    loadSync(['halley/push/v1/push.proto', 'goim/comet.proto'], {
+      keepCase: true,
+      longs: String,
+      enums: String,
+      defaults: true,
+      oneofs: true,
+      includeDirs: [PROTO_DIR],
+    }),
+  ) as unknown as {
+    readonly halley: { readonly push: { readonly v1: Pick<BenchServices, 'PushService'> } };
+    readonly goim: { readonly comet: Pick<BenchServices, 'Comet'> };
+  };
+  loaded = { PushService: found.halley.push.v1.PushService, Comet: found.goim.comet.Comet };
+  return loaded;
+}
+
+/** A client of one address, without TLS. */
+export function clientOf<Calls>(Service: ServiceOf<Calls>, address: string): Client & Calls {
+  return new Service(address, credentials.createInsecure(), {
+    'grpc.enable_retries': 0,
+    'grpc.max_receive_message_length': -1,
+    // Else all clients of an address in this process would share one connection.
+    'grpc.use_local_subchannel_pool': 1,
+  });
+}
+
+/** The API key as logic takes it. */
+export function keyMetadata(apiKey: string | undefined): Metadata {
+  const metadata = new Metadata();
+  if (apiKey !== undefined) metadata.set('authorization', `Bearer ${apiKey}`);
+  return metadata;
+}
