@@ -8,6 +8,8 @@ export interface CommandLine<Schema extends z.ZodObject> {
   readonly command: string;
   /** One sentence for --help. */
   readonly summary: string;
+  /** More lines below Options, of what is taken before the arguments come here. */
+  readonly options?: readonly string[];
   readonly schema: Schema;
   readonly argv: readonly string[];
   readonly env: NodeJS.ProcessEnv;
@@ -31,7 +33,7 @@ export async function readCommandLine<Schema extends z.ZodObject>(
 ): Promise<{ readonly config: z.output<Schema> } | { readonly exit: number }> {
   const { file, mode, flags } = splitArguments(line.argv);
   if (mode === 'help') {
-    output.stdout.write(configHelp(line.command, line.summary, describeConfig(line.schema)));
+    output.stdout.write(configHelp(line.command, line.summary, describeConfig(line.schema), line.options));
     return { exit: 0 };
   }
   let config: z.output<Schema>;
@@ -84,7 +86,12 @@ export function splitArguments(argv: readonly string[]): SplitArguments {
 }
 
 /** The text of --help: the options, then every key with its default. */
-export function configHelp(command: string, summary: string, keys: readonly ConfigKey[]): string {
+export function configHelp(
+  command: string,
+  summary: string,
+  keys: readonly ConfigKey[],
+  options: readonly string[] = [],
+): string {
   const lines = [
     `Usage: ${command} [options] [--KEY VALUE …]`,
     '',
@@ -94,6 +101,7 @@ export function configHelp(command: string, summary: string, keys: readonly Conf
     '  --config FILE    read this YAML file (also HALLEY_CONFIG)',
     '  --check-config   check the configuration and exit',
     '  --print-config   print the configuration in effect, secrets hidden, and exit',
+    ...options.map((line) => `  ${line}`),
     '  -h, --help       print this and exit',
     '',
     'Keys, from the file, the environment (HALLEY_TCP_PORT for tcp.port) and flags, the later winning:',

@@ -13,6 +13,10 @@ export const logConfig = z.object({
     .enum(['auto', 'json', 'text'])
     .default('auto')
     .meta({ description: 'How lines look: json for machines, text for people; auto is text on a terminal.' }),
+  instance: z.string().max(100).default('').meta({
+    description:
+      'Said on every line as `instance`, to tell the processes of a host apart. `--instances` sets it for each.',
+  }),
 });
 
 export type LogConfig = z.output<typeof logConfig>;
@@ -25,6 +29,8 @@ export interface LogOptions {
   readonly level: string;
   /** json, text, or (default) auto: text when standard error is a terminal. */
   readonly format?: 'auto' | 'json' | 'text';
+  /** Which of a host's processes it is, on every line; empty is not said. */
+  readonly instance?: string;
   /** Fields on every line, as tier and node. */
   readonly base?: Record<string, unknown>;
 }
@@ -33,7 +39,7 @@ export function createLogger(options: LogOptions): Logger {
   return pino(
     {
       level: options.level,
-      base: options.base ?? {},
+      base: { ...options.base, ...(options.instance ? { instance: options.instance } : {}) },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       redact: {

@@ -111,6 +111,7 @@ export function hostPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-function isWildcard(host: string): boolean {
+/** Whether it stands for all addresses of the host. */
+export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }

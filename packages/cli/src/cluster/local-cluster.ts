@@ -16,6 +16,7 @@ import type { RunningService, StartOptions } from '@halley/services/running-serv
 import { ServiceStartError } from '@halley/services/service-process';
 import { startZooKeeper } from '@halley/services/zookeeper';
 
+import { isReady } from '../ready.js';
 import {
   type ClusterBus,
   type ClusterProcess,
@@ -23,7 +24,7 @@ import {
   ClusterStateFile,
   type ServiceName,
 } from './state-file.js';
-import { isReady, portsAt, TierProcess } from './tier-process.js';
+import { portsAt, TierProcess } from './tier-process.js';
 
 const TIERS: readonly Tier[] = ['comet', 'logic', 'job'];
 

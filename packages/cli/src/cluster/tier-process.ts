@@ -1,9 +1,10 @@
-import { get } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import type { Tier } from '@halley/cluster/registry/registry';
 import { ServiceProcess } from '@halley/services/service-process';
+
+import { isReady } from '../ready.js';
 
 const HALLEY = fileURLToPath(new URL('../../bin/halley.js', import.meta.url));
 
@@ -49,19 +50,4 @@ export class TierProcess extends ServiceProcess {
     this.tier = tier;
     this.ports = ports;
   }
-}
-
-/** Whether a node's ops server answers that it can serve. */
-export function isReady(opsPort: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const request = get(
-      { host: '127.0.0.1', port: opsPort, path: '/readyz', timeout: 1_000, agent: false },
-      (response) => {
-        response.resume();
-        resolve(response.statusCode === 200);
-      },
-    );
-    request.on('timeout', () => request.destroy());
-    request.on('error', () => resolve(false));
-  });
 }

@@ -1,7 +1,9 @@
+import { splitArguments } from '@halley/service/command-line';
 import type { Command } from 'commander';
 import type { z } from 'zod';
 
 import { joinArguments } from '../cluster-file.js';
+import { takeInstances } from '../instances/arguments.js';
 
 interface TierModule {
   readonly main: (argv: string[]) => Promise<void>;
@@ -55,7 +57,13 @@ export function registerTier(program: Command, tier: keyof typeof TIERS): void {
     .passThroughOptions()
     .action(async (argv: string[]) => {
       const { main, schema } = await TIERS[tier].load();
-      const joined = await joinArguments(tier, argv);
+      const { argv: own, count, isInstance } = takeInstances(argv);
+      const joined = await joinArguments(tier, own);
+      if (count !== undefined && splitArguments(own).mode === 'run') {
+        const { runInstances } = await import('../instances/run.js');
+        return runInstances({ tier, count, argv: own, joinedArgv: joined.argv, schema });
+      }
+      if (isInstance) (await import('../instances/run.js')).endWithParent();
       if (joined.file !== undefined) {
         const { announceJoined } = await import('../cluster/announce.js');
         await announceJoined(joined.file, tier, joined.argv, schema);
