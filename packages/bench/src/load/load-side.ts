@@ -1,6 +1,12 @@
+import { HalleyError } from '@halley/protocol/error';
 import type { Histogram } from 'hdr-histogram-js';
 
 import type { Identity } from './identity.js';
+import { buildNative } from './native-build.js';
+import { outcomeOf, sampleOf } from './outcome.js';
+import { WorkerLink, type WorkerStreams } from './worker-link.js';
+import { workerPlans } from './worker-plan.js';
+import { startWorkerProcess } from './worker-process.js';
 
 /** What connects, and how. */
 export interface LoadPlan {
@@ -88,4 +94,52 @@ export interface LoadSide {
   drop(): Promise<void>;
   /** Ends connections and workers. Every other call fails from then on. */
   stop(): Promise<void>;
+}
+
+/** What {@link startLoadSide} may be given for tests, and to be heard. */
+export interface LoadSideOptions {
+  /** Gets a line for people: what was built, and why there is no native worker. Default: nobody does. */
+  readonly say?: (line: string) => void;
+  /** Starts a worker; default a process, of `program` where it is given, else of Node. */
+  readonly startWorker?: (program: string | undefined) => WorkerStreams;
+}
+
+/**
+ * Starts the workers; nothing is connected yet. Throws HalleyError `invalid_argument` that names the field, also for more
+ * connections than the processes have descriptors, and `unavailable` where `native` is asked for and can't be built.
+ */
+export async function startLoadSide(plan: LoadPlan, options: LoadSideOptions = {}): Promise<LoadSide> {
+  const { say = () => {}, startWorker = startWorkerProcess } = options;
+  const plans = await workerPlans(plan);
+  const program = await nativeProgram(plan.native, say);
+  const links = plans.map(() => new WorkerLink(startWorker(program)));
+  const all = <Answer>(ask: (link: WorkerLink) => Promise<Answer>): Promise<Answer[]> =>
+    Promise.all(links.map(ask));
+  const stop = async (): Promise<void> => void (await all((link) => link.stop()));
+  try {
+    await Promise.all(plans.map((one, worker) => links[worker]?.plan(one)));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    kind: program === undefined ? 'node' : 'native',
+    connect: async () => outcomeOf(await all((link) => link.connect())),
+    sample: async () => sampleOf(await all((link) => link.sample())),
+    drop: async () => void (await all((link) => link.drop())),
+    stop,
+  };
+}
+
+/** The native worker where it is wanted and there is one. */
+async function nativeProgram(
+  wanted: boolean | undefined,
+  say: (line: string) => void,
+): Promise<string | undefined> {
+  if (wanted === false || (wanted === undefined && process.env['HALLEY_NATIVE'] === 'off')) return undefined;
+  const built = await buildNative(say);
+  if ('program' in built) return built.program;
+  if (wanted) throw new HalleyError('unavailable', `the native load side can't be built: ${built.why}`);
+  say(`load side: Node, since the native client can't be built: ${built.why}`);
+  return undefined;
 }
