@@ -219,7 +219,8 @@ class App implements CometApp {
     });
     await this.#reporter.start();
     this.#state = 'serving';
-    log.info({ node: this.node.id, ...this.node.addresses, auth: config.auth.mode }, 'comet serves');
+    const { sending } = comet;
+    log.info({ node: this.node.id, ...this.node.addresses, auth: config.auth.mode, sending }, 'comet serves');
   }
 
   #makeGrpc(comet: Comet): GrpcServer {

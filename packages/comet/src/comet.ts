@@ -14,6 +14,8 @@ import { Deliverer } from './delivery/deliverer.js';
 import { DEFAULT_FANOUT_LIMITS, Fanout } from './delivery/fanout.js';
 import { Outbox, OutboxLedger } from './delivery/outbox.js';
 import { RoomTable } from './delivery/room-table.js';
+import { loadNativeSend } from './delivery/send-all.js';
+import { SendLoop } from './delivery/send-loop.js';
 import { StreamReader } from './delivery/stream-reader.js';
 import type { LogicLink } from './logic-link.js';
 import { Renewal } from './renewal.js';
@@ -66,6 +68,10 @@ export class Comet implements Service {
   readonly streams = new StreamIndex();
   readonly rooms = new RoomTable();
   readonly ledger: OutboxLedger;
+  /** Absent where the native one is not there, or turned off. */
+  readonly sendLoop: SendLoop | undefined;
+  /** How the fan-out writes, in words for the log. */
+  readonly sending: string;
   readonly counter: ConnectionCounter;
   readonly fanout: Fanout;
   readonly deliverer: Deliverer;
@@ -97,8 +103,11 @@ export class Comet implements Service {
     const metrics = new CometMetrics(deps.metrics);
     this.metrics = metrics;
     this.ledger = new OutboxLedger(options.outbox);
+    const native = loadNativeSend();
+    this.sendLoop = 'sendAll' in native ? new SendLoop(native.sendAll) : undefined;
+    this.sending = 'sendAll' in native ? 'native' : `by Node's sockets (${native.missing})`;
     this.counter = new ConnectionCounter(options.limits);
-    this.fanout = new Fanout(metrics, DEFAULT_FANOUT_LIMITS, exceptions, () => clock.now());
+    this.fanout = new Fanout(metrics, DEFAULT_FANOUT_LIMITS, exceptions, () => clock.now(), this.sendLoop);
     this.#deadlines = new Deadlines({ clock, log });
     this.releases = new Releases({ logic, log });
     this.reader = new StreamReader({
@@ -303,7 +312,7 @@ export class Comet implements Service {
           'encrypted' in socket,
           this.options.maxBodyBytes,
         );
-        this.#open(transport, new Outbox(socket, this.ledger), client);
+        this.#open(transport, new Outbox(socket, this.ledger, this.sendLoop?.sockets), client);
       },
     };
     const tcpOptions = { keepAliveMs, handshakeTimeoutMs: session.handshakeTimeoutMs };
@@ -354,7 +363,7 @@ export class Comet implements Service {
 
   #onTcp(socket: Socket, client: Client): void {
     const transport = new TcpTransport(socket, client.address, this.options.maxBodyBytes);
-    this.#open(transport, new Outbox(socket, this.ledger), client);
+    this.#open(transport, new Outbox(socket, this.ledger, this.sendLoop?.sockets), client);
   }
 
   #open(transport: TcpTransport | WebSocketTransport | HttpTransport, outbox: Outbox, client: Client): void {

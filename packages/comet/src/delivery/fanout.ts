@@ -3,6 +3,7 @@ import { type Exceptions, NO_EXCEPTIONS } from '@halley/service/exceptions';
 import type { CometMetrics } from '../comet-metrics.js';
 import { EVERYONE, FilteredPass, type Lane, type LaneDrop, type LaneTally, type Receiver } from './lane.js';
 import { isLate, type Outgoing, outgoingBytes } from './outgoing.js';
+import type { SendLoop } from './send-loop.js';
 
 export interface FanoutLimits {
   /** Members served between two turns of the event loop. */
@@ -57,6 +58,8 @@ export class Fanout {
     private readonly exceptions: Exceptions = NO_EXCEPTIONS,
     /** Unix milliseconds. */
     private readonly now: () => number = Date.now,
+    /** Default: by Node's sockets alone. */
+    private readonly sendLoop?: SendLoop,
   ) {}
 
   /** Bytes of pushes that are not written to every member yet. */
@@ -136,6 +139,7 @@ export class Fanout {
         lane.kind === 'room' ? ([room, 'room_slow'] as const) : ([everyone, 'everyone_slow'] as const);
       const served = lane.step(budget, tally, {
         nowMs,
+        sendLoop: this.sendLoop,
         onDropped: (drop) => this.#tell(reason, lane.stream, drop),
         onExpired: (push) => this.#tellExpired(lane.stream, push, lane.roster.size),
       });
@@ -198,7 +202,7 @@ export class Fanout {
       );
       for (; paced.next < due; paced.next += 1) {
         const member = paced.members[paced.next] as Receiver;
-        const encoded = member.everyoneSlot < 0 ? undefined : paced.pass.encodedFor(member);
+        const encoded = member.everyoneSlot < 0 ? undefined : paced.pass.encodedFor(member.accepts);
         if (!encoded) continue;
         const { format } = member;
         const bytes = encoded.bytes(format);

@@ -3,6 +3,7 @@ import type { Encoded } from './format.js';
 import { isLate, type Outgoing, outgoingBytes } from './outgoing.js';
 import type { Outbox } from './outbox.js';
 import { Roster, type Rostered } from './roster.js';
+import type { Messages, SendLoop } from './send-loop.js';
 
 /** A connection as the fan-out sees it. */
 export interface Receiver extends Rostered {
@@ -43,15 +44,14 @@ export interface StepHooks {
   readonly onExpired?: (push: Outgoing) => void;
   /** Unix milliseconds. Default: nothing expires. */
   readonly nowMs?: number;
+  /** Default: members are written to one by one. */
+  readonly sendLoop?: SendLoop | undefined;
 }
 
 /** Members that a drop names. */
 const KEYS_A_DROP = 32;
 
-/** The pushes of a pass, encoded for who is to get them. */
-interface Pass {
-  /** Undefined for a member that accepts none of them. */
-  encodedFor(member: Receiver): Encoded | undefined;
+interface Pass extends Messages {
   /** What was encoded. */
   pushesOf(encoded: Encoded): readonly Outgoing[];
 }
@@ -110,8 +110,8 @@ export class Lane {
     while (!this.#pass && this.#pending.length > 0) this.#begin(hooks);
     const pass = this.#pass;
     if (!pass) return 0;
-    const served = this.roster.servePass(limit, (member) => {
-      const encoded = pass.encodedFor(member);
+    const oneByOne = (member: Receiver): void => {
+      const encoded = pass.encodedFor(member.accepts);
       if (!encoded) return;
       const { format } = member;
       const bytes = encoded.bytes(format);
@@ -121,7 +121,10 @@ export class Lane {
         tally.dropped += encoded.frames(format);
         this.#drop(pass, encoded, member);
       }
-    });
+    };
+    const served =
+      hooks.sendLoop?.serve(this.roster, limit, pass, tally, oneByOne) ??
+      this.roster.servePass(limit, oneByOne);
     if (this.roster.unserved === 0) {
       for (const drop of this.#dropped.values()) hooks.onDropped?.(drop);
       this.#dropped.clear();
@@ -179,7 +182,7 @@ class PlainPass implements Pass {
     return this.pushes;
   }
 
-  encodedFor(_member: Receiver): Encoded {
+  encodedFor(_accepts: ReadonlySet<number>): Encoded {
     return this.#encoded;
   }
 }
@@ -195,8 +198,7 @@ export class FilteredPass implements Pass {
     private readonly stream: string,
   ) {}
 
-  encodedFor(member: Receiver): Encoded | undefined {
-    const { accepts } = member;
+  encodedFor(accepts: ReadonlySet<number>): Encoded | undefined {
     const known = this.#bySet.get(accepts);
     if (known !== undefined || this.#bySet.has(accepts)) return known;
     const encoded = this.#encode(accepts);

@@ -1,3 +1,5 @@
+import type { SocketTable } from './socket-table.js';
+
 export interface OutboxLimits {
   /** Bytes that may wait for one connection. An empty outbox takes any one message. */
   readonly maxBytes: number;
@@ -111,12 +113,30 @@ export class Outbox {
   /** How much had left when that changed last, and when it was noticed. */
   #stillAt = -1;
   #stillSinceMs = 0;
+  #variant = 0;
   owner: OutboxOwner | undefined = undefined;
+  /** Where the send loop finds its socket; -1 where it must not write to it. */
+  readonly slot: number;
 
   constructor(
     private readonly socket: OwnedSocket,
     private readonly ledger: OutboxLedger,
-  ) {}
+    /** Of a node with a native send loop. */
+    private readonly sockets?: SocketTable,
+  ) {
+    this.slot = sockets?.take(socket) ?? -1;
+    this.look();
+  }
+
+  /** Which messages of the fan-out its connection gets from now on. */
+  describe(format: number, accepts: ReadonlySet<number>): void {
+    if (this.slot < 0 || !this.#open || !this.sockets) return;
+    const { variants } = this.sockets;
+    const former = this.#variant;
+    this.#variant = variants.take(format, accepts);
+    variants.giveBack(former);
+    this.#tellLoop();
+  }
 
   /** Bytes that waited when the outbox was last written to or looked at. */
   get bufferedBytes(): number {
@@ -129,6 +149,11 @@ export class Outbox {
     if (this.#bufferedBytes !== 0 && !this.#fits(bytes.length)) return false;
     this.#write(bytes);
     return true;
+  }
+
+  /** Writes what the send loop left of a message. */
+  rest(bytes: Uint8Array): void {
+    if (this.#open) this.#write(bytes);
   }
 
   /** Writes the last bytes, however much waits. */
@@ -191,6 +216,7 @@ export class Outbox {
     if (this.#bufferedBytes !== 0 && !this.#fits(bytes.length)) return false;
     if (!this.#corked) {
       this.#corked = true;
+      this.#tellLoop();
       this.socket.cork();
       this.ledger.uncorkSoon(this);
     }
@@ -202,8 +228,7 @@ export class Outbox {
   look(): void {
     const now = this.#open ? this.socket.writableLength : 0;
     if (now === this.#bufferedBytes) return;
-    this.ledger.changed(this, this.#bufferedBytes, now);
-    this.#bufferedBytes = now;
+    this.#buffered(now);
   }
 
   /** For the ledger only. */
@@ -211,12 +236,29 @@ export class Outbox {
     this.#corked = false;
     this.socket.uncork();
     this.look();
+    this.#tellLoop();
   }
 
-  /** Writes nothing any more; what waits is no longer counted. Idempotent. */
+  /** Writes nothing any more; what waits is no longer counted. Its connection is in no roster any more. Idempotent. */
   close(): void {
+    if (!this.#open) return;
     this.#open = false;
     this.look();
+    if (this.slot < 0 || !this.sockets) return;
+    this.sockets.variants.giveBack(this.#variant);
+    this.sockets.giveBack(this.slot, this.socket);
+  }
+
+  #buffered(now: number): void {
+    this.ledger.changed(this, this.#bufferedBytes, now);
+    this.#bufferedBytes = now;
+    this.#tellLoop();
+  }
+
+  /** The send loop writes only to sockets for which nothing waits. */
+  #tellLoop(): void {
+    if (this.slot < 0 || !this.#open) return;
+    this.sockets?.tell(this.slot, this.#bufferedBytes === 0 && !this.#corked ? this.#variant : 0);
   }
 
   #fits(bytes: number): boolean {
@@ -231,9 +273,7 @@ export class Outbox {
     this.socket.write(bytes);
     this.#written += bytes.length;
     const now = this.socket.writableLength;
-    if (now === this.#bufferedBytes) return;
-    this.ledger.changed(this, this.#bufferedBytes, now);
-    this.#bufferedBytes = now;
+    if (now !== this.#bufferedBytes) this.#buffered(now);
   }
 }
 

@@ -5,9 +5,12 @@ import { Roster } from './roster.js';
 
 interface Member {
   roomSlot: number;
+  readonly outbox: { readonly slot: number };
   everyoneSlot: number;
   readonly name: number;
 }
+
+const OUTBOX = { slot: -1 };
 
 type Step = { readonly do: 'add' } | { readonly do: 'remove' | 'serve'; readonly which: number };
 
@@ -25,7 +28,7 @@ describe('a roster', () => {
         let names = 0;
         const present: Member[] = [];
         const add = (): void => {
-          const member = { roomSlot: -1, everyoneSlot: -1, name: names };
+          const member = { roomSlot: -1, everyoneSlot: -1, outbox: { slot: 7 * names }, name: names };
           names += 1;
           roster.add(member);
           present.push(member);
@@ -53,14 +56,22 @@ describe('a roster', () => {
         expect(new Set(served.keys())).toEqual(new Set(expected));
         expect([...served.values()].every((times) => times === 1)).toBe(true);
         expect(new Set(roster.snapshot())).toEqual(new Set(present));
-        roster.snapshot().forEach((member, index) => expect(member.roomSlot).toBe(index));
+        roster.snapshot().forEach((member, index) => {
+          expect(member.roomSlot).toBe(index);
+          if (roster.compact) expect(roster.compact[index]).toBe(member.outbox.slot);
+        });
       }),
     );
   });
 
   test('a member may remove itself, and others, while it is served', () => {
     const roster = new Roster<Member>('roomSlot');
-    const members = Array.from({ length: 10 }, (_, name) => ({ roomSlot: -1, everyoneSlot: -1, name }));
+    const members = Array.from({ length: 10 }, (_, name) => ({
+      roomSlot: -1,
+      everyoneSlot: -1,
+      outbox: OUTBOX,
+      name,
+    }));
     for (const member of members) roster.add(member);
     const served: number[] = [];
     roster.beginPass();
@@ -76,9 +87,9 @@ describe('a roster', () => {
 
   test('who is not in it is not removed', () => {
     const roster = new Roster<Member>('roomSlot');
-    expect(roster.remove({ roomSlot: -1, everyoneSlot: -1, name: 1 })).toBe(false);
-    roster.add({ roomSlot: -1, everyoneSlot: -1, name: 2 });
-    expect(roster.remove({ roomSlot: 0, everyoneSlot: -1, name: 3 })).toBe(false);
+    expect(roster.remove({ roomSlot: -1, everyoneSlot: -1, outbox: OUTBOX, name: 1 })).toBe(false);
+    roster.add({ roomSlot: -1, everyoneSlot: -1, outbox: OUTBOX, name: 2 });
+    expect(roster.remove({ roomSlot: 0, everyoneSlot: -1, outbox: OUTBOX, name: 3 })).toBe(false);
     expect(roster.size).toBe(1);
   });
 });

@@ -2,7 +2,13 @@
 export type RosterSlot = 'roomSlot' | 'everyoneSlot';
 
 /** A member of rosters; a slot is -1 where it is in none. */
-export type Rostered = { [slot in RosterSlot]: number };
+export type Rostered = { [slot in RosterSlot]: number } & {
+  /** Its `slot` is where the send loop finds its socket. */
+  readonly outbox: { readonly slot: number };
+};
+
+/** With fewer members they are written to one by one. */
+const COMPACT_FROM = 16;
 
 /**
  * Members in one dense array, walked in passes that may be spread over many ticks while members come and go.
@@ -15,6 +21,7 @@ export class Roster<Member extends Rostered> {
   readonly #members: Member[] = [];
   #unserved = 0;
   #joined = 0;
+  #compact: Int32Array | undefined;
 
   constructor(private readonly slot: RosterSlot) {}
 
@@ -32,6 +39,11 @@ export class Roster<Member extends Rostered> {
     return this.#members[index];
   }
 
+  /** For the send loop: the slots of the members' sockets, by index; undefined in a small roster. */
+  get compact(): Int32Array | undefined {
+    return this.#compact;
+  }
+
   /** All members now, copied. */
   snapshot(): Member[] {
     return this.#members.slice();
@@ -43,8 +55,16 @@ export class Roster<Member extends Rostered> {
 
   /** Adds a member that is not in it. */
   add(member: Member): void {
-    member[this.slot] = this.#members.length;
+    const index = this.#members.length;
+    member[this.slot] = index;
     this.#members.push(member);
+    if (index + 1 < COMPACT_FROM) return;
+    if (!this.#compact || index >= this.#compact.length) {
+      const grown = new Int32Array(2 * (index + 1));
+      for (let at = 0; at < index; at += 1) grown[at] = (this.#members[at] as Member).outbox.slot;
+      this.#compact = grown;
+    }
+    this.#compact[index] = member.outbox.slot;
   }
 
   /** Removes a member; answers whether it was there. */
@@ -61,6 +81,7 @@ export class Roster<Member extends Rostered> {
     }
     this.#fill(hole, this.#members.length - 1);
     this.#members.pop();
+    if (this.#members.length < COMPACT_FROM / 2) this.#compact = undefined;
     member[this.slot] = -1;
     return true;
   }
@@ -69,6 +90,15 @@ export class Roster<Member extends Rostered> {
   beginPass(): void {
     this.#unserved = this.#members.length;
     this.#joined = this.#unserved;
+  }
+
+  /**
+   * Takes up to `limit` members of the pass, who count as served, and answers how many: those from `unserved` on.
+   */
+  take(limit: number): number {
+    const taken = Math.min(limit, this.#unserved);
+    this.#unserved -= taken;
+    return taken;
   }
 
   /**
@@ -90,6 +120,7 @@ export class Roster<Member extends Rostered> {
       const member = this.#members[from] as Member;
       this.#members[hole] = member;
       member[this.slot] = hole;
+      if (this.#compact) this.#compact[hole] = member.outbox.slot;
     }
     return from;
   }

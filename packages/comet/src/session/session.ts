@@ -42,8 +42,8 @@ export class Session implements Receiver, Expiring, OutboxOwner {
   wheelSlot = -1;
   wheelNext: Expiring | undefined = undefined;
   wheelPrevious: Expiring | undefined = undefined;
-  accepts: AcceptSet = NO_ACCEPTS;
-  /** How frames leave to it; with version 2 another once that is agreed on. */
+  #accepts: AcceptSet = NO_ACCEPTS;
+  /** How frames leave to it; with version 2 another once that is agreed on, ahead of its being in any room. */
   format: number;
   room: Room | undefined = undefined;
   /** The streams that it follows, while it is online. */
@@ -69,6 +69,15 @@ export class Session implements Receiver, Expiring, OutboxOwner {
     deps.deadlines.set(this, acceptedAtMs + deps.limits.handshakeTimeoutMs);
     outbox.owner = this;
     this.format = formatOf(transport.variant);
+  }
+
+  get accepts(): AcceptSet {
+    return this.#accepts;
+  }
+
+  set accepts(accepts: AcceptSet) {
+    this.#accepts = accepts;
+    this.outbox.describe(this.format, accepts);
   }
 
   get variant(): Variant {

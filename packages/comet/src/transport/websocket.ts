@@ -77,6 +77,7 @@ export class WebSocketTransport implements Transport {
     this.#session = session;
     this.ws.transport = this;
     this.ws.on('message', onMessage);
+    this.ws.on('ping', onPing);
     this.ws.on('error', onError);
     this.ws.on('close', onClose);
   }
@@ -136,6 +137,11 @@ export class WebSocketTransport implements Transport {
     this.#breach = code;
   }
 
+  /** `ws` has answered, on the socket itself. */
+  onPing(): void {
+    this.#session?.outbox.look();
+  }
+
   onError(error: Error): void {
     this.#session?.refuse(breachOf(this.#breach, error));
   }
@@ -153,6 +159,10 @@ function breachOf(code: number | undefined, { message }: Error): HalleyError {
 
 function onMessage(this: WebSocket, data: Buffer | ArrayBuffer | Buffer[]): void {
   transportOf(this)?.onMessage(data as Buffer);
+}
+
+function onPing(this: WebSocket): void {
+  transportOf(this)?.onPing();
 }
 
 function onError(this: WebSocket, error: Error): void {

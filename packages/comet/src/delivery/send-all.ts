@@ -1,0 +1,32 @@
+import { createRequire } from 'node:module';
+
+/**
+ * The native send loop: writes to the members of `slots` from `from` up to `to` what `messages` has for the state of their
+ * connection. `counts` says how many got each message whole; `left` has the pairs of who did not: an index into `slots`, and
+ * how many bytes went. Answers how many pairs these are. packages/comet/native/send.c has it.
+ */
+export type SendAll = (
+  slots: Int32Array,
+  from: number,
+  to: number,
+  descriptors: Int32Array,
+  states: Uint8Array,
+  messages: readonly (Uint8Array | undefined)[],
+  counts: Int32Array,
+  left: Int32Array,
+) => number;
+
+/** The send loop of this node, or why it has none. */
+export type NativeSend = { readonly sendAll: SendAll } | { readonly missing: string };
+
+const BUILT = '../../native/build/send.node';
+
+/** Loads the native send loop, unless HALLEY_NATIVE is `off`. */
+export function loadNativeSend(env: NodeJS.ProcessEnv = process.env): NativeSend {
+  if (env['HALLEY_NATIVE'] === 'off') return { missing: 'HALLEY_NATIVE=off' };
+  try {
+    return createRequire(import.meta.url)(BUILT) as { readonly sendAll: SendAll };
+  } catch {
+    return { missing: 'it was not built: npm ci does where there is a C compiler' };
+  }
+}
