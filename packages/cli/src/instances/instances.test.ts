@@ -83,6 +83,7 @@ test('one that was told to stop by somebody else is started again too: that is h
   await instance.start();
   processes[0]?.end(DRAINED);
   await until(() => readyPids.length === 2);
+  expect(instance.pid).toBe(2);
   await instance.stop(5_000);
 });
 
