@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { HalleyProcess } from '../harness/halley-process.js';
 import { freePortOffset } from '../harness/ports.js';
 import { TcpClient } from '../harness/tcp-client.js';
-import { newKey, newMid, newOp } from '../harness/unique.js';
+import { newKey, newMid, newOp, newRoom } from '../harness/unique.js';
 import { eventually } from '../harness/within.js';
 
 /** `halley cluster` as a user starts it: the tests follow each other on one cluster, the last one ends it. */
@@ -123,6 +123,58 @@ test('a node that joins is listed, and exited once it has left', async () => {
   );
   expect(left?.state).toBe('exited');
 });
+
+test('two comets of one command share a room; the one that is killed comes back under its name; SIGTERM ends both', async () => {
+  const file = path.join(dir, 'cluster.json');
+  const host = await HalleyProcess.start(
+    ['comet', '--join', file, '--port-offset', String(offset + 200), '--instances', '2'],
+    { ready: /2 comet processes serve/ },
+  );
+  const pidsOf = (name: string): number[] =>
+    [...host.stdout.matchAll(new RegExp(`^${name} is ready: .*\\(pid (\\d+)\\)$`, 'gm'))].map(([, pid]) =>
+      Number(pid),
+    );
+  const [op, room] = [newOp(), newRoom()];
+  const join = async (port: number): Promise<TcpClient> => {
+    const client = await TcpClient.connect(`127.0.0.1:${port + offset}`);
+    await client.auth({ mid: newMid(), key: newKey(), room_id: room.id, platform: 'test', accepts: [op] });
+    return client;
+  };
+  const logic = (await named('logic-1'))?.ports['http'];
+  const push = async (text: string, clients: readonly TcpClient[]): Promise<void> => {
+    const url = `http://127.0.0.1:${logic}/goim/push/room?operation=${op}&type=${room.type}&room=${room.room}`;
+    expect(await (await fetch(url, { method: 'POST', body: text })).json()).toMatchObject({ code: 0 });
+    for (const client of clients) expect(Buffer.from((await client.next()).body).toString()).toBe(text);
+  };
+  const nodes = async (): Promise<string[]> => {
+    const answer = await fetch(`http://127.0.0.1:${logic}/v1/nodes?tier=comet`);
+    const { nodes: found } = (await answer.json()) as { nodes: { id: string }[] };
+    return found.map(({ id }) => id).sort();
+  };
+
+  const [first, second] = [await join(3301), await join(3401)];
+  await push('to both', [first, second]);
+  const before = await nodes();
+  expect(before).toHaveLength(4);
+
+  const [killed = 0] = pidsOf('comet-2');
+  process.kill(killed, 'SIGKILL');
+  expect((await second.end()).code).toBeUndefined();
+  await eventually(
+    () => pidsOf('comet-2').length,
+    (count) => count === 2,
+  );
+  const again = await join(3401);
+  await push('to both again', [first, again]);
+  expect(await nodes()).toEqual(before);
+  expect(pidsOf('comet-1')).toHaveLength(1);
+  expect(host.output).toContain('"instance":"comet-2"');
+
+  const pids = [...pidsOf('comet-1'), ...pidsOf('comet-2')];
+  expect(pids).toHaveLength(3);
+  expect(await host.stop()).toEqual({ code: 0, signal: null });
+  for (const pid of pids) expect(await isRunning(pid)).toBe(false);
+}, 60_000);
 
 test('a process that is killed is told as exited and not restarted', async () => {
   const pid = (await named('job-2'))?.pid ?? 0;

@@ -17,6 +17,8 @@ test('the first is on the ports of the configuration, each further one 100 above
     { tcp: 4201, ws: 4202, grpc: 4209, ops: 4204 },
     { tcp: 4301, ws: 4302, grpc: 4309, ops: 4304 },
   ]);
+  // Who starts beside them is told where there is room.
+  expect(plans[0]?.claims[0]).toEqual({ host: '127.0.0.1', port: 4101, use: 'comet tcp', offset: 1_200 });
   expect(plans[2]?.arguments.join(' ')).toBe(
     '--config comet.yaml --is-instance --port-offset 1200 --log.instance comet-3',
   );

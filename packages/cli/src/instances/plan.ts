@@ -35,7 +35,9 @@ export function planInstances(
   return Array.from({ length: count }, (_, index) => {
     const name = `${tier}-${index + 1}`;
     const portOffset = config.node.portOffset + OFFSET_STEP * index;
-    const claims = portClaims(tier, { ...config, node: { ...config.node, portOffset } });
+    const claims = portClaims(tier, { ...config, node: { ...config.node, portOffset } }).map((one) => {
+      return { ...one, offset: config.node.portOffset + OFFSET_STEP * (count - 1) };
+    });
     const ports = Object.fromEntries(claims.map(({ use = '', port }) => [use.slice(tier.length + 1), port]));
     for (const [kind, port] of Object.entries(ports)) claim(taken, port, name, kind);
     const { id } = config.node;
