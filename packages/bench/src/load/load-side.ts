@@ -112,12 +112,12 @@ export async function startLoadSide(plan: LoadPlan, options: LoadSideOptions = {
   const { say = () => {}, startWorker = startWorkerProcess } = options;
   const plans = await workerPlans(plan);
   const program = await nativeProgram(plan.native, say);
-  const links = plans.map(() => new WorkerLink(startWorker(program)));
+  const workers = plans.map((one) => ({ plan: one, link: new WorkerLink(startWorker(program)) }));
   const all = <Answer>(ask: (link: WorkerLink) => Promise<Answer>): Promise<Answer[]> =>
-    Promise.all(links.map(ask));
+    Promise.all(workers.map(({ link }) => ask(link)));
   const stop = async (): Promise<void> => void (await all((link) => link.stop()));
   try {
-    await Promise.all(plans.map((one, worker) => links[worker]?.plan(one)));
+    await Promise.all(workers.map((worker) => worker.link.plan(worker.plan)));
   } catch (error) {
     await stop();
     throw error;
