@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 
+import { registerBench } from './commands/bench.js';
 import { registerCheck } from './commands/check.js';
 import { registerCluster } from './commands/cluster.js';
 import { registerNodes } from './commands/nodes.js';
@@ -39,6 +40,7 @@ export function createProgram(): Command {
   registerNodes(program);
   registerDead(program);
   registerCheck(program);
+  registerBench(program);
   for (const command of program.commands) pointToHelp(command, command.name());
   return program;
 }

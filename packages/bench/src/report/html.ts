@@ -1,23 +1,10 @@
 import type { CheckOutcome } from '../check/run.js';
 import { VIOLATIONS } from '../check/verdict.js';
 import { escapeHtml, svgCharts } from './chart.js';
+import { card, STYLE } from './page.js';
 import { reasons, resultJson } from './result.js';
 import { isPassed, milliseconds, seconds, termsLine, transportsLine, violationLine } from './summary.js';
 import { type Slice, timelineOf } from './timeline.js';
-
-const STYLE = `
-:root{color-scheme:light dark;--ink:#1b1f24;--soft:#667085;--line:#d0d5dd;--page:#fff;--good:#067647;--bad:#b42318;--fault:#d92d20}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#98a2b3;--line:#344054;--page:#101418;--good:#47cd89;--bad:#f97066}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);margin:2rem auto;max-width:1080px;padding:0 1rem}
-h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p.sub{color:var(--soft);margin:.2rem 0 1.5rem}
-.good{color:var(--good)}.bad{color:var(--bad)}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.75rem}
-.card{border:1px solid var(--line);border-radius:8px;padding:.6rem .9rem}.card b{display:block;font-size:1.6rem;font-variant-numeric:tabular-nums}.card span{color:var(--soft)}
-svg{width:100%;height:auto;font:12px system-ui,sans-serif}svg text{fill:var(--ink)}svg .tick{fill:var(--soft)}svg .title{font-weight:600}
-svg .grid{stroke:var(--line);stroke-width:.6}svg .band{fill:var(--fault);opacity:.08}svg .fault{fill:var(--fault);opacity:.75}svg polyline{stroke-width:1.4}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;border-bottom:1px solid var(--line);padding:.3rem .6rem .3rem 0;vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}pre{overflow:auto;border:1px solid var(--line);border-radius:8px;padding:.8rem;font-size:12px}
-`;
 
 /** The report as one file that needs nothing else: verdict, timeline, violations, faults, and the result as JSON. */
 export function htmlReport(outcome: CheckOutcome, against: string): string {
@@ -136,8 +123,4 @@ function reasonTable(title: string, counts: Readonly<Record<string, number>>): s
 function list(title: string, lines: readonly string[]): string {
   if (lines.length === 0) return '';
   return `<h2 class="bad">${title}</h2><ul>${lines.map((line) => `<li>${escapeHtml(line)}</li>`).join('')}</ul>`;
-}
-
-function card(value: string, name: string, kind = ''): string {
-  return `<div class="card"><b class="${kind}">${value}</b><span>${name}</span></div>`;
 }

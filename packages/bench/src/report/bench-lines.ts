@@ -1,0 +1,124 @@
+import type { LatencySummary } from '../measure/latency.js';
+import type {
+  BenchResult,
+  BenchSample,
+  ConnectResult,
+  RampStep,
+  TierResult,
+  TrafficResult,
+} from '../scenario/result.js';
+import { bytesText, columns, count, micros, percentText, shortTime } from './figures.js';
+
+/** What stands at the end of `halley bench`, line by line, without the verdict. docs/benchmarking.md says what each means. */
+export function benchLines(result: BenchResult): string[] {
+  const { connects, traffic, steps, tiers, load } = result;
+  return [
+    ...connects.map((connect) => connectLine(connect)),
+    ...(traffic ? trafficLines(traffic) : []),
+    ...(steps ? rampLines(steps) : tierLines(tiers)),
+    `load      readers (${load.kind === 'native' ? 'C' : 'Node'}) ${percentText(load.readersPercent)}, pusher ${percentText(load.pusherPercent)} of a core`,
+  ];
+}
+
+/** `passed`, or what is against the server. */
+export function verdictText({ faults }: Pick<BenchResult, 'faults'>): string {
+  return faults.length === 0 ? 'passed: nothing lost, nothing out of order' : `failed: ${faults.join('; ')}`;
+}
+
+/** One line while it runs. */
+export function sampleLine(sample: BenchSample): string {
+  const { atMs, connections, pushesPerSecond, deliveredPerSecond, p50Ms, p99Ms, cpuPercent } = sample;
+  const cpu = Object.entries(cpuPercent)
+    .map(([tier, percent]) => `${tier} ${percent.toFixed(0)} %`)
+    .join(', ');
+  return [
+    `${(atMs / 1_000).toFixed(1).padStart(6)} s`,
+    `${count(connections)} connections`,
+    `${count(pushesPerSecond)} pushes/s`,
+    `${count(deliveredPerSecond)} delivered/s`,
+    `p50 ${shortTime(p50Ms)}`,
+    `p99 ${shortTime(p99Ms)}`,
+    ...(cpu === '' ? [] : [cpu]),
+  ].join('  ');
+}
+
+function connectLine({ connected, perSecond, elapsedMs, latency }: ConnectResult): string {
+  return `connected ${count(connected)} in ${shortTime(elapsedMs)}, ${count(perSecond)} a second; ${latencyText(latency)}`;
+}
+
+function trafficLines(traffic: TrafficResult): string[] {
+  const { ok, refused, unknown, unsent, expected, delivered, lost, outOfOrder, repeated } = traffic;
+  const others = Object.entries({ refused, unknown, unsent }).filter(([, value]) => value > 0);
+  return [
+    `pushed    ${count(ok)} OK${others.map(([name, value]) => `, ${count(value)} ${name}`).join('')}; ${count(traffic.pushesPerSecond)} a second`,
+    `delivered ${count(delivered)} of ${count(expected)}, ${count(traffic.deliveredPerSecond)} a second; lost ${lost}, out of order ${outOfOrder}, repeated ${repeated}`,
+    `latency   ${latencyText(traffic.latency)}`,
+    `          of it the bench's own: p50 ${shortTime(traffic.lateness.p50Ms)}, p99 ${shortTime(traffic.lateness.p99Ms)}; the last message came ${shortTime(traffic.lastAfterMs)} after the last push`,
+  ];
+}
+
+function latencyText({ p50Ms, p90Ms, p99Ms, p999Ms, maxMs }: LatencySummary): string {
+  return `p50 ${shortTime(p50Ms)}, p90 ${shortTime(p90Ms)}, p99 ${shortTime(p99Ms)}, p99.9 ${shortTime(p999Ms)}, max ${shortTime(maxMs)}`;
+}
+
+/** A table of the tiers; empty when none was measured. */
+export function tierLines(tiers: readonly TierResult[]): string[] {
+  if (tiers.length === 0) return [];
+  const shown = TIER_COLUMNS.filter(({ of }) => tiers.some((tier) => of(tier) !== ''));
+  return columns([
+    ['TIER', ...shown.map(({ title }) => title)],
+    ...tiers.map((tier) => [
+      tier.processes > 1 ? `${tier.tier} ×${tier.processes}` : tier.tier,
+      ...shown.map(({ of }) => of(tier)),
+    ]),
+  ]);
+}
+
+/** Title and cell of each column; one without cells is left out. */
+export const TIER_COLUMNS: readonly { readonly title: string; readonly of: (tier: TierResult) => string }[] =
+  [
+    { title: 'CPU', of: ({ cpuPercent }) => percentText(cpuPercent) },
+    {
+      title: 'A DELIVERED MESSAGE',
+      of: ({ microsPerDelivered: value }) => (value === undefined ? '' : micros(value)),
+    },
+    { title: 'A PUSH', of: ({ microsPerPush: value }) => (value === undefined ? '' : micros(value)) },
+    {
+      title: 'A CONNECTION',
+      of: ({ microsPerConnection: value }) => (value === undefined ? '' : micros(value)),
+    },
+    { title: 'MEMORY', of: ({ rssBytes }) => bytesText(rssBytes) },
+    {
+      title: 'MEMORY A CONNECTION',
+      of: ({ bytesPerConnection: value }) => (value === undefined ? '' : bytesText(value)),
+    },
+  ];
+
+/** Columns of a ramp's table, and the cells of each step. */
+export const RAMP_COLUMNS: readonly { readonly title: string; readonly of: (step: RampStep) => string }[] = [
+  { title: 'CONNECTIONS', of: ({ connections }) => count(connections) },
+  { title: 'CONNECTED/S', of: ({ connectPerSecond }) => count(connectPerSecond) },
+  { title: 'DELIVERED/S', of: ({ traffic }) => count(traffic.deliveredPerSecond) },
+  { title: 'LOST', of: ({ traffic }) => count(traffic.lost) },
+  { title: 'P50', of: ({ traffic }) => shortTime(traffic.latency.p50Ms) },
+  { title: 'P99', of: ({ traffic }) => shortTime(traffic.latency.p99Ms) },
+  { title: 'COMET A MESSAGE', of: (step) => cometOf(step, ({ microsPerDelivered: value }) => value, micros) },
+  { title: 'COMET MEMORY', of: (step) => cometOf(step, ({ rssBytes }) => rssBytes, bytesText) },
+];
+
+function rampLines(steps: readonly RampStep[]): string[] {
+  return columns([
+    RAMP_COLUMNS.map(({ title }) => title),
+    ...steps.map((step) => RAMP_COLUMNS.map(({ of }) => of(step))),
+  ]);
+}
+
+function cometOf(
+  { tiers }: RampStep,
+  value: (tier: TierResult) => number | undefined,
+  text: (value: number) => string,
+): string {
+  const comet = tiers.find(({ tier }) => tier.includes('comet'));
+  const found = comet && value(comet);
+  return found === undefined ? '' : text(found);
+}
