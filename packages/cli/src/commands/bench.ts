@@ -35,6 +35,7 @@ Examples:
   halley bench room --target 10.0.0.1             goim, or whoever speaks its protocol
   halley bench room --target 10.0.0.1 --via comet straight to comet, as goim's job does
   halley bench connect --storm -n 10000
+  halley bench limit --quick                      the table of targets, against a C send loop in the same run
 
 Exit code: 0 when nothing was lost, out of order or refused, and all connections stayed; 1 when not.
 docs/benchmarking.md says what each line means.`;
@@ -52,6 +53,7 @@ export function registerBench(program: Command): void {
         process.exitCode = await run(scenario, options);
       },
     );
+  registerBenchLimit(bench);
 }
 
 async function run(scenario: ScenarioName, options: ScenarioOptions): Promise<number> {

@@ -1,0 +1,175 @@
+import type { LoadSide } from '../load/load-side.js';
+import { micros } from '../report/figures.js';
+import type { Bench } from '../scenario/bench.js';
+import { roomStreams } from '../scenario/streams.js';
+import { runTraffic } from '../scenario/traffic.js';
+import { trafficFaults } from '../scenario/verdict.js';
+import type { JoinedComet } from './joined-comet.js';
+import { cometMicros, type Lab } from './lab.js';
+import { LimitServer } from './limit-server.js';
+import { type LimitRow, median, rowOf } from './row.js';
+
+/** Processor time for one delivered message, in µs: a figure of each round. */
+export interface FanOut {
+  readonly connections: number;
+  readonly kernel: readonly number[];
+  readonly tcp: readonly number[];
+  /** Empty where it was not measured. */
+  readonly websocket: readonly number[];
+  readonly faults: readonly string[];
+}
+
+/** Well below what a core can, so that each message is a write of its own. */
+const DELIVERED_PER_SECOND = 100_000;
+const LEAST_PASSES_PER_SECOND = 2;
+const BODY_BYTES = 100;
+const OPERATION = 1_000;
+
+/**
+ * The C send loop, comet over TCP and comet over WebSocket in turn, `rounds` times: the same frames, connections, rate and
+ * core, one message a write, comet by goim's gRPC.
+ */
+export async function measureFanOut(lab: Lab, connections: number, withWebSocket: boolean): Promise<FanOut> {
+  const { scale, onProgress } = lab.deps;
+  const kernel = await Kernel.start(lab, connections);
+  try {
+    return await lab.withComet('comet', async (comet) => {
+      const tcp = await Room.open(lab, comet, connections, 'tcp');
+      const websocket = withWebSocket ? await Room.open(lab, comet, connections, 'ws') : undefined;
+      const found = { kernel: [] as number[], tcp: [] as number[], websocket: [] as number[] };
+      try {
+        for (const room of [tcp, websocket]) await room?.measure(scale.warmupMs);
+        await kernel.measure(scale.warmupMs);
+        tcp.faults.length = 0;
+        for (let round = 0; round < scale.rounds; round += 1) {
+          onProgress({
+            kind: 'phase',
+            text: `fan-out to ${connections}, round ${round + 1} of ${scale.rounds}`,
+          });
+          found.kernel.push(await kernel.measure(scale.durationMs));
+          found.tcp.push(await tcp.measure(scale.durationMs));
+          if (websocket) found.websocket.push(await websocket.measure(scale.durationMs));
+        }
+        return { connections, ...found, faults: [...tcp.faults, ...(websocket?.faults ?? [])] };
+      } finally {
+        await tcp.close();
+        await websocket?.close();
+      }
+    });
+  } finally {
+    await kernel.close();
+  }
+}
+
+/** Of every round, one figure against the other. */
+export function ratios(of: readonly number[], against: readonly number[]): number[] {
+  return of.flatMap((value, round) => {
+    const other = against[round];
+    return other === undefined ? [] : [value / other];
+  });
+}
+
+/** A row for comet against the kernel at one number of connections. */
+export function kernelRow(found: FanOut, limit: number, goim: string): LimitRow {
+  return rowOf({
+    what: `comet CPU a delivered message against C send, one message a write, ${found.connections} connections`,
+    goim,
+    bound: 'most',
+    limit,
+    rounds: ratios(found.tcp, found.kernel),
+    text: (value) => `${value.toFixed(2)}×`,
+    note: `comet ${micros(median(found.tcp))}, C ${micros(median(found.kernel))}`,
+    faults: found.faults,
+  });
+}
+
+function passesPerSecond(connections: number): number {
+  return Math.max(LEAST_PASSES_PER_SECOND, Math.round(DELIVERED_PER_SECOND / connections));
+}
+
+/** Connections to the C send loop, read by the same readers. */
+class Kernel {
+  private constructor(
+    private readonly server: LimitServer,
+    private readonly side: LoadSide,
+    private readonly runId: bigint,
+    private readonly connections: number,
+  ) {}
+
+  static async start(lab: Lab, connections: number): Promise<Kernel> {
+    const server = await LimitServer.start();
+    await lab.pinAsServer(server.pid);
+    const runId = BigInt(process.pid);
+    const side = await lab.deps.startLoad({
+      addresses: [`tcp://127.0.0.1:${server.port}`],
+      version: 1,
+      connections,
+      identity: { firstMid: 1, rooms: 1, roomType: 'limit', accepts: [OPERATION], keyPrefix: '' },
+      perSecond: 0,
+      atOnce: 256,
+      heartbeatMs: 0,
+      run: runId,
+    });
+    await side.connect();
+    return new Kernel(server, side, runId, connections);
+  }
+
+  /** µs a send. */
+  async measure(durationMs: number): Promise<number> {
+    const { cpuNs, sends } = await this.server.run({
+      passesPerSecond: passesPerSecond(this.connections),
+      durationMs,
+      batch: 1,
+      run: this.runId,
+      bodyBytes: BODY_BYTES,
+      operation: OPERATION,
+    });
+    await this.side.sample();
+    return cpuNs / 1_000 / Math.max(1, sends);
+  }
+
+  async close(): Promise<void> {
+    await this.side.stop();
+    await this.server.stop();
+  }
+}
+
+/** One room of a comet, over one transport. */
+class Room {
+  readonly faults: string[] = [];
+
+  private constructor(
+    private readonly bench: Bench,
+    private readonly side: LoadSide,
+  ) {}
+
+  static async open(
+    lab: Lab,
+    comet: JoinedComet,
+    connections: number,
+    transport: 'tcp' | 'ws',
+  ): Promise<Room> {
+    const bench = lab.bench(comet, { connections, transport, via: 'comet', batch: 1 });
+    const side = await bench.load(connections);
+    await bench.connectAll(side);
+    return new Room(bench, side);
+  }
+
+  /** µs a delivered message. */
+  async measure(durationMs: number): Promise<number> {
+    const { connections } = this.bench.options;
+    const { traffic, tiers } = await runTraffic(this.bench, {
+      sides: [this.side],
+      streams: roomStreams(this.bench.identity, connections),
+      perSecond: passesPerSecond(connections),
+      warmupMs: 0,
+      durationMs,
+    });
+    this.faults.push(...trafficFaults(traffic, this.bench.options));
+    return cometMicros(tiers);
+  }
+
+  close(): Promise<void> {
+    return this.bench.stop();
+  }
+}

@@ -1,0 +1,114 @@
+import type { ClusterFile } from '../faults/cluster-file.js';
+import { Bench, type BenchDeps } from '../scenario/bench.js';
+import { type BenchOptions, DEFAULTS } from '../scenario/options.js';
+import type { TierResult } from '../scenario/result.js';
+import { joinComet, type JoinedComet } from './joined-comet.js';
+import type { Pin } from './pin.js';
+
+/** How long, and how often. */
+export interface LimitScale {
+  readonly rounds: number;
+  /** Of one measurement in a round, and of pushing before the first. */
+  readonly durationMs: number;
+  readonly warmupMs: number;
+  /** Before memory is read. */
+  readonly settleMs: number;
+  /** How often a fresh comet is measured. */
+  readonly freshRounds: number;
+}
+
+export const FULL: LimitScale = {
+  rounds: 5,
+  durationMs: 4_000,
+  warmupMs: 3_000,
+  settleMs: 8_000,
+  freshRounds: 3,
+};
+export const QUICK: LimitScale = {
+  rounds: 1,
+  durationMs: 2_000,
+  warmupMs: 1_000,
+  settleMs: 3_000,
+  freshRounds: 1,
+};
+
+export interface LabDeps extends BenchDeps {
+  readonly file: ClusterFile;
+  /** Runs `halley`: for comets that join. */
+  readonly command: readonly string[];
+  /** Undefined: nothing is bound to a core. */
+  readonly pin: Pin | undefined;
+  readonly scale: LimitScale;
+}
+
+/** Who has core 0: comet alone, or all tiers. Everybody else, the load side too, has core 1. */
+export type Layout = 'comet' | 'tiers';
+
+const SERVER_CORE = 0;
+const LOAD_CORE = 1;
+const TIERS = ['comet', 'logic', 'job'];
+
+/** Where rows are measured: a cluster, fresh comets, cores. */
+export class Lab {
+  constructor(readonly deps: LabDeps) {}
+
+  /** A fresh comet for one row, ended behind it. */
+  async withComet<Result>(layout: Layout, use: (comet: JoinedComet) => Promise<Result>): Promise<Result> {
+    const { file, command } = this.deps;
+    const comet = await joinComet(file, command);
+    try {
+      await this.#layOut(layout, comet);
+      return await use(comet);
+    } finally {
+      await comet.stop();
+    }
+  }
+
+  /** A run at this comet. Whoever makes it ends it. */
+  bench(comet: JoinedComet, options: Partial<BenchOptions> & Pick<BenchOptions, 'connections'>): Bench {
+    return new Bench(
+      {
+        ...DEFAULTS,
+        scenario: 'room',
+        target: comet.target,
+        rooms: 1,
+        via: 'batch',
+        batch: 1_024,
+        perSecond: 0,
+        durationMs: this.deps.scale.durationMs,
+        ...options,
+      },
+      this.deps,
+    );
+  }
+
+  /** Puts a process that is held against the server where the server is. */
+  async pinAsServer(pid: number): Promise<void> {
+    await this.deps.pin?.pin(pid, SERVER_CORE);
+  }
+
+  /** Lets go of every core. */
+  async close(): Promise<void> {
+    const { pin, file } = this.deps;
+    for (const pid of [process.pid, ...pidsOf(file)]) await pin?.unpin(pid);
+  }
+
+  async #layOut(layout: Layout, comet: JoinedComet): Promise<void> {
+    const { pin, file } = this.deps;
+    if (!pin) return;
+    await pin.pin(process.pid, LOAD_CORE);
+    await pin.pin(comet.pid, SERVER_CORE);
+    const isServer = (tier: string): boolean => layout === 'tiers' && TIERS.includes(tier);
+    for (const { tier, pid } of file.processes) await pin.pin(pid, isServer(tier) ? SERVER_CORE : LOAD_CORE);
+    for (const { pid } of Object.values(file.services)) await pin.pin(pid, LOAD_CORE);
+  }
+}
+
+/** What the comet took for a delivered message, in µs. */
+export function cometMicros(tiers: readonly TierResult[]): number {
+  return tiers.find(({ tier }) => tier === 'comet')?.microsPerDelivered ?? Number.NaN;
+}
+
+function pidsOf({ processes, services }: ClusterFile): number[] {
+  return [...processes.map(({ pid }) => pid), ...Object.values(services).map(({ pid }) => pid)];
+}

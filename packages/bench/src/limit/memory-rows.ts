@@ -1,0 +1,57 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { bytesText } from '../report/figures.js';
+import type { Lab } from './lab.js';
+import { type LimitRow, rowOf } from './row.js';
+
+/** Those that are there already when the others are counted: what a process takes once is not a connection's. */
+const FIRST = 1_000;
+const CONNECTIONS = 10_000;
+
+const ROWS = [
+  { transport: 'tcp', name: 'TCP', goim: '27.5 KB', limitBytes: 5 * 1_024 },
+  { transport: 'ws', name: 'WebSocket', goim: '29.6 KB', limitBytes: 8 * 1_024 },
+] as const;
+
+/** What memory of comet grows by with each idle connection, from 1,000 to 11,000, in a fresh process each time. */
+export async function memoryRows(lab: Lab): Promise<LimitRow[]> {
+  const rows: LimitRow[] = [];
+  for (const { transport, name, goim, limitBytes } of ROWS) {
+    const rounds: number[] = [];
+    for (let round = 0; round < lab.deps.scale.freshRounds; round += 1) {
+      lab.deps.onProgress({
+        kind: 'phase',
+        text: `${CONNECTIONS} idle connections over ${name}, round ${round + 1}`,
+      });
+      rounds.push(await bytesPerConnection(lab, transport));
+    }
+    rows.push(
+      rowOf({
+        what: `memory of an idle connection, ${name}, with all our state`,
+        goim,
+        bound: 'most',
+        limit: limitBytes,
+        rounds,
+        text: bytesText,
+      }),
+    );
+  }
+  return rows;
+}
+
+async function bytesPerConnection(lab: Lab, transport: 'tcp' | 'ws'): Promise<number> {
+  return lab.withComet('comet', async (comet) => {
+    const bench = lab.bench(comet, { connections: CONNECTIONS, transport });
+    try {
+      await bench.connectAll(await bench.load(FIRST));
+      await sleep(lab.deps.scale.settleMs);
+      const before = await bench.accounts();
+      await bench.connectAll(await bench.load(CONNECTIONS, FIRST));
+      await sleep(lab.deps.scale.settleMs);
+      const tiers = bench.tiers(before, await bench.accounts(), { connections: CONNECTIONS });
+      return tiers.find(({ tier }) => tier === 'comet')?.bytesPerConnection ?? Number.NaN;
+    } finally {
+      await bench.stop();
+    }
+  });
+}
