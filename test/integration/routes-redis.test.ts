@@ -13,7 +13,7 @@ import { Redis } from 'ioredis';
 const LEASE_MS = 1_500;
 
 function makeRoutes(url: string, keyPrefix = ''): RedisRoutes {
-  const config = routesConfig.parse({ url, keyPrefix, leaseMs: LEASE_MS });
+  const config = routesConfig.parse({ url, keyPrefix, leaseMs: LEASE_MS, commandTimeoutMs: 5_000 });
   return new RedisRoutes({ config, shards: 24, log: silentLogger() });
 }
 
