@@ -12,15 +12,15 @@ import { Redis } from 'ioredis';
 
 const LEASE_MS = 1_500;
 
-function makeRoutes(url: string, keyPrefix = ''): RedisRoutes {
-  const config = routesConfig.parse({ url, keyPrefix, leaseMs: LEASE_MS });
+function makeRoutes(url: string, keyPrefix = '', commandTimeoutMs = 1_000): RedisRoutes {
+  const config = routesConfig.parse({ url, keyPrefix, leaseMs: LEASE_MS, commandTimeoutMs });
   return new RedisRoutes({ config, shards: 24, log: silentLogger() });
 }
 
 routesContract('Redis', async () => {
   const url = `redis://${process.env['HALLEY_TEST_REDIS']}`;
   const keyPrefix = `contract-${process.pid}:`;
-  const routes = makeRoutes(url, keyPrefix);
+  const routes = makeRoutes(url, keyPrefix, 5_000);
   await routes.start();
   return {
     routes,
