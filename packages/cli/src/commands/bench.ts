@@ -9,6 +9,7 @@ import type { Command } from 'commander';
 
 import { StatusLine } from '../status-line.js';
 import { colours, note, print } from '../terminal.js';
+import { registerBenchLimit } from './bench-limit.js';
 import {
   addScenarioOptions,
   benchOptions,
