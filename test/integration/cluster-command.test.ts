@@ -127,7 +127,17 @@ test('a node that joins is listed, and exited once it has left', async () => {
 test('two comets of one command share a room; the one that is killed comes back under its name; SIGTERM ends both', async () => {
   const file = path.join(dir, 'cluster.json');
   const host = await HalleyProcess.start(
-    ['comet', '--join', file, '--port-offset', String(offset + 200), '--instances', '2'],
+    [
+      'comet',
+      '--join',
+      file,
+      '--port-offset',
+      String(offset + 200),
+      '--instances',
+      '2',
+      '--drain.spreadMs',
+      '100',
+    ],
     { ready: /2 comet processes serve/ },
   );
   const pidsOf = (name: string): number[] =>

@@ -100,7 +100,9 @@ export class Instance {
       if (this.#readySinceMs !== undefined && clock.monotonicMs() - this.#readySinceMs >= STEADY_MS)
         this.#backoff.reset();
       const waitMs = Math.round(this.#backoff.nextMs());
-      log.error({ instance: name, pid, waitMs }, `ended with ${textOf(ending)}; it is started again`);
+      // With 0 it was told to end, to be renewed.
+      const level = ending.code === 0 ? 'info' : 'error';
+      log[level]({ instance: name, pid, waitMs }, `ended with ${textOf(ending)}; it is started again`);
       await this.#sleep(waitMs);
     }
   }
