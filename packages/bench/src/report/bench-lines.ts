@@ -7,6 +7,7 @@ import type {
   TierResult,
   TrafficResult,
 } from '../scenario/result.js';
+import { memoryGrowth } from '../scenario/growth.js';
 import { bytesText, columns, count, micros, percentText, shortTime } from './figures.js';
 
 /** What stands at the end of `halley bench`, line by line, without the verdict. docs/benchmarking.md says what each means. */
@@ -16,13 +17,21 @@ export function benchLines(result: BenchResult): string[] {
     ...connects.map((connect) => connectLine(connect)),
     ...(traffic ? trafficLines(traffic) : []),
     ...(steps ? rampLines(steps) : tierLines(tiers)),
+    ...growthLines(result),
     `load      readers (${load.kind === 'native' ? 'C' : 'Node'}) ${percentText(load.readersPercent)}, pusher ${percentText(load.pusherPercent)} of a core`,
   ];
 }
 
 /** `passed`, or what is against the server. */
-export function verdictText({ faults }: Pick<BenchResult, 'faults'>): string {
-  return faults.length === 0 ? 'passed: nothing lost, nothing out of order' : `failed: ${faults.join('; ')}`;
+export function verdictText({
+  faults,
+  traffic,
+  steps,
+}: Pick<BenchResult, 'faults' | 'traffic' | 'steps'>): string {
+  if (faults.length > 0) return `failed: ${faults.join('; ')}`;
+  return traffic || steps
+    ? 'passed: nothing lost, nothing out of order, nothing refused'
+    : 'passed: every connection was made at its first attempt';
 }
 
 /** One line while it runs. */
@@ -40,6 +49,14 @@ export function sampleLine(sample: BenchSample): string {
     `p99 ${shortTime(p99Ms)}`,
     ...(cpu === '' ? [] : [cpu]),
   ].join('  ');
+}
+
+/** Whether memory grows: of a soak, from its second quarter on. */
+function growthLines({ scenario, samples }: BenchResult): string[] {
+  if (scenario !== 'soak') return [];
+  return memoryGrowth(samples).map(
+    ({ tier, bytesPerHour }) => `memory    of ${tier} changes by ${bytesText(bytesPerHour)} an hour`,
+  );
 }
 
 function connectLine({ connected, perSecond, elapsedMs, latency }: ConnectResult): string {

@@ -29,6 +29,8 @@ export interface PumpOptions {
 /** Pushes that are due and wait for a call: a server that is behind by more holds up the plan, which the latency tells. */
 const MAX_WAITING = 200_000;
 /** What is still not sent so long after the last one was due stays unsent. */
+/** From the begin to the first push. */
+const START_IN_NS = 20_000_000n;
 const GRACE_NS = 5_000_000_000n;
 const ANSWERS_WITHIN_MS = 15_000;
 
@@ -84,14 +86,19 @@ export class Pump {
   async #paced(): Promise<void> {
     const { beat, perSecond, durationMs, signal } = this.options;
     const count = Math.max(1, Math.round((perSecond * durationMs) / 1_000));
-    const plan = { startNs: beat.nowNs() + 20_000_000n, perSecond, count, graceNs: GRACE_NS };
+    const startNs = beat.nowNs() + START_IN_NS;
+    const plan = { startNs, perSecond, count, graceNs: GRACE_NS };
     const taken = await openLoop(plan, {
       beat,
       signal,
       take: (_index, dueNs) => this.#add(dueNs),
       full: () => this.#lanes.full(),
     });
-    if (!signal.aborted) this.unsent += count - taken;
+    if (signal.aborted) return;
+    this.unsent += count - taken;
+    // The last push is due before the end: what it comes to belongs to the time that is measured.
+    const endNs = startNs + BigInt(Math.round(durationMs * 1e6));
+    if (endNs > beat.nowNs()) await beat.until(endNs);
   }
 
   /** Keeps every caller busy. */
