@@ -12,6 +12,8 @@
 #define CHECKSUM 1
 /* A body of 9 is frames, as a rule none of them a 9. */
 #define MAX_DEPTH 4
+/* Of one connection, until the others have their turn. */
+#define MAX_READS 16
 /* What a connection may keep for the next frame in pieces. */
 #define KEPT_BYTES 4096
 
@@ -50,24 +52,34 @@ static size_t take(Connection *connection, const uint8_t *bytes, size_t length, 
   return at + take_websocket(connection, bytes + at, length - at, now_ns);
 }
 
-void connection_read(Connection *connection) {
+/* Reads once; whether there may be more. */
+static bool read_once(Connection *connection, bool ends) {
   const size_t held_bytes = connection->held_bytes;
   if (!make_room(held_bytes)) {
     connection_lose(connection, "bad_memory");
-    return;
+    return false;
   }
-  const ssize_t got = recv(connection->fd, buffer + held_bytes, buffer_bytes - held_bytes, MSG_DONTWAIT);
+  const size_t room = buffer_bytes - held_bytes;
+  const ssize_t got = recv(connection->fd, buffer + held_bytes, room, MSG_DONTWAIT);
   if (got <= 0) {
     if (got == 0) connection_end(connection, "eof");
     else if (errno != EAGAIN && errno != EINTR) connection_fail(connection, errno);
-    return;
+    return got < 0 && errno == EINTR;
   }
   const uint64_t now_ns = clock_ns();
   sample.bytes += (uint64_t)got;
   if (held_bytes > 0) memcpy(buffer, connection->held, held_bytes);
   const size_t length = held_bytes + (size_t)got;
   const size_t taken = take(connection, buffer, length, now_ns);
-  if (connection->fd >= 0) hold(connection, buffer + taken, length - taken);
+  if (connection->fd < 0) return false;
+  hold(connection, buffer + taken, length - taken);
+  return connection->fd >= 0 && (ends || (size_t)got == room);
+}
+
+bool connection_read(Connection *connection, bool ends) {
+  bool more = true;
+  for (int reads = 0; more && reads < MAX_READS; reads += 1) more = read_once(connection, ends);
+  return more;
 }
 
 /* The answer to the auth: with the long header where version 2 was agreed on. */
