@@ -1,7 +1,10 @@
 import { expect, test } from '@jest/globals';
 
 import { latencyHistogram, percentilesOf, summaryOf } from '../measure/latency.js';
+import type { ConnectOutcome, LoadSide } from '../load/load-side.js';
+import { Bench } from './bench.js';
 import { memoryGrowth } from './growth.js';
+import { DEFAULTS, SCENARIO_DEFAULTS } from './options.js';
 import { rampSteps } from './ramp.js';
 import type { BenchSample, TrafficResult } from './result.js';
 import { mixedStreams, roomStreams, userStreams } from './streams.js';
@@ -172,4 +175,29 @@ test('a cluster has the addresses of all its nodes, and its services are measure
       { tier: 'redis', pid: 3 },
     ],
   });
+});
+
+test('connections that are not made end a run: their messages would count as lost', async () => {
+  const outcome: ConnectOutcome = {
+    connected: 5,
+    failed: new Map([
+      ['timeout', 2],
+      ['refused', 3],
+    ]),
+    retried: new Map(),
+    elapsedMs: 10,
+    latency: latencyHistogram(),
+  };
+  const side = { connect: async () => outcome } as LoadSide;
+  const target = await hostTarget('192.0.2.1');
+  const bench = new Bench(
+    { ...DEFAULTS, ...SCENARIO_DEFAULTS.room, scenario: 'room', target, via: 'goim', batch: 1 },
+    {
+      startLoad: async () => side,
+      beat: { nowNs: () => 0n, until: async () => undefined, close: async () => undefined },
+      onProgress: () => undefined,
+      signal: new AbortController().signal,
+    },
+  );
+  await expect(bench.connectAll(side)).rejects.toThrow('5 connections were not made: refused 3, timeout 2');
 });

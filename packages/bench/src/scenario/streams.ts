@@ -13,7 +13,7 @@ export interface Stream {
 /** The streams of a run, and which one push k is of. */
 export interface Streams {
   readonly all: readonly Stream[];
-  streamOf(push: number): number;
+  readonly streamOf: (push: number) => number;
 }
 
 /** Steps through streams so that neighbours in time are not neighbours in number; a prime above any number of streams' factors. */
