@@ -23,7 +23,7 @@ const PLOTTED = [0, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 99.999, 10
 /** For times in nanoseconds up to a minute and more, to 3 digits. */
 export function latencyHistogram(): Histogram {
   return build({
-    bitBucketSize: 'packed',
+    bitBucketSize: 32,
     autoResize: true,
     lowestDiscernibleValue: 1,
     highestTrackableValue: HIGHEST_NS,
