@@ -82,7 +82,10 @@ async function measure() {
   await told('a durable push of 100 bytes to a user', count, () =>
     Promise.all([...pushes].map(([shard, ofShard]) => append(shard, ofShard))),
   );
-  await told('the routes of its user', count, () =>
+  await told('archived: it goes but for its id, for a day', count, () =>
+    Promise.all([...pushes.keys()].map((shard) => streams.trim(shard, EPOCH, Number.MAX_SAFE_INTEGER))),
+  );
+  await told('the routes of a user', count, () =>
     inSlices(users, APPENDED_AT_ONCE, (slice) => routes.find({ users: slice.map(({ mid }) => mid) })),
   );
 }
@@ -136,7 +139,7 @@ async function told(what, times, work) {
   const microseconds = ((after.cpuSeconds - before.cpuSeconds) * 1e6) / times;
   const bytes = (after.bytes - before.bytes) / times;
   process.stdout.write(
-    `${what.padEnd(46)} ${microseconds.toFixed(2).padStart(7)} µs ${bytes.toFixed(0).padStart(6)} bytes\n`,
+    `${what.padEnd(48)} ${microseconds.toFixed(2).padStart(7)} µs ${bytes.toFixed(0).padStart(6)} bytes\n`,
   );
 }
 
