@@ -8,5 +8,7 @@ if (!(comets >= 1 && comets <= 10_000) || !(bodyBytes >= 0 && bodyBytes <= 100_0
   process.exitCode = 1;
 } else {
   const { table } = await routingCost({ comets, bodyBytes });
-  process.stdout.write(`${comets} comets, bodies of ${bodyBytes} bytes\n\n${table}\n\nOf goim it is what its code sends, worked out; nothing of it was run.\n`);
+  process.stdout.write(
+    `${comets} comets, bodies of ${bodyBytes} bytes\n\n${table}\n\nOf goim it is what its code sends, worked out; nothing of it was run.\n`,
+  );
 }
