@@ -46,7 +46,7 @@ export async function openTopics(
     if (spec.frozen && found !== spec.partitions) {
       throw new HalleyError(
         'bad_config',
-        `bus.partitions is ${spec.partitions}, but the topic ${spec.name} has ${found} partitions: set it to ${found}.`,
+        `bus.partitions is ${spec.partitions}, but the topic ${spec.name} has ${found} partitions: set it to ${found} where the cluster began with them. Where they were added since, do not: devices would pass over messages (docs/scaling.md, How it grows).`,
       );
     }
   }
