@@ -57,7 +57,7 @@ static const char *error_name(int error) {
   return other;
 }
 
-/* Whether another attempt may end otherwise: not after a refusal that says that it is final, and not what is no server of ours. */
+/* Whether another attempt may end otherwise: not after a refusal that is final, and not with what is no server of ours. */
 static bool is_passing(const char *reason) {
   if (strncmp(reason, "code_", 5) == 0) return atoi(reason + 5) < 3500;
   if (strncmp(reason, "http_", 5) == 0) return atoi(reason + 5) >= 500;
@@ -71,7 +71,8 @@ const char *connections_make(void) {
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
   if (plan.connections + OTHER_DESCRIPTORS > limit.rlim_max) {
-    snprintf(fault, sizeof fault, "connections: %u in one process, which may have %llu descriptors; give it more processes",
+    snprintf(fault, sizeof fault,
+             "connections: %u in one process, which may have %llu descriptors; give it more processes",
              plan.connections, (unsigned long long)limit.rlim_max);
     return fault;
   }
@@ -91,7 +92,7 @@ const Address *connection_address(const Connection *connection) {
   return &plan.addresses[connection->index % (uint32_t)plan.address_count];
 }
 
-/* Told once of what comes: a socket that was read is not asked again by the kernel, which is a fifth of the cost of a message. */
+/* Told once of what comes: else the kernel would look again at each socket that was read. */
 static void watch(Connection *connection, int operation, uint32_t events) {
   struct epoll_event event = {.events = events | EPOLLRDHUP | EPOLLET, .data.ptr = connection};
   epoll_ctl(epoll, operation, connection->fd, &event);
@@ -320,7 +321,9 @@ void connection_event(Connection *connection, uint32_t events) {
   }
   if (events & EPOLLOUT) send_unsent(connection);
   if (connection->fd < 0 || !(events & (EPOLLIN | ENDS))) return;
-  if (connection_read(connection, (events & ENDS) != 0)) watch(connection, EPOLL_CTL_MOD, EPOLLIN | (connection->watching_writes ? EPOLLOUT : 0));
+  if (!connection_read(connection, (events & ENDS) != 0)) return;
+  /* Asked for again, it is told again. */
+  watch(connection, EPOLL_CTL_MOD, EPOLLIN | (connection->watching_writes ? EPOLLOUT : 0));
 }
 
 void connection_wants_writes(Connection *connection, bool wanted) {

@@ -1,4 +1,4 @@
-/* What version 2 carries in protobuf (protos/halley/client/v1), as far as a load needs it: Deliver, Ack, AuthReply, Close. */
+/* What version 2 carries in protobuf (protos/halley/client/v1), as far as a load needs it. */
 #include "load.h"
 
 #include <stdio.h>

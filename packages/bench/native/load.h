@@ -207,7 +207,7 @@ const Address *connection_address(const Connection *connection);
 /* Frames, and messages in fragments, above this are faults. */
 #define MAX_FRAME_BYTES (64u << 20)
 
-/* Reads what is there, to the very end where `ends` says that there is one; whether it stopped before, for the others' sake. */
+/* Reads what is there, to the end where `ends` says that there is one; whether it stopped before, for the others' sake. */
 bool connection_read(Connection *connection, bool ends);
 /* Takes the whole frames at the start of `bytes`; how many bytes they are. Loses the connection on a fault. */
 size_t take_frames(Connection *connection, const uint8_t *bytes, size_t length, uint64_t now_ns, int depth);

@@ -101,6 +101,11 @@ static bool is_aside(uint32_t op, bool long_header) {
   return long_header && op >= 18 && op <= 63;
 }
 
+/* The body of 9 is whole frames; false where it is not. */
+static bool take_raw(Connection *connection, const uint8_t *body, size_t length, uint64_t now_ns, int depth) {
+  return depth < MAX_DEPTH && take_frames(connection, body, length, now_ns, depth + 1) == length;
+}
+
 static void take_frame(Connection *connection, const uint8_t *frame, size_t header, size_t length, uint64_t now_ns,
                        int depth) {
   const uint32_t op = read_u32(frame + 8);
@@ -109,7 +114,7 @@ static void take_frame(Connection *connection, const uint8_t *frame, size_t head
   const size_t body_bytes = length - header - (long_header && read_u16(frame + 16) & CHECKSUM ? 4 : 0);
   bool good = true;
   if (op == 8) take_auth(connection, long_header, body, body_bytes, now_ns);
-  else if (op == 9 && !long_header) good = depth < MAX_DEPTH && take_frames(connection, body, body_bytes, now_ns, depth + 1) == body_bytes;
+  else if (op == 9 && !long_header) good = take_raw(connection, body, body_bytes, now_ns, depth);
   else if (op == 20 && long_header) good = take_deliver(connection, body, body_bytes, now_ns);
   else if (op == 30 && long_header) connection->code = read_close_code(body, body_bytes);
   else if (op == 3) sample.heartbeats += 1;
