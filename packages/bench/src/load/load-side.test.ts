@@ -330,6 +330,22 @@ describe.each(kinds)('the load side, %s', (kind) => {
     await expect(start({ connections: 1_000_000 })).rejects.toThrow('give it more processes');
   });
 
+  it('connects once at a time', async () => {
+    const one = await start();
+    const first = one.connect();
+    await expect(one.connect()).rejects.toThrow('connecting already');
+    expect((await first).connected).toBe(1);
+  });
+
+  it('ends a call that was connecting when all is dropped', async () => {
+    const one = await start({ connections: 3, perSecond: 1 });
+    const outcome = one.connect();
+    await one.drop();
+    const { connected, failed } = await outcome;
+    expect(connected + (failed.get('dropped') ?? 0)).toBeLessThanOrEqual(1);
+    expect((await one.sample()).open).toBe(0);
+  });
+
   it('fails what is asked when it was stopped', async () => {
     const one = await start();
     await one.stop();

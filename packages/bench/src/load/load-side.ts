@@ -122,9 +122,18 @@ export async function startLoadSide(plan: LoadPlan, options: LoadSideOptions = {
     await stop();
     throw error;
   }
+  let connecting = false;
   return {
     kind: program === undefined ? 'node' : 'native',
-    connect: async () => outcomeOf(await all((link) => link.connect())),
+    connect: async () => {
+      if (connecting) throw new HalleyError('invalid_argument', 'the load side is connecting already');
+      connecting = true;
+      try {
+        return outcomeOf(await all((link) => link.connect()));
+      } finally {
+        connecting = false;
+      }
+    },
     sample: async () => sampleOf(await all((link) => link.sample())),
     drop: async () => void (await all((link) => link.drop())),
     stop,
