@@ -28,9 +28,13 @@ export interface JoinedComet {
 export async function joinComet(file: ClusterFile, command: readonly string[]): Promise<JoinedComet> {
   const offset = await freeOffset();
   const [program = '', ...args] = command;
-  const child = spawn(program, [...args, 'comet', '--join', file.path, '--port-offset', String(offset)], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const child = spawn(
+    program,
+    [...args, 'comet', '--join', file.path, '--port-offset', String(offset), '--log.level', 'warn'],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  );
   const stop = async (): Promise<void> => stopped(child);
   try {
     await untilReady(PORTS.ops + offset, child);
