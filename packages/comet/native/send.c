@@ -1,5 +1,5 @@
 /*
- * Writes one buffer to many sockets: a loop of send(2) over descriptors, for the fan-out of comet.
+ * Loops of send(2) over descriptors, for comet: one message to many sockets, and one each to many.
  *
  * sendAll(slots, from, to, descriptors, states, messages, counts, left) -> how many stand in `left`
  *   slots        Int32Array: the members, by the slot of their connection; [from, to) of them are served
@@ -8,6 +8,9 @@
  *   messages     array of at most 255 Uint8Array or undefined
  *   counts       Int32Array by the message's place: how many got it whole
  *   left         Int32Array of pairs: an index into `slots` that was not served whole, and how many bytes went
+ *
+ * sendEach(slots, which, count, descriptors, messages, left) -> how many stand in `left`
+ *   for each i below count: messages[which[i]] to the socket of slots[i]; `left` as above, by i
  *
  * Only for the main thread, only for sockets of which nothing waits to be written and whose descriptor is theirs: whoever
  * keeps the states sees to that. Nothing is thrown for a socket: its next write in the ordinary way tells what is wrong.
@@ -19,7 +22,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-enum { ARGUMENTS = 8, MESSAGES = 255 };
+enum { ARGUMENTS = 8, EACH_ARGUMENTS = 6, MESSAGES = 255 };
 
 struct bytes {
   const uint8_t *data;
@@ -112,10 +115,55 @@ static napi_value send_all(napi_env env, napi_callback_info info) {
   return answer;
 }
 
-NAPI_MODULE_INIT() {
+static napi_value send_each(napi_env env, napi_callback_info info) {
+  size_t argc = EACH_ARGUMENTS;
+  napi_value argv[EACH_ARGUMENTS];
+  uint32_t count = 0, given = 0;
+  size_t members = 0, chosen = 0, known = 0, room = 0;
+  void *slots_data = NULL, *which_data = NULL, *descriptors_data = NULL, *left_data = NULL;
+  struct bytes messages[MESSAGES];
+  if (napi_get_cb_info(env, info, &argc, argv, NULL, NULL) != napi_ok || argc != EACH_ARGUMENTS)
+    return refuse(env, "sendEach takes six arguments");
+  if (!elements(env, argv[0], napi_int32_array, &slots_data, &members) ||
+      !elements(env, argv[1], napi_int32_array, &which_data, &chosen) ||
+      napi_get_value_uint32(env, argv[2], &count) != napi_ok ||
+      !elements(env, argv[3], napi_int32_array, &descriptors_data, &known) ||
+      !read_messages(env, argv[4], messages, &given) || !elements(env, argv[5], napi_int32_array, &left_data, &room))
+    return refuse(env, "sendEach was given a wrong argument");
+  if (count > members || count > chosen || room < 2 * (size_t)count)
+    return refuse(env, "sendEach was given an array that is too short");
+
+  const int32_t *slots = slots_data;
+  const int32_t *which = which_data;
+  const int32_t *descriptors = descriptors_data;
+  int32_t *left = left_data;
+  uint32_t unserved = 0;
+  for (uint32_t index = 0; index < count; index += 1) {
+    int32_t slot = slots[index];
+    int32_t place = which[index];
+    size_t sent = 0;
+    if (slot >= 0 && (size_t)slot < known && descriptors[slot] >= 0 && place >= 0 && (uint32_t)place < given &&
+        messages[place].data != NULL) {
+      sent = send_now(descriptors[slot], &messages[place]);
+      if (sent == messages[place].length) continue;
+    }
+    left[2 * unserved] = (int32_t)index;
+    left[2 * unserved + 1] = (int32_t)sent;
+    unserved += 1;
+  }
+  napi_value answer;
+  if (napi_create_uint32(env, unserved, &answer) != napi_ok) return refuse(env, "sendEach has no answer");
+  return answer;
+}
+
+static bool export_function(napi_env env, napi_value exports, const char *name, napi_callback callback) {
   napi_value function;
-  if (napi_create_function(env, "sendAll", NAPI_AUTO_LENGTH, send_all, NULL, &function) != napi_ok ||
-      napi_set_named_property(env, exports, "sendAll", function) != napi_ok)
-    napi_throw_error(env, NULL, "the native send loop cannot be set up");
+  return napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, NULL, &function) == napi_ok &&
+         napi_set_named_property(env, exports, name, function) == napi_ok;
+}
+
+NAPI_MODULE_INIT() {
+  if (!export_function(env, exports, "sendAll", send_all) || !export_function(env, exports, "sendEach", send_each))
+    napi_throw_error(env, NULL, "the native send loops cannot be set up");
   return exports;
 }

@@ -56,7 +56,7 @@ export class CometMetrics {
   constructor(private readonly metrics: Metrics) {
     this.streams = new StreamMetrics(metrics);
     this.version2 = new Version2Metrics(metrics);
-    this.#sent = metrics.counter('halley_comet_messages_out_total', 'Frames sent, by kind.', ['kind']);
+    this.#sent = metrics.tally('halley_comet_messages_out_total', 'Frames sent, by kind.', 'kind');
     this.#received = metrics.counter('halley_comet_messages_in_total', 'Frames received, by kind.', ['kind']);
     this.#dropped = metrics.counter(
       'halley_comet_messages_dropped_total',
@@ -128,7 +128,7 @@ export class CometMetrics {
   }
 
   sent(kind: SentKind, frames: number): void {
-    if (frames > 0) this.#sent.inc({ kind }, frames);
+    this.#sent.add(kind, frames);
   }
 
   received(kind: ReceivedKind): void {

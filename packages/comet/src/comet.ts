@@ -68,8 +68,6 @@ export class Comet implements Service {
   readonly streams = new StreamIndex();
   readonly rooms = new RoomTable();
   readonly ledger: OutboxLedger;
-  /** Absent where the native one is not there, or turned off. */
-  readonly sendLoop: SendLoop | undefined;
   /** How the fan-out writes, in words for the log. */
   readonly sending: string;
   readonly counter: ConnectionCounter;
@@ -102,12 +100,12 @@ export class Comet implements Service {
     const { logic, clock, log, exceptions = NO_EXCEPTIONS } = deps;
     const metrics = new CometMetrics(deps.metrics);
     this.metrics = metrics;
-    this.ledger = new OutboxLedger(options.outbox);
     const native = loadNativeSend();
-    this.sendLoop = 'sendAll' in native ? new SendLoop(native.sendAll) : undefined;
+    const sendLoop = 'sendAll' in native ? new SendLoop(native) : undefined;
     this.sending = 'sendAll' in native ? 'native' : `by Node's sockets (${native.missing})`;
+    this.ledger = new OutboxLedger(options.outbox, sendLoop);
     this.counter = new ConnectionCounter(options.limits);
-    this.fanout = new Fanout(metrics, DEFAULT_FANOUT_LIMITS, exceptions, () => clock.now(), this.sendLoop);
+    this.fanout = new Fanout(metrics, DEFAULT_FANOUT_LIMITS, exceptions, () => clock.now(), sendLoop);
     this.#deadlines = new Deadlines({ clock, log });
     this.releases = new Releases({ logic, log });
     this.reader = new StreamReader({
@@ -300,9 +298,7 @@ export class Comet implements Service {
       },
       admit: (socket) => {
         if (this.#http.draining) return 'draining';
-        if (!this.counter.tryOpen()) return 'node_full';
-        socket.once('close', () => this.counter.closed());
-        return undefined;
+        return this.#acceptor.tryOpen(socket) ? undefined : 'node_full';
       },
       onConnection: (ws, socket, { cookie }, client) => {
         const transport = new WebSocketTransport(
@@ -312,7 +308,7 @@ export class Comet implements Service {
           'encrypted' in socket,
           this.options.maxBodyBytes,
         );
-        this.#open(transport, new Outbox(socket, this.ledger, this.sendLoop?.sockets), client);
+        this.#open(transport, new Outbox(socket, this.ledger), client);
       },
     };
     const tcpOptions = { keepAliveMs, handshakeTimeoutMs: session.handshakeTimeoutMs };
@@ -329,6 +325,7 @@ export class Comet implements Service {
         host,
         port: ports[kind],
         isConnection: kind === 'tcp' || kind === 'tls',
+        encrypted: kind === 'tls' || kind === 'wss',
       });
     return {
       tcp: listener('tcp', tcpServer(tcpOptions, tcp)),
@@ -363,7 +360,7 @@ export class Comet implements Service {
 
   #onTcp(socket: Socket, client: Client): void {
     const transport = new TcpTransport(socket, client.address, this.options.maxBodyBytes);
-    this.#open(transport, new Outbox(socket, this.ledger, this.sendLoop?.sockets), client);
+    this.#open(transport, new Outbox(socket, this.ledger), client);
   }
 
   #open(transport: TcpTransport | WebSocketTransport | HttpTransport, outbox: Outbox, client: Client): void {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
+import { CloseCode } from '@halley/protocol/close-code';
 import { FrameDecoder } from '@halley/protocol/decoder';
 import { encodeFrame } from '@halley/protocol/frame';
 import { Operation } from '@halley/protocol/operation';
@@ -146,6 +147,28 @@ describe.each([
     expect(leaving[19]?.texts).toEqual(Array.from({ length: 20 }, () => 'leaving'));
     expect(next.map(({ bytes }) => bytes)).toEqual(next.map(() => 0));
     for (const { socket } of next) socket.destroy();
+  });
+
+  test('messages of its own that one gets in one tick come in order, with what its room gets, and ahead of its end', async () => {
+    const token = (mid: number) => ({ mid, key: `k${mid}`, room_id: 'a://1', accepts: [1_000] });
+    const clients = [
+      ...(await Promise.all(Array.from({ length: 20 }, (_, i) => harness.tcpOf(token(1 + i))))),
+      ...(await Promise.all(Array.from({ length: 20 }, (_, i) => harness.wsOf(token(101 + i))))),
+    ];
+    const keys = [...harness.comet.table.sessions()].map((session) => session.deviceKey);
+    const own = (text: string): void =>
+      harness.comet.deliverer.toKeys(keys, outgoing(1_000, Buffer.from(text)));
+    own('a');
+    own('b'.repeat(20_000));
+    toRoom('a://1', 'c');
+    await turn();
+    await turn();
+    own('d');
+    harness.comet.closeAll(CloseCode.Kicked, 'Enough.');
+    for (const client of clients) {
+      await client.end();
+      expect(pushesOf(client)).toEqual(['a', 'b'.repeat(20_000), 'c', 'd']);
+    }
   });
 
   test('everyone gets what it accepts, whatever the others do', async () => {

@@ -7,6 +7,8 @@ import {
   Registry as MetricRegistry,
 } from 'prom-client';
 
+import { Tally } from './tally.js';
+
 /** Durations in seconds, from a fraction of a millisecond to 10 s. */
 export const DURATION_BUCKETS: readonly number[] = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
@@ -23,6 +25,7 @@ export interface MetricsOptions {
  */
 export class Metrics {
   readonly registry = new MetricRegistry();
+  readonly #tallies = new Map<string, Tally>();
 
   constructor(options: MetricsOptions = {}) {
     if (options.process !== false) collectDefaultMetrics({ register: this.registry });
@@ -35,6 +38,23 @@ export class Metrics {
     labelNames: readonly Label[] = [],
   ): Counter<Label> {
     return this.#once(name, () => new Counter({ name, help, labelNames, registers: [this.registry] }));
+  }
+
+  /** Counts up by the values of one label, very often: see {@link Tally}. The name ends in `_total`. */
+  tally(name: string, help: string, label: string): Tally {
+    let tally = this.#tallies.get(name);
+    if (!tally) {
+      const made = new Tally();
+      this.#tallies.set(name, (tally = made));
+      const counter: Counter = new Counter({
+        name,
+        help,
+        labelNames: [label],
+        registers: [this.registry],
+        collect: () => made.handOver((value, count) => counter.inc({ [label]: value }, count)),
+      });
+    }
+    return tally;
   }
 
   /** A level. With `collect`, it is asked for on each scrape: set the gauge there. */

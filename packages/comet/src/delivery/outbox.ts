@@ -1,3 +1,4 @@
+import type { SendLoop } from './send-loop.js';
 import type { SocketTable } from './socket-table.js';
 
 export interface OutboxLimits {
@@ -18,10 +19,15 @@ export class OutboxLedger {
   readonly #uncork = (): void => {
     const corked = this.#corked;
     this.#corked = [];
+    this.sendLoop?.sendHeld(corked);
     for (const outbox of corked) outbox.uncork();
   };
 
-  constructor(readonly limits: OutboxLimits) {}
+  constructor(
+    readonly limits: OutboxLimits,
+    /** Default: by Node's sockets alone. */
+    readonly sendLoop?: SendLoop,
+  ) {}
 
   /** Bytes waiting, as last looked at. */
   get totalBytes(): number {
@@ -114,6 +120,10 @@ export class Outbox {
   #stillAt = -1;
   #stillSinceMs = 0;
   #variant = 0;
+  /** Messages that leave at the end of this tick, by the send loop; nothing else waits then. */
+  #held: Uint8Array[] | undefined;
+  #heldBytes = 0;
+  private readonly sockets: SocketTable | undefined;
   owner: OutboxOwner | undefined = undefined;
   /** Where the send loop finds its socket; -1 where it must not write to it. */
   readonly slot: number;
@@ -121,10 +131,9 @@ export class Outbox {
   constructor(
     private readonly socket: OwnedSocket,
     private readonly ledger: OutboxLedger,
-    /** Of a node with a native send loop. */
-    private readonly sockets?: SocketTable,
   ) {
-    this.slot = sockets?.take(socket) ?? -1;
+    this.sockets = ledger.sendLoop?.sockets;
+    this.slot = this.sockets?.take(socket) ?? -1;
     this.look();
   }
 
@@ -159,6 +168,34 @@ export class Outbox {
   /** Writes the last bytes, however much waits. */
   last(bytes: Uint8Array): void {
     if (this.#open) this.#write(bytes);
+  }
+
+  /** What the send loop is to write at the end of this tick, as one message; undefined where there is nothing for it. */
+  takeHeld(): Uint8Array | undefined {
+    // `ws` writes its answers to pings to the socket itself.
+    if (this.socket.writableLength > 0) this.spill();
+    const held = this.#held;
+    this.#held = undefined;
+    this.#heldBytes = 0;
+    if (!held || !this.#open || this.socket.writableEnded) return undefined;
+    return held.length === 1 ? held[0] : Buffer.concat(held);
+  }
+
+  /** Writes what the send loop left of what was held. */
+  restOfHeld(bytes: Uint8Array): void {
+    this.socket.write(bytes);
+  }
+
+  /** Writes to the socket what is held: ahead of what others write to it. */
+  spill(): void {
+    const held = this.#held;
+    this.#held = undefined;
+    this.#heldBytes = 0;
+    if (held && this.#open && !this.socket.writableEnded) {
+      this.socket.cork();
+      for (const bytes of held) this.socket.write(bytes);
+    }
+    this.look();
   }
 
   /** Bytes that may wait in it. */
@@ -217,7 +254,8 @@ export class Outbox {
     if (!this.#corked) {
       this.#corked = true;
       this.#tellLoop();
-      this.socket.cork();
+      if (this.slot >= 0 && this.#bufferedBytes === 0) this.#held = [];
+      else this.socket.cork();
       this.ledger.uncorkSoon(this);
     }
     this.#write(bytes);
@@ -226,7 +264,7 @@ export class Outbox {
 
   /** Looks at what waits now. */
   look(): void {
-    const now = this.#open ? this.socket.writableLength : 0;
+    const now = this.#open ? this.socket.writableLength + this.#heldBytes : 0;
     if (now === this.#bufferedBytes) return;
     this.#buffered(now);
   }
@@ -270,9 +308,14 @@ export class Outbox {
   #write(bytes: Uint8Array): void {
     // A WebSocket whose client said close is ended beneath us.
     if (this.socket.writableEnded) return;
-    this.socket.write(bytes);
     this.#written += bytes.length;
-    const now = this.socket.writableLength;
+    if (this.#held) {
+      this.#held.push(bytes);
+      this.#heldBytes += bytes.length;
+    } else {
+      this.socket.write(bytes);
+    }
+    const now = this.socket.writableLength + this.#heldBytes;
     if (now !== this.#bufferedBytes) this.#buffered(now);
   }
 }

@@ -1,9 +1,13 @@
 import type { Encoded } from './format.js';
 import type { LaneTally, Receiver } from './lane.js';
 import type { Roster } from './roster.js';
-import type { SendAll } from './send-all.js';
+import type { Outbox } from './outbox.js';
+import type { NativeSends } from './send-all.js';
 import { SocketTable } from './socket-table.js';
 import { MAX_VARIANTS } from './variants.js';
+
+/** Outboxes that are served with one call. */
+const MAX_HELD = 1_024;
 
 /** The pushes of a pass, encoded for who is to get them. */
 export interface Messages {
@@ -20,7 +24,51 @@ export class SendLoop {
   #encoded: (Encoded | undefined)[] = [];
   #messages: (Uint8Array | undefined)[] = [];
 
-  constructor(private readonly sendAll: SendAll) {}
+  /** For those that hold messages of their own: who, where, and which. */
+  readonly #holders: Outbox[] = [];
+  readonly #slots = new Int32Array(MAX_HELD);
+  readonly #which = new Int32Array(MAX_HELD);
+  #held: Uint8Array[] = [];
+
+  constructor(private readonly native: NativeSends) {}
+
+  /** Writes what outboxes hold; what does not leave at once goes through their sockets. */
+  sendHeld(outboxes: readonly Outbox[]): void {
+    for (const outbox of outboxes) {
+      const bytes = outbox.takeHeld();
+      if (!bytes) continue;
+      const at = this.#holders.length;
+      // Those who are told the same come one after another.
+      if (this.#held[this.#held.length - 1] !== bytes) this.#held.push(bytes);
+      this.#holders.push(outbox);
+      this.#slots[at] = outbox.slot;
+      this.#which[at] = this.#held.length - 1;
+      if (at + 1 === MAX_HELD || this.#held.length === MAX_VARIANTS) this.#sendHeldNow();
+    }
+    this.#sendHeldNow();
+  }
+
+  #sendHeldNow(): void {
+    const count = this.#holders.length;
+    if (count === 0) return;
+    if (this.#left.length < 2 * count) this.#left = new Int32Array(4 * count);
+    const { descriptors } = this.sockets;
+    const unserved = this.native.sendEach(
+      this.#slots,
+      this.#which,
+      count,
+      descriptors,
+      this.#held,
+      this.#left,
+    );
+    for (let pair = 0; pair < unserved; pair += 1) {
+      const at = this.#left[2 * pair] as number;
+      const bytes = this.#held[this.#which[at] as number] as Uint8Array;
+      (this.#holders[at] as Outbox).restOfHeld(bytes.subarray(this.#left[2 * pair + 1]));
+    }
+    this.#holders.length = 0;
+    this.#held = [];
+  }
 
   /**
    * Serves up to `limit` members of a roster's pass, and answers how many; adds to the tally. Those whose socket does not take
@@ -41,7 +89,7 @@ export class SendLoop {
     this.#encode(compact, from, to, messages);
     if (this.#left.length < 2 * taken) this.#left = new Int32Array(4 * taken);
     const { descriptors, states } = this.sockets;
-    const unserved = this.sendAll(
+    const unserved = this.native.sendAll(
       compact,
       from,
       to,

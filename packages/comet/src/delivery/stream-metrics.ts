@@ -13,10 +13,10 @@ export class StreamMetrics {
   readonly #frozen;
 
   constructor(metrics: Metrics) {
-    this.#hints = metrics.counter(
+    this.#hints = metrics.tally(
       'halley_comet_stream_hints_total',
       "Entries of streams that job told connections of, by what came of it: send (or passed over, where it is not the connection's), drop (had already) or pull (the stream is read).",
-      ['result'],
+      'result',
     );
     this.#pulls = metrics.counter(
       'halley_comet_stream_pulls_total',
@@ -43,7 +43,7 @@ export class StreamMetrics {
   }
 
   hint(decision: HintDecision): void {
-    this.#hints.inc({ result: decision });
+    this.#hints.add(decision);
   }
 
   pulls(): void {

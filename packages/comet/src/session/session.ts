@@ -337,7 +337,7 @@ export class Session implements Receiver, Expiring, OutboxOwner {
   #beginClosing(end: SessionEnd | undefined): void {
     this.#leave(end);
     this.state = CLOSING;
-    this.outbox.look();
+    this.outbox.spill();
     this.deps.deadlines.set(this, this.deps.clock.monotonicMs() + this.deps.limits.closeTimeoutMs);
   }
 

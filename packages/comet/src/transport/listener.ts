@@ -3,7 +3,7 @@ import { type AddressInfo, Server, type Socket } from 'node:net';
 import type { Service } from '@halley/service/lifecycle';
 import { cannotBind, portTaken } from '@halley/service/port-holder';
 
-import type { Acceptor } from './acceptor.js';
+import type { Acceptor, Door } from './acceptor.js';
 
 export interface ListenerOptions {
   /** For errors, as `comet tcp`. */
@@ -13,6 +13,8 @@ export interface ListenerOptions {
   readonly port: number;
   /** Whether each socket is a client's connection, as it is not with HTTP. */
   readonly isConnection: boolean;
+  /** Whether the server is one of TLS. */
+  readonly encrypted: boolean;
 }
 
 /** A listening socket whose connections go through the acceptor before the server itself sees them. */
@@ -28,13 +30,18 @@ export class Listener implements Service {
     this.name = options.use;
     const original = server.listeners('connection') as ((this: Server, socket: Socket) => void)[];
     server.removeAllListeners('connection');
-    const handOver = (socket: Socket): void => {
-      for (const listener of original) listener.call(server, socket);
+    const { isConnection, encrypted } = options;
+    const door: Door = {
+      isConnection,
+      encrypted,
+      handOver: (socket) => {
+        for (const listener of original) listener.call(server, socket);
+      },
+      onClosed: (socket) => this.#sockets.delete(socket),
     };
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
-      acceptor.accept(socket, options.isConnection, handOver);
+      acceptor.accept(socket, door);
     });
   }
 

@@ -195,7 +195,7 @@ export interface WebSocketServerDeps {
   /** The client's address as X-Forwarded-For of a trusted proxy says. */
   forwardedFor(peer: string, header: string | undefined): string;
   /** Counts the connection in; else why it is refused. */
-  admit(socket: Duplex): 'node_full' | 'draining' | undefined;
+  admit(socket: Socket): 'node_full' | 'draining' | undefined;
   onConnection(ws: ClientWebSocket, socket: Duplex, request: UpgradeRequest, client: Client): void;
   onRefused(reason: string): void;
   /** A request that is no upgrade. */
@@ -263,7 +263,7 @@ export function webSocketServer(
       refuse(403, 'origin');
       return;
     }
-    const refusal = deps.admit(socket);
+    const refusal = deps.admit(request.socket);
     if (refusal) {
       refuse(503, refusal);
       return;
@@ -273,7 +273,9 @@ export function webSocketServer(
     const address = deps.forwardedFor(client.address, header);
     const cookie = request.headers.cookie ?? '';
     upgrader.handleUpgrade(request, socket, head, (ws) => {
-      deps.onConnection(ws, socket, { cookie }, { ...client, address });
+      // ws has a listener of its own.
+      socket.removeListener('error', ignore);
+      deps.onConnection(ws, socket, { cookie }, { address, acceptedAtMs: client.acceptedAtMs });
     });
   });
   return server;
