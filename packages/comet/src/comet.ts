@@ -28,9 +28,11 @@ import { EarlyKicks } from './session/early-kicks.js';
 import { Leavers } from './session/leavers.js';
 import { Releases } from './session/releases.js';
 import { RoomEnds } from './session/room-ends.js';
+import { RoomGrants } from './session/room-grants.js';
 import { Session } from './session/session.js';
 import type { SessionDeps } from './session/session-deps.js';
 import { SessionTable } from './session/session-table.js';
+import { SharedTexts } from './session/shared-texts.js';
 import { moveAll } from './session/v2/move.js';
 import { StreamIndex } from './session/stream-index.js';
 import { Acceptor, type Client } from './transport/acceptor.js';
@@ -162,6 +164,8 @@ export class Comet implements Service {
       earlyHints,
       leavers: this.leavers,
       accepts: new AcceptSets(),
+      roomGrants: new RoomGrants(),
+      sharedTexts: new SharedTexts(),
       metrics,
       exceptions,
       clock,

@@ -9,9 +9,12 @@ import { AckedSink } from './v2/acked-sink.js';
  * since the stream's end was looked up.
  */
 export function follow(session: Session, choice: Choice, start: StreamStart): Follower {
+  const { streams, sharedTexts } = session.deps;
   const atEnd = start.atEnd && !mayHaveMissed(session, start);
-  const sink = session.v2 ? new AckedSink(session, start) : new HeartbeatSink(session, start.position);
-  return new Follower(session, choice, { ...start, atEnd }, sink);
+  const stream = streams.first(start.stream)?.stream ?? start.stream;
+  const shared = { ...start, atEnd, stream, epoch: sharedTexts.of(start.epoch) };
+  const sink = session.v2 ? new AckedSink(session, shared) : new HeartbeatSink(session, start.position);
+  return new Follower(session, choice, shared, sink);
 }
 
 /** Whether something came of the stream while nobody here, or only others, followed it. */

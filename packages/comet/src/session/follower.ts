@@ -102,13 +102,17 @@ export class Follower implements Pulled, Expiring {
   /** The next entry goes only when nothing is ahead of it. */
   #needsEmpty = false;
   readonly #keepsCursor: boolean;
+  readonly #key: string;
+  readonly #accepted: boolean;
 
   constructor(
     private readonly session: Session,
-    private readonly choice: Choice,
+    { key, accepted }: Choice,
     start: StreamStart,
     readonly sink: Sink,
   ) {
+    this.#key = key;
+    this.#accepted = accepted;
     this.stream = start.stream;
     this.#epoch = start.epoch;
     this.#begin = this.#told = start.position;
@@ -161,8 +165,8 @@ export class Follower implements Pulled, Expiring {
 
   /** How far the connection is with an entry; whether it had expired when its turn came is not known here. */
   progressOf({ epoch, position, keys, operation }: AskedEntry): Progress {
-    if (keys.length > 0 && !keys.includes(this.choice.key)) return 'other_devices';
-    if (this.choice.accepted && !this.session.accepts.has(operation)) return 'not_accepted';
+    if (keys.length > 0 && !keys.includes(this.#key)) return 'other_devices';
+    if (this.#accepted && !this.session.accepts.has(operation)) return 'not_accepted';
     if (epoch !== this.#epoch || position <= this.#begin) return 'earlier';
     if (position <= this.had) return 'acknowledged';
     if (position <= this.left) return 'sent';
@@ -306,14 +310,14 @@ export class Follower implements Pulled, Expiring {
   #tellLeftOut({ id, caller, position, reason, operation, keys }: LeftOutEntry): void {
     if (!this.#chosen(operation, keys)) return;
     const { stream } = this;
-    const { key } = this.choice;
+    const key = this.#key;
     const kind = reason === 'collapsed' ? 'dropped' : 'expired';
     this.session.deps.exceptions.tell({ id, caller, kind, reason, stream, position, key });
   }
 
   #tellExpired({ id, caller }: About, position: Position): void {
     const { stream } = this;
-    const { key } = this.choice;
+    const key = this.#key;
     this.session.deps.exceptions.tell({
       id,
       caller,
@@ -326,9 +330,8 @@ export class Follower implements Pulled, Expiring {
   }
 
   #chosen(operation: number, keys: readonly string[]): boolean {
-    const { key, accepted } = this.choice;
-    if (accepted && !this.session.accepts.has(operation)) return false;
-    return keys.length === 0 || keys.includes(key);
+    if (this.#accepted && !this.session.accepts.has(operation)) return false;
+    return keys.length === 0 || keys.includes(this.#key);
   }
 
   /** The bus began anew: nothing is known of what the positions until now meant. */

@@ -3,7 +3,7 @@ import type { RoomId } from '@halley/protocol/ids';
 
 import { changeRoom, withdrawRoom, writeRoom } from './room.js';
 import type { Session } from './session.js';
-import type { Identity } from './session-state.js';
+import type { Identity } from './identity.js';
 import { enterRoom, prepareRooms, withdrawRooms } from './v2/entering.js';
 
 /** The room of a token, whose route is written. Either becomes the connection's, or is withdrawn. */

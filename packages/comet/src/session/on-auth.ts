@@ -4,15 +4,15 @@ import { type ErrorCode, HalleyError } from '@halley/protocol/error';
 import { type Frame, replyFrame } from '@halley/protocol/frame';
 import { Operation } from '@halley/protocol/operation';
 import { Backoff } from '@halley/service/backoff';
-import type { Clock } from '@halley/service/clock';
 
 import type { Connected, SessionEnd } from '../logic-link.js';
 import { rightsOf } from './rights.js';
 import { follow } from './follow.js';
 import { type Home, prepareHome } from './home.js';
 import type { Session } from './session.js';
+import type { SessionDeps } from './session-deps.js';
 import { LEFT } from './session-end.js';
-import type { Identity } from './session-state.js';
+import { Identity } from './identity.js';
 import { TAKEN_OVER_REASON } from './session-table.js';
 import { replyVersion2 } from './v2/auth-reply.js';
 import { Version2 } from './v2/version2.js';
@@ -60,7 +60,7 @@ export async function onAuth(session: Session, frame: Frame): Promise<void> {
     deps.logic.connect(ask, { deadlineMs }),
   );
   if (!connected) return;
-  const identity = identityOf(connected, deps.clock);
+  const identity = identityOf(connected, deps);
   if (!waiting(session)) {
     deps.releases.add(connected, undefined, LEFT);
     return goOnAlone(session, identity, connected.roomId);
@@ -145,15 +145,9 @@ function followEveryone(session: Session, { key, everyone }: Connected): void {
   session.following.add(follow(session, { key, accepted: true }, start));
 }
 
-function identityOf(connected: Connected, clock: Clock): Identity {
-  const { mid, key, owner, heartbeatMs } = connected;
-  return {
-    ...rightsOf(connected, clock),
-    mid,
-    key,
-    owner,
-    heartbeatMs: heartbeatMs > 0 ? heartbeatMs : DEFAULT_HEARTBEAT_MS,
-  };
+function identityOf(connected: Connected, deps: SessionDeps): Identity {
+  const heartbeatMs = connected.heartbeatMs > 0 ? connected.heartbeatMs : DEFAULT_HEARTBEAT_MS;
+  return new Identity(connected, heartbeatMs, rightsOf(connected, deps));
 }
 
 /** The client went meanwhile: what it said behind its auth is handed over; its route is not kept. */

@@ -5,7 +5,7 @@ import { Operation } from '@halley/protocol/operation';
 
 import { changeRoom, withdrawRoom, writeRoom } from './room.js';
 import type { Session } from './session.js';
-import type { Identity } from './session-state.js';
+import type { Identity } from './identity.js';
 
 /**
  * op 12: the body is the room to be in, empty for none; it is echoed once the room's route is written. The room that one

@@ -2,7 +2,7 @@ import { type Frame, replyFrame, writeInt32 } from '@halley/protocol/frame';
 import { Operation } from '@halley/protocol/operation';
 
 import type { Session } from './session.js';
-import type { Identity } from './session-state.js';
+import type { Identity } from './identity.js';
 
 /** op 2: the only operation that keeps a connection alive. Answered with the members of its room, 0 without a room. */
 export function onHeartbeat(session: Session, identity: Identity, frame: Frame): void {

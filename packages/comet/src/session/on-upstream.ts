@@ -3,7 +3,7 @@ import { HalleyError } from '@halley/protocol/error';
 import { type Frame, replyFrame } from '@halley/protocol/frame';
 
 import type { Session } from './session.js';
-import type { Identity } from './session-state.js';
+import type { Identity } from './identity.js';
 
 /**
  * Any other operation is a message for the business: once it is durable, the same operation and seq come back with an

@@ -15,7 +15,9 @@ import type { EarlyKicks } from './early-kicks.js';
 import type { Leavers } from './leavers.js';
 import type { Releases } from './releases.js';
 import type { RoomEnds } from './room-ends.js';
+import type { RoomGrants } from './room-grants.js';
 import type { SessionTable } from './session-table.js';
+import type { SharedTexts } from './shared-texts.js';
 import type { StreamIndex } from './stream-index.js';
 
 /** What the sessions of one node share. */
@@ -33,6 +35,8 @@ export interface SessionDeps {
   readonly earlyHints: EarlyHints;
   readonly leavers: Leavers;
   readonly accepts: AcceptSets;
+  readonly roomGrants: RoomGrants;
+  readonly sharedTexts: SharedTexts;
   readonly metrics: CometMetrics;
   readonly exceptions: Exceptions;
   readonly clock: Clock;

@@ -1,10 +1,4 @@
-import type { SessionRef } from '../logic-link.js';
-import type { Rights } from './rights.js';
-
-/** Who an authenticated connection is, and what it may do. */
-export interface Identity extends SessionRef, Rights {
-  readonly heartbeatMs: number;
-}
+import type { Identity } from './identity.js';
 
 /**
  * Where a connection stands:

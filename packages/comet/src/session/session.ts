@@ -17,7 +17,8 @@ import type { Follower } from './follower.js';
 import { Following } from './following.js';
 import type { SessionDeps } from './session-deps.js';
 import { LEFT } from './session-end.js';
-import type { Identity, SessionState } from './session-state.js';
+import type { Identity } from './identity.js';
+import type { SessionState } from './session-state.js';
 import type { Version2 } from './v2/version2.js';
 
 const GREETING: SessionState = { name: 'greeting', earlyBytes: 0 };

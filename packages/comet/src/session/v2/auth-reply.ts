@@ -3,7 +3,7 @@ import { Operation } from '@halley/protocol/operation';
 
 import type { Connected } from '../../logic-link.js';
 import type { Session } from '../session.js';
-import type { Identity } from '../session-state.js';
+import type { Identity } from '../identity.js';
 import { reply } from './reply.js';
 import type { Version2 } from './version2.js';
 

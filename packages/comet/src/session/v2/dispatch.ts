@@ -6,7 +6,7 @@ import { inflateRaw } from '@halley/service/raw-deflate';
 
 import { onUpstream } from '../on-upstream.js';
 import type { Session } from '../session.js';
-import type { Identity } from '../session-state.js';
+import type { Identity } from '../identity.js';
 import { onAck } from './on-ack.js';
 import { onEphemeral, onHistory, onReceipts, onSend } from './on-ask.js';
 import { onPresence } from './on-presence.js';

@@ -6,7 +6,7 @@ import type { RoomId, UserId } from '@halley/protocol/ids';
 import { OperationV2 } from '@halley/protocol/operation';
 
 import type { Session } from '../session.js';
-import type { Identity } from '../session-state.js';
+import type { Identity } from '../identity.js';
 import { answering, replyError } from './reply.js';
 import type { Version2 } from './version2.js';
 

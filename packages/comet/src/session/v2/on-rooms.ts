@@ -7,7 +7,7 @@ import { OperationV2 } from '@halley/protocol/operation';
 
 import type { RoomStart } from '../../logic-link.js';
 import type { Session } from '../session.js';
-import type { Identity } from '../session-state.js';
+import type { Identity } from '../identity.js';
 import { enterRoom, prepareRooms, withdrawRooms } from './entering.js';
 import { errorBody, reply } from './reply.js';
 import type { Version2 } from './version2.js';

@@ -5,7 +5,7 @@ import { OperationV2 } from '@halley/protocol/operation';
 import type { Grants } from '../../logic-link.js';
 import { rightsOf } from '../rights.js';
 import type { Session } from '../session.js';
-import type { Identity } from '../session-state.js';
+import { Identity } from '../identity.js';
 import { answering, reply } from './reply.js';
 import type { Version2 } from './version2.js';
 
@@ -24,7 +24,7 @@ export function onToken(session: Session, identity: Identity, v2: Version2, fram
 
 /** Answers the rooms that were left, because they are not granted any more. */
 function renew(session: Session, before: Identity, { rooms }: Version2, grants: Grants): readonly string[] {
-  const identity = { ...before, ...rightsOf(grants, session.deps.clock) };
+  const identity = new Identity(before, before.heartbeatMs, rightsOf(grants, session.deps));
   session.state = { name: 'online', identity };
   session.renewDeadline(identity);
   const left = rooms.ids().filter((room) => !identity.mayEnter(room));

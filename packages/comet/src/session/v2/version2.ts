@@ -25,26 +25,36 @@ export class Version2 implements Watcher {
   readonly rooms: JoinedRooms;
   /** The room of its token, of which the heartbeat tells the members. */
   home: RoomId | undefined = undefined;
-  readonly ephemerals: RateLimit;
+  /** How frames leave to it. */
+  readonly format: number;
+  #ephemerals: RateLimit | undefined = undefined;
 
   constructor(
     private readonly session: Session,
-    readonly wishes: Wishes,
+    { deflate, checksum }: Wishes,
   ) {
-    const { clock, limits } = session.deps;
     this.rooms = new JoinedRooms(session);
-    this.ephemerals = new RateLimit(limits.ephemeralsPerSecond, clock);
+    const wished = (deflate ? Format.Deflated : 0) | (checksum ? Format.Checksum : 0);
+    this.format = formatOf(session.variant) | Format.Version2 | wished;
   }
 
   get gone(): boolean {
     return this.session.state.name !== 'online';
   }
 
-  /** How frames leave to it. */
-  get format(): number {
-    const { deflate, checksum } = this.wishes;
-    const wished = (deflate ? Format.Deflated : 0) | (checksum ? Format.Checksum : 0);
-    return formatOf(this.session.variant) | Format.Version2 | wished;
+  /** What of the wishes is done. */
+  get wishes(): Wishes {
+    return {
+      deflate: (this.format & Format.Deflated) !== 0,
+      checksum: (this.format & Format.Checksum) !== 0,
+    };
+  }
+
+  /** How many ephemeral messages it may send; made when the first comes. */
+  get ephemerals(): RateLimit {
+    const { clock, limits } = this.session.deps;
+    this.#ephemerals ??= new RateLimit(limits.ephemeralsPerSecond, clock);
+    return this.#ephemerals;
   }
 
   /** The room of its token, while it is in it. */
