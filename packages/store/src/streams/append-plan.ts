@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 import type { ConnectionKey } from '@halley/protocol/ids';
 import { HalleyError } from '@halley/protocol/error';
@@ -47,14 +47,15 @@ export function planAppend(batch: AppendBatch, inlineBytes: number): PlannedPush
       targets: targets.map(({ stream, keys }) => ({
         stream,
         own: encodeOwn(keys, inline),
-        collapseId: collapseIdOf({ ...push, keys }) ?? '',
+        collapseId: push.collapseKey ? (collapseIdOf({ ...push, keys }) ?? '') : '',
       })),
     };
   });
 }
 
 /** One target for each stream, in the order in which they came first. */
-function merged(targets: readonly AppendTarget[]): AppendTarget[] {
+function merged(targets: readonly AppendTarget[]): readonly AppendTarget[] {
+  if (targets.length <= 1) return targets;
   const byStream = new Map<string, readonly ConnectionKey[]>();
   for (const { stream, keys } of targets) {
     const known = byStream.get(stream);
@@ -67,8 +68,11 @@ function merged(targets: readonly AppendTarget[]): AppendTarget[] {
 /** What stands for an id of a caller: 128 bits of a hash, as ids are of any length, and are kept for a day. */
 export function idKeyOf(caller: string, id: string): string {
   if (id === '') return '';
-  return createHash('sha256')
-    .update(`${Buffer.byteLength(caller)}:${caller}${id}`)
-    .digest()
-    .toString('base64url', 0, 16);
+  const text = hash('sha256', `${Buffer.byteLength(caller)}:${caller}${id}`, 'base64url');
+  // The first 16 bytes as base64url: of the last of its digits two bits count.
+  return text.slice(0, DIGITS) + LAST_DIGITS[BASE64URL.indexOf(text[DIGITS]!) >> 4]!;
 }
+
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+const DIGITS = 21;
+const LAST_DIGITS = 'AQgw';

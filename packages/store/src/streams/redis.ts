@@ -4,16 +4,16 @@ import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey } from '@halley/protocol/ids';
 import type { Logger } from '@halley/service/log';
 
-import { RedisConnection, type RedisArgument } from '../redis/connection.js';
+import { RedisConnection } from '../redis/connection.js';
 import { readScripts } from '../redis/scripts.js';
 import type { RoutesConfig } from '../routes/config.js';
 import { shardOf } from '../shard.js';
 import { idKeyOf, planAppend, type PlannedPush } from './append-plan.js';
 import type { StreamsConfig } from './config.js';
+import { packPushes } from './redis/append-arguments.js';
 import { entryReader } from './redis/entries.js';
 import { RedisMemory } from './redis/memory.js';
 import {
-  ID_LIFETIME_MS,
   MAX_CURSORS,
   NEWEST_LIFETIME_MS,
   type AppendAnswer,
@@ -108,7 +108,7 @@ export class RedisStreams implements Streams {
     const answer = (await this.#connection.run(
       'append',
       [this.#stateKey(batch.shard)],
-      [batch.epoch, batch.before, batch.through, NEWEST_LIFETIME_MS, ...plan.flatMap(pushArguments)],
+      [batch.epoch, batch.before, batch.through, NEWEST_LIFETIME_MS, packPushes(plan)],
     )) as AppendReply;
     if (answer[0] === 'empty') return { outcome: 'empty' };
     if (answer[0] === 'behind') return { outcome: 'behind', applied: Number(answer[1]) };
@@ -351,35 +351,24 @@ function devicesIn(fields: readonly string[]): Map<ConnectionKey, DeviceCursor> 
 type AppendReply =
   | ['empty']
   | ['behind', string]
-  | ['appended', string, string[], [string, number][], [string, string][]];
-
-function pushArguments(push: PlannedPush): RedisArgument[] {
-  return [
-    push.position,
-    push.idKey,
-    push.digest,
-    push.acceptedAtMs + ID_LIFETIME_MS,
-    push.content,
-    push.inline ? 1 : 0,
-    push.targets.length,
-    ...push.targets.flatMap(({ stream, own, collapseId }) => [stream, own, collapseId]),
-  ];
-}
+  | ['appended', string, string, [string, number][], [string, string][]];
 
 function appendedOf(
   batch: AppendBatch,
   plan: readonly PlannedPush[],
-  [, appliedBefore, prevs, repeats, known]: Extract<AppendReply, ['appended', ...unknown[]]>,
+  [, applied, joined, repeats, known]: Extract<AppendReply, ['appended', ...unknown[]]>,
 ): AppendAnswer {
+  const appliedBefore = Number(applied);
+  const prevs = joined.split(',');
   const conflicts = new Map(repeats.map(([position, conflict]) => [Number(position), conflict === 1]));
   const entries: Appended[] = [];
   for (const { position, targets } of plan) {
-    if (position <= Number(appliedBefore) || conflicts.has(position)) continue;
+    if (position <= appliedBefore || conflicts.has(position)) continue;
     for (const { stream } of targets) entries.push({ stream, position, prev: Number(prevs[entries.length]) });
   }
   return {
     outcome: 'appended',
-    applied: Math.max(Number(appliedBefore), batch.through),
+    applied: Math.max(appliedBefore, batch.through),
     entries,
     repeated: plan
       .filter(({ position }) => conflicts.has(position))

@@ -1,63 +1,129 @@
 -- Takes a batch in. Nothing is written before everything is checked, and applied is written last. (Redis refuses the
 -- first write of a script when it is out of memory or read-only, never a later one.)
--- ARGV    epoch, before, through, how long a newest position is kept in ms, then for each push:
---         position, id or '', digest, until when the id is known, the content, 1 when it is inline else 0, number of
---         targets, then stream, own part and collapse id (or '') of each target
--- Answers {'empty'} · {'behind', applied} · {'appended', applied before, prev of each entry in order,
+-- ARGV    epoch, before, through, how long a newest position is kept in ms, and as one MessagePack list for each push:
+--         position, id or '', digest, until when the id is known, the content or '' when every entry carries it, number of
+--         targets, then stream, entry and collapse id (or '') of each target
+-- Answers {'empty'} · {'behind', applied} · {'appended', applied before, prev of each entry in order, joined by commas,
 --         {position, 1 when the digest is another else 0}… of known ids, {stream, newest}… of pushes applied before}
-local state = redis.call('HMGET', KEYS[1], 'epoch', 'applied', 'trimmed', 'life', 'restored')
+local call = redis.call
+local state = call('HMGET', KEYS[1], 'epoch', 'applied', 'trimmed', 'life', 'restored')
 if state[1] ~= ARGV[1] then return { 'empty' } end
-local applied, trimmed, life = tonumber(state[2]), tonumber(state[3]), state[4]
+local applied, trimmed, life = tonumber(state[2]), state[3], state[4]
 local before, through = tonumber(ARGV[2]), tonumber(ARGV[3])
 if applied < before then return { 'behind', state[2] } end
 
-local now = nowMs()
-local newest, prevs, repeated, known, named = {}, {}, {}, {}, {}
-local at = 5
-while at <= #ARGV do
-  local position, id, digest, content = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 4]
-  local untilMs, inline = tonumber(ARGV[at + 3]), ARGV[at + 5] == '1'
-  local first = at + 7
-  at = first + 3 * tonumber(ARGV[at + 6])
-  local here = tonumber(position)
-  local knownAt, knownDigest
-  if here > applied and id ~= '' then
-    local value = redis.call('GET', base .. 'd:' .. id)
-    if value then knownAt, knownDigest = string.match(value, '^(%d+):(.*)$') end
+local items = cmsgpack.unpack(ARGV[5])
+local entryKey, idKey, newestKey = base .. 'e:', base .. 'd:', base .. 'n:'
+
+-- What is fresh: its ids and streams are looked up at once. A command for each would cost several times as much.
+local ids, streams, isAsked, first = {}, {}, {}, #items + 1
+local at = 1
+while at <= #items do
+  local next = at + 6 + 3 * items[at + 5]
+  if tonumber(items[at]) > applied then
+    if first > at then first = at end
+    if items[at + 1] ~= '' then ids[#ids + 1] = items[at + 1] end
+    for i = at + 6, next - 1, 3 do
+      local stream = items[i]
+      if not isAsked[stream] then
+        isAsked[stream] = true
+        streams[#streams + 1] = stream
+      end
+    end
   end
-  if here <= applied then
-    for i = first, at - 1, 3 do
-      local stream = ARGV[i]
-      local last = not named[stream] and toldOf(stream, life, state[5])
-      named[stream] = true
-      if last then known[#known + 1] = { stream, last } end
-    end
-  elseif knownAt and knownAt ~= position then
-    -- The same position is the same push: it was taken in before the shard was lost.
-    repeated[#repeated + 1] = { position, knownDigest == digest and 0 or 1 }
+  at = next
+end
+
+-- Values by name, false where there is none; keys are the prefix and the name.
+local function valuesOf(prefix, names)
+  local values = {}
+  for from = 1, #names, 1000 do
+    local keys = {}
+    for i = from, math.min(from + 999, #names) do keys[#keys + 1] = prefix .. names[i] end
+    local found = call('MGET', unpack(keys))
+    for i = 1, #found do values[names[from + i - 1]] = found[i] end
+  end
+  return values
+end
+
+-- Positions are texts here: they are compared with nothing.
+local newest, ofLife = valuesOf(newestKey, streams), ':' .. life
+for i = 1, #streams do
+  local stream = streams[i]
+  local value = newest[stream]
+  if value and string.sub(value, -#ofLife) == ofLife then
+    newest[stream] = string.sub(value, 1, -#ofLife - 1)
   else
-    local index = { position, ':' }
-    for i = first, at - 1, 3 do
-      local stream = ARGV[i]
-      local prev = text(newest[stream] or newestOf(stream, life) or trimmed)
-      newest[stream] = here
-      redis.call('ZADD', base .. 'e:' .. stream, position,
-        position .. ':' .. prev .. ':' .. ARGV[i + 1] .. (inline and content or ''))
-      if ARGV[i + 2] ~= '' then redis.call('ZADD', base .. 'k', position, ARGV[i + 2] .. stream) end
+    newest[stream] = heldNewestOf(stream) or trimmed
+  end
+end
+local idsKnown = valuesOf(idKey, ids)
+
+-- Pushes applied before: what is newest in their streams.
+local known, isNamed = {}, {}
+at = 1
+while at < first do
+  local next = at + 6 + 3 * items[at + 5]
+  for i = at + 6, next - 1, 3 do
+    local stream = items[i]
+    local last = not isNamed[stream] and toldOf(stream, life, state[5])
+    isNamed[stream] = true
+    if last then known[#known + 1] = { stream, last } end
+  end
+  at = next
+end
+
+local now = nowMs()
+local lastUntil, lastTtl
+local function ttlUntil(untilMs)
+  if untilMs ~= lastUntil then lastUntil, lastTtl = untilMs, text(untilMs - now) end
+  return lastTtl
+end
+
+local prevs, repeated, indices, moved = {}, {}, {}, {}
+while at <= #items do
+  local position, id, digest, untilMs, content = items[at], items[at + 1], items[at + 2], items[at + 3], items[at + 4]
+  local from = at + 6
+  local next = from + 3 * items[at + 5]
+  local value = id ~= '' and idsKnown[id]
+  -- The same position is the same push: it was taken in before the shard was lost.
+  if value and string.sub(value, 1, #position + 1) ~= position .. ':' then
+    repeated[#repeated + 1] = { position, string.match(value, '^%d+:(.*)$') == digest and 0 or 1 }
+  else
+    local index = position .. ':'
+    for i = from, next - 1, 3 do
+      local stream, collapseId = items[i], items[i + 2]
+      local prev = newest[stream]
+      newest[stream] = position
+      moved[stream] = true
+      call('ZADD', entryKey .. stream, position, position .. ':' .. prev .. ':' .. items[i + 1])
+      if collapseId ~= '' then call('ZADD', base .. 'k', position, collapseId .. stream) end
       prevs[#prevs + 1] = prev
-      index[#index + 1] = #stream .. ':' .. stream
+      if next - from == 3 then index = index .. #stream .. ':' .. stream end
     end
-    if #index > 2 then
-      redis.call('ZADD', base .. 'i', position, table.concat(index))
-      if not inline then redis.call('SET', base .. 'b:' .. position, content) end
+    if next - from > 3 then
+      local parts = { index }
+      for i = from, next - 1, 3 do parts[#parts + 1] = #items[i] .. ':' .. items[i] end
+      index = table.concat(parts)
+    end
+    if next > from then
+      indices[#indices + 1] = position
+      indices[#indices + 1] = index
+      if content ~= '' then call('SET', base .. 'b:' .. position, content) end
     end
     if id ~= '' and untilMs > now then
-      redis.call('SET', base .. 'd:' .. id, position .. ':' .. digest, 'PX', text(untilMs - now))
+      idsKnown[id] = position .. ':' .. digest
+      call('SET', idKey .. id, idsKnown[id], 'PX', ttlUntil(untilMs))
     end
   end
+  at = next
 end
-for stream, position in pairs(newest) do
-  redis.call('SET', base .. 'n:' .. stream, text(position) .. ':' .. life, 'PX', ARGV[4])
+for from = 1, #indices, 2000 do
+  call('ZADD', base .. 'i', unpack(indices, from, math.min(from + 1999, #indices)))
 end
-if through > applied then redis.call('HSET', KEYS[1], 'applied', ARGV[3]) end
-return { 'appended', state[2], prevs, repeated, known }
+for i = 1, #streams do
+  local stream = streams[i]
+  if moved[stream] then call('SET', newestKey .. stream, newest[stream] .. ofLife, 'PX', ARGV[4]) end
+end
+if through > applied then call('HSET', KEYS[1], 'applied', ARGV[3]) end
+return { 'appended', state[2], table.concat(prevs, ','), repeated, known }

@@ -18,6 +18,11 @@ local function nowMs()
   return math.floor((time[1] * 1000000 + time[2]) / 1000)
 end
 
+-- The position of the newest entry that is held of a stream, as text, or nil.
+local function heldNewestOf(stream)
+  return redis.call('ZREVRANGE', base .. 'e:' .. stream, 0, 0, 'WITHSCORES')[2]
+end
+
 -- The newest position of a stream, or nil. What is left of an earlier life of the shard does not count; the entries do
 -- when it was forgotten after its time.
 local function newestOf(stream, life)
@@ -26,8 +31,8 @@ local function newestOf(stream, life)
     local position, of = string.match(known, '^(%d+):(.*)$')
     if of == life then return tonumber(position) end
   end
-  local last = redis.call('ZREVRANGE', base .. 'e:' .. stream, 0, 0, 'WITHSCORES')
-  if last[2] then return tonumber(last[2]) end
+  local last = heldNewestOf(stream)
+  if last then return tonumber(last) end
 end
 
 -- What is told as newest: what came before the shard was restored is not known.
