@@ -1,5 +1,5 @@
 import type { LoadSide } from '../load/load-side.js';
-import { micros } from '../report/figures.js';
+import { count, micros } from '../report/figures.js';
 import type { Bench } from '../scenario/bench.js';
 import { roomStreams } from '../scenario/streams.js';
 import { runTraffic } from '../scenario/traffic.js';
@@ -72,7 +72,7 @@ export function ratios(of: readonly number[], against: readonly number[]): numbe
 /** A row for comet against the kernel at one number of connections. */
 export function kernelRow(found: FanOut, limit: number, goim: string): LimitRow {
   return rowOf({
-    what: `comet CPU a delivered message against C send, one message a write, ${found.connections} connections`,
+    what: `comet CPU a delivered message against C send, one message a write, ${count(found.connections)} connections`,
     goim,
     bound: 'most',
     limit,
@@ -139,6 +139,7 @@ class Room {
   readonly faults: string[] = [];
 
   private constructor(
+    private readonly lab: Lab,
     private readonly bench: Bench,
     private readonly side: LoadSide,
   ) {}
@@ -152,19 +153,20 @@ class Room {
     const bench = lab.bench(comet, { connections, transport, via: 'comet', batch: 1 });
     const side = await bench.load(connections);
     await bench.connectAll(side);
-    return new Room(bench, side);
+    return new Room(lab, bench, side);
   }
 
   /** µs a delivered message. */
   async measure(durationMs: number): Promise<number> {
     const { connections } = this.bench.options;
-    const { traffic, tiers } = await runTraffic(this.bench, {
+    const { traffic, tiers, load } = await runTraffic(this.bench, {
       sides: [this.side],
       streams: roomStreams(this.bench.identity, connections),
       perSecond: passesPerSecond(connections),
       warmupMs: 0,
       durationMs,
     });
+    this.lab.watch(`fan-out to ${count(connections)}`, load);
     this.faults.push(...trafficFaults(traffic, this.bench.options));
     return cometMicros(tiers);
   }

@@ -1,7 +1,10 @@
+import { availableParallelism } from 'node:os';
+
 import type { ClusterFile } from '../faults/cluster-file.js';
 import { Bench, type BenchDeps } from '../scenario/bench.js';
 import { type BenchOptions, DEFAULTS } from '../scenario/options.js';
-import type { TierResult } from '../scenario/result.js';
+import type { LoadResult, TierResult } from '../scenario/result.js';
+import { loadWarnings } from '../scenario/verdict.js';
 import { joinComet, type JoinedComet } from './joined-comet.js';
 import type { Pin } from './pin.js';
 
@@ -50,7 +53,17 @@ const TIERS = ['comet', 'logic', 'job'];
 
 /** Where rows are measured: a cluster, fresh comets, cores. */
 export class Lab {
+  /** What is against the figures. */
+  readonly warnings = new Set<string>();
+
   constructor(readonly deps: LabDeps) {}
+
+  /** Looks whether the load side had processor left: all of it shares a core. */
+  watch(what: string, load: LoadResult): void {
+    const cores = this.deps.pin ? 1 : availableParallelism();
+    for (const warning of loadWarnings(load, { processes: 1, cores }))
+      this.warnings.add(`${what}: ${warning}`);
+  }
 
   /** A fresh comet for one row, ended behind it. */
   async withComet<Result>(layout: Layout, use: (comet: JoinedComet) => Promise<Result>): Promise<Result> {

@@ -33,6 +33,7 @@ export async function largeRoomRows(lab: Lab): Promise<LimitRow[]> {
       const faults: string[] = [];
       const push = async (perSecond: number, durationMs: number, warmupMs: number) => {
         const outcome = await traffic(bench, side, perSecond, durationMs, warmupMs);
+        lab.watch('10,000 in a room', outcome.load);
         faults.push(...trafficFaults(outcome.traffic, bench.options));
         return outcome;
       };
@@ -55,7 +56,7 @@ export async function largeRoomRows(lab: Lab): Promise<LimitRow[]> {
           ...common,
         }),
         rowOf({
-          what: '… p99',
+          what: '10,000 in a room, 40 pushes/s, p99',
           goim: '574 ms',
           limit: 120,
           rounds: rounds.map((round) => round.traffic.latency.p99Ms),
@@ -63,7 +64,7 @@ export async function largeRoomRows(lab: Lab): Promise<LimitRow[]> {
           ...common,
         }),
         rowOf({
-          what: '… comet CPU a message',
+          what: '10,000 in a room, 40 pushes/s, comet CPU a message',
           goim: '0.51 µs',
           limit: 1.1,
           rounds: rounds.map(({ tiers }) => cometMicros(tiers)),

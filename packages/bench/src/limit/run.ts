@@ -48,7 +48,13 @@ export async function runLimit(
         warnings.push(`${part} was not measured: ${(error as Error).message}`);
       });
     }
-    return { startedAt, rounds: deps.scale.rounds, isPinned: deps.pin !== undefined, rows, warnings };
+    return {
+      startedAt,
+      rounds: deps.scale.rounds,
+      isPinned: deps.pin !== undefined,
+      rows,
+      warnings: [...warnings, ...lab.warnings],
+    };
   } finally {
     await lab.close();
   }

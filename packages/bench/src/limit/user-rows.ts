@@ -58,7 +58,7 @@ export async function userRows(lab: Lab): Promise<LimitRow[]> {
         ...common,
       }),
       rowOf({
-        what: '… p99',
+        what: `${what}, p99`,
         goim: rate === 100 ? '6.9 ms' : '',
         limit: 20,
         rounds: rounds.map(({ latency }) => latency.p99Ms),
@@ -84,13 +84,14 @@ async function measured(
       const found: TrafficResult[] = [];
       for (let round = 0; round < rounds; round += 1) {
         bench.say(`${what}, round ${round + 1} of ${rounds}`);
-        const { traffic } = await runTraffic(bench, {
+        const { traffic, load } = await runTraffic(bench, {
           sides: [side],
           streams: userStreams(bench.identity, CONNECTIONS),
           perSecond,
           warmupMs: round === 0 ? warmupMs : 500,
           durationMs,
         });
+        lab.watch(what, load);
         found.push(traffic);
       }
       return found;

@@ -1,6 +1,6 @@
 import type { PercentilePoint } from '../measure/latency.js';
 import type { BenchResult, BenchSample, TrafficResult } from '../scenario/result.js';
-import { RAMP_COLUMNS, TIER_COLUMNS, verdictText } from './bench-lines.js';
+import { RAMP_COLUMNS, tierTable, verdictText } from './bench-lines.js';
 import { svgCharts, type Series } from './chart.js';
 import { type Curve, svgCurves } from './curve.js';
 import { count, percentText, shortTime } from './figures.js';
@@ -39,10 +39,10 @@ export function benchHtml(result: BenchResult): string {
           ])
         : '',
       tiers.length > 0
-        ? htmlTable('Tiers', [
-            ['tier', ...TIER_COLUMNS.map(({ title }) => title.toLowerCase())],
-            ...tiers.map((tier) => [tier.tier, ...TIER_COLUMNS.map(({ of }) => of(tier))]),
-          ])
+        ? htmlTable(
+            'Tiers',
+            tierTable(tiers).map((row, index) => (index === 0 ? row.map((cell) => cell.toLowerCase()) : row)),
+          )
         : '',
     ],
     result,

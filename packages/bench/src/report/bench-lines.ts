@@ -16,7 +16,7 @@ export function benchLines(result: BenchResult): string[] {
   return [
     ...connects.map((connect) => connectLine(connect)),
     ...(traffic ? trafficLines(traffic) : []),
-    ...(steps ? rampLines(steps) : tierLines(tiers)),
+    ...(steps ? rampLines(steps) : columns(tierTable(tiers))),
     ...growthLines(result),
     `load      readers (${load.kind === 'native' ? 'C' : 'Node'}) ${percentText(load.readersPercent)}, pusher ${percentText(load.pusherPercent)} of a core`,
   ];
@@ -78,38 +78,36 @@ function latencyText({ p50Ms, p90Ms, p99Ms, p999Ms, maxMs }: LatencySummary): st
   return `p50 ${shortTime(p50Ms)}, p90 ${shortTime(p90Ms)}, p99 ${shortTime(p99Ms)}, p99.9 ${shortTime(p999Ms)}, max ${shortTime(maxMs)}`;
 }
 
-/** A table of the tiers; empty when none was measured. */
-export function tierLines(tiers: readonly TierResult[]): string[] {
+/** A table of the tiers: its head, then each; empty when none was measured. Columns without a cell are left out. */
+export function tierTable(tiers: readonly TierResult[]): string[][] {
   if (tiers.length === 0) return [];
   const shown = TIER_COLUMNS.filter(({ of }) => tiers.some((tier) => of(tier) !== ''));
-  return columns([
+  return [
     ['TIER', ...shown.map(({ title }) => title)],
     ...tiers.map((tier) => [
       tier.processes > 1 ? `${tier.tier} ×${tier.processes}` : tier.tier,
       ...shown.map(({ of }) => of(tier)),
     ]),
-  ]);
+  ];
 }
 
-/** Title and cell of each column; one without cells is left out. */
-export const TIER_COLUMNS: readonly { readonly title: string; readonly of: (tier: TierResult) => string }[] =
-  [
-    { title: 'CPU', of: ({ cpuPercent }) => percentText(cpuPercent) },
-    {
-      title: 'A DELIVERED MESSAGE',
-      of: ({ microsPerDelivered: value }) => (value === undefined ? '' : micros(value)),
-    },
-    { title: 'A PUSH', of: ({ microsPerPush: value }) => (value === undefined ? '' : micros(value)) },
-    {
-      title: 'A CONNECTION',
-      of: ({ microsPerConnection: value }) => (value === undefined ? '' : micros(value)),
-    },
-    { title: 'MEMORY', of: ({ rssBytes }) => bytesText(rssBytes) },
-    {
-      title: 'MEMORY A CONNECTION',
-      of: ({ bytesPerConnection: value }) => (value === undefined ? '' : bytesText(value)),
-    },
-  ];
+const TIER_COLUMNS: readonly { readonly title: string; readonly of: (tier: TierResult) => string }[] = [
+  { title: 'CPU', of: ({ cpuPercent }) => percentText(cpuPercent) },
+  {
+    title: 'A DELIVERED MESSAGE',
+    of: ({ microsPerDelivered: value }) => (value === undefined ? '' : micros(value)),
+  },
+  { title: 'A PUSH', of: ({ microsPerPush: value }) => (value === undefined ? '' : micros(value)) },
+  {
+    title: 'A CONNECTION',
+    of: ({ microsPerConnection: value }) => (value === undefined ? '' : micros(value)),
+  },
+  { title: 'MEMORY', of: ({ rssBytes }) => bytesText(rssBytes) },
+  {
+    title: 'MEMORY A CONNECTION',
+    of: ({ bytesPerConnection: value }) => (value === undefined ? '' : bytesText(value)),
+  },
+];
 
 /** Columns of a ramp's table, and the cells of each step. */
 export const RAMP_COLUMNS: readonly { readonly title: string; readonly of: (step: RampStep) => string }[] = [

@@ -72,7 +72,9 @@ function plot(
     return `<polyline fill="none" stroke="${colour}" points="${points.join(' ')}"><title>${escapeHtml(name)}</title></polyline>`;
   });
   let at = LEFT + 8 * title.length + 16;
+  // A single line without a name needs none.
   const legend = series.map(({ name, colour }) => {
+    if (name === '') return '';
     const entry = `<text x="${at}" y="${top - 10}" style="fill:${colour}">● ${escapeHtml(name)}</text>`;
     at += 8 * name.length + 28;
     return entry;

@@ -25,7 +25,8 @@ export function svgCurves(
 ): string {
   const points = curves.flatMap((curve) => curve.points);
   if (points.length === 0) return '';
-  const [lowest, highest] = [Math.min(...ticks.map(({ x }) => x)), Math.max(...ticks.map(({ x }) => x))];
+  const places = [...ticks, ...points].map(({ x }) => x);
+  const [lowest, highest] = [Math.min(...places), Math.max(...places)];
   const values = points.map(({ y }) => Math.max(y, 0.001));
   const bottom = Math.floor(Math.log10(Math.min(...values)));
   const top = Math.max(bottom + 1, Math.ceil(Math.log10(Math.max(...values))));

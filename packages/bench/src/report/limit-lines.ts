@@ -30,7 +30,12 @@ export function limitHtml(result: LimitResult): string {
     parts: [
       list('What is against the figures', warnings),
       `<h2>Against the targets</h2>${bars(rows)}`,
-      htmlTable('Rows', [[...HEAD, 'note'], ...rows.map((row) => [...cells(row), row.note])]),
+      htmlTable('Rows', [HEAD, ...rows.map(cells)]),
+      list(
+        'Notes',
+        rows.filter(({ note }) => note !== '').map(({ what, note }) => `${what}: ${note}`),
+        '',
+      ),
     ],
     result,
   });
