@@ -120,7 +120,7 @@ export class Outbox {
   #stillAt = -1;
   #stillSinceMs = 0;
   #variant = 0;
-  /** Messages that leave at the end of this tick, by the send loop; nothing else waits then. */
+  /** Messages that leave at the end of this tick, by the send loop; the ledger does not count them. Nothing else waits then. */
   #held: Uint8Array[] | undefined;
   #heldBytes = 0;
   private readonly sockets: SocketTable | undefined;
@@ -149,13 +149,13 @@ export class Outbox {
 
   /** Bytes that waited when the outbox was last written to or looked at. */
   get bufferedBytes(): number {
-    return this.#bufferedBytes;
+    return this.#bufferedBytes + this.#heldBytes;
   }
 
   /** Writes bytes if they fit; answers whether they did. A closed outbox takes everything and writes nothing. */
   offer(bytes: Uint8Array): boolean {
     if (!this.#open) return true;
-    if (this.#bufferedBytes !== 0 && !this.#fits(bytes.length)) return false;
+    if (this.bufferedBytes !== 0 && !this.#fits(bytes.length)) return false;
     this.#write(bytes);
     return true;
   }
@@ -210,19 +210,19 @@ export class Outbox {
 
   /** Bytes of `written` that are not in the socket any more, or fewer. */
   get left(): number {
-    return Math.max(0, this.#written - this.#bufferedBytes);
+    return Math.max(0, this.#written - this.bufferedBytes);
   }
 
   /** Whether so many bytes would be taken now. */
   admits(bytes: number): boolean {
-    return !this.#open || this.#bufferedBytes === 0 || this.#fits(bytes);
+    return !this.#open || this.bufferedBytes === 0 || this.#fits(bytes);
   }
 
   /** How much is taken now behind what waits, in bytes; an empty outbox takes one message above it. */
   room(): number {
     this.look();
     const { limits } = this.ledger;
-    const own = Math.max(0, limits.maxBytes - this.#bufferedBytes);
+    const own = Math.max(0, limits.maxBytes - this.bufferedBytes);
     return Math.min(own, this.ledger.room(own));
   }
 
@@ -250,7 +250,7 @@ export class Outbox {
   /** As offer, but what is offered in one tick leaves in one write. */
   offerJoined(bytes: Uint8Array): boolean {
     if (!this.#open) return true;
-    if (this.#bufferedBytes !== 0 && !this.#fits(bytes.length)) return false;
+    if (this.bufferedBytes !== 0 && !this.#fits(bytes.length)) return false;
     if (!this.#corked) {
       this.#corked = true;
       this.#tellLoop();
@@ -264,7 +264,7 @@ export class Outbox {
 
   /** Looks at what waits now. */
   look(): void {
-    const now = this.#open ? this.socket.writableLength + this.#heldBytes : 0;
+    const now = this.#open ? this.socket.writableLength : 0;
     if (now === this.#bufferedBytes) return;
     this.#buffered(now);
   }
@@ -301,8 +301,9 @@ export class Outbox {
 
   #fits(bytes: number): boolean {
     this.look();
-    if (this.#bufferedBytes === 0) return true;
-    return this.#bufferedBytes + bytes <= this.ledger.limits.maxBytes && this.ledger.admits(bytes);
+    const waiting = this.bufferedBytes;
+    if (waiting === 0) return true;
+    return waiting + bytes <= this.ledger.limits.maxBytes && this.ledger.admits(bytes);
   }
 
   #write(bytes: Uint8Array): void {
@@ -312,10 +313,10 @@ export class Outbox {
     if (this.#held) {
       this.#held.push(bytes);
       this.#heldBytes += bytes.length;
-    } else {
-      this.socket.write(bytes);
+      return;
     }
-    const now = this.socket.writableLength + this.#heldBytes;
+    this.socket.write(bytes);
+    const now = this.socket.writableLength;
     if (now !== this.#bufferedBytes) this.#buffered(now);
   }
 }

@@ -58,7 +58,7 @@ export class Roster<Member extends Rostered> {
     const index = this.#members.length;
     member[this.slot] = index;
     this.#members.push(member);
-    if (index + 1 < COMPACT_FROM) return;
+    if (!this.#compact && index + 1 < COMPACT_FROM) return;
     if (!this.#compact || index >= this.#compact.length) {
       const grown = new Int32Array(2 * (index + 1));
       for (let at = 0; at < index; at += 1) grown[at] = (this.#members[at] as Member).outbox.slot;
