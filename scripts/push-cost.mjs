@@ -8,6 +8,7 @@ import { protos } from '@halley/cluster/grpc/protos';
 import { jobConfig } from '@halley/job/config';
 import { Lane } from '@halley/job/consume/lanes';
 import { CometLinks } from '@halley/job/deliver/comet-links';
+import { encodeDeliverRequest } from '@halley/job/deliver/delivery-client';
 import { JobMetrics } from '@halley/job/metrics';
 import { Wakeup } from '@halley/job/wakeup';
 import { PushCalls } from '@halley/logic/api/push-calls';
@@ -41,7 +42,7 @@ class CometStream extends EventEmitter {
   }
 
   write(request) {
-    protos.halley.delivery.v1.DeliveryService.service.Deliver.requestSerialize(request);
+    encodeDeliverRequest(request);
     if (!request.batches) return true;
     const acks = request.batches.batches.map(({ topic, partition, deliveries }) => {
       delivered += deliveries.length;

@@ -45,6 +45,9 @@ export class JobMetrics {
   readonly deadLetterFailures;
   readonly schedule;
   readonly #deliveries;
+  /** Deliveries of this turn of the loop, by class: a metric with labels takes its time. */
+  readonly #counts = new Map<DeliveryClass, Map<DeliveryResult, number>>();
+  #isCounting = false;
 
   constructor(
     private readonly metrics: Metrics,
@@ -149,7 +152,20 @@ export class JobMetrics {
   }
 
   delivered(deliveryClass: DeliveryClass, result: DeliveryResult): void {
-    this.#deliveries.inc({ class: deliveryClass, result });
+    let counts = this.#counts.get(deliveryClass);
+    if (!counts) this.#counts.set(deliveryClass, (counts = new Map<DeliveryResult, number>()));
+    counts.set(result, (counts.get(result) ?? 0) + 1);
+    if (this.#isCounting) return;
+    this.#isCounting = true;
+    setImmediate(() => this.#handOver());
+  }
+
+  #handOver(): void {
+    this.#isCounting = false;
+    for (const [deliveryClass, counts] of this.#counts) {
+      for (const [result, count] of counts) this.#deliveries.inc({ class: deliveryClass, result }, count);
+      counts.clear();
+    }
   }
 
   /** Registers the gauges that are read on each scrape. */

@@ -1,7 +1,9 @@
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync, type MessageTypeDefinition } from '@grpc/proto-loader';
+import protobuf from 'protobufjs';
 
 import type { ProtoGrpcType as CometTypes } from './gen/comet.js';
 import type { ProtoGrpcType as DeadLetterTypes } from './gen/dead_letter.js';
@@ -28,24 +30,23 @@ const LOADER_OPTIONS = {
   includeDirs: [PROTO_DIR],
 };
 
+const FILES = [
+  'goim/protocol.proto',
+  'goim/comet.proto',
+  'goim/logic.proto',
+  'halley/push/v1/push.proto',
+  'halley/push/v1/schedule.proto',
+  'halley/push/v1/dead_letter.proto',
+  'halley/push/v1/ledger.proto',
+  'halley/push/v1/event.proto',
+  'halley/delivery/v1/record.proto',
+  'halley/delivery/v1/scheduled.proto',
+  'halley/delivery/v1/delivery.proto',
+  'halley/delivery/v1/session.proto',
+];
+
 /** Every proto of Halley, loaded once. */
-export const packageDefinition = loadSync(
-  [
-    'goim/protocol.proto',
-    'goim/comet.proto',
-    'goim/logic.proto',
-    'halley/push/v1/push.proto',
-    'halley/push/v1/schedule.proto',
-    'halley/push/v1/dead_letter.proto',
-    'halley/push/v1/ledger.proto',
-    'halley/push/v1/event.proto',
-    'halley/delivery/v1/record.proto',
-    'halley/delivery/v1/scheduled.proto',
-    'halley/delivery/v1/delivery.proto',
-    'halley/delivery/v1/session.proto',
-  ],
-  LOADER_OPTIONS,
-);
+export const packageDefinition = loadSync(FILES, LOADER_OPTIONS);
 
 type All = CometTypes &
   LogicTypes &
@@ -77,4 +78,24 @@ export function codec<Input extends object, Output extends object>(
     encode: (message) => type.serialize(message),
     decode: (bytes) => type.deserialize(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)),
   };
+}
+
+/**
+ * Encodes messages of a type as they are, several times as fast as a {@link codec}, which first makes objects of the type's
+ * class of them: enums must be numbers. For what is encoded for every push.
+ */
+export function plainEncoder<Input extends object>(name: string): (message: Input) => Buffer {
+  const type = plainTypes().lookupType(name);
+  return (message) => type.encode(message).finish() as Buffer;
+}
+
+let loaded: protobuf.Root | undefined;
+
+function plainTypes(): protobuf.Root {
+  if (!loaded) {
+    loaded = new protobuf.Root();
+    loaded.resolvePath = (_from, file) => join(PROTO_DIR, file);
+    loaded.loadSync([...FILES], { keepCase: true });
+  }
+  return loaded;
 }

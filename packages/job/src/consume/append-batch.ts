@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 import type { Sender__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/Sender';
 import type { ConnectionKey, UserId } from '@halley/protocol/ids';
@@ -96,9 +96,8 @@ function digestOf(push: Push): string {
   const isKept = collapse_key !== '' || Number(retention_ms) > 0;
   const kept = isKept ? [collapse_key, Number(retention_ms)] : [];
   const shared = rooms.length > 0 || everyone || isKept ? [rooms, everyone] : [];
-  return createHash('sha256')
-    .update(JSON.stringify([operation, users, keys, ...shared, ...kept]))
-    .update(body)
-    .digest('base64url')
-    .slice(0, 22);
+  const told = JSON.stringify([operation, users, keys, ...shared, ...kept]);
+  // Hashing one text is several times as fast as a hash that is fed.
+  const text = told + Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1');
+  return hash('sha256', text, 'base64url').slice(0, 22);
 }

@@ -8,6 +8,10 @@ const DELIVERY_OVERHEAD_BYTES = 256;
 /** What each connection, room or stream costs beside its name. */
 const TARGET_OVERHEAD_BYTES = 16;
 
+const NO_BODY = Buffer.alloc(0);
+/** As numbers: deliveries are encoded as they are. */
+const CLASSES = { CLASS_UNSPECIFIED: 0, CLASS_DURABLE: 1, CLASS_EPHEMERAL: 2 } as const;
+
 /** How a push is sent. */
 export interface Sending {
   readonly position: number;
@@ -33,9 +37,9 @@ export function messageOf(
     position,
     id: push.id,
     operation: push.operation,
-    body: withoutBody ? Buffer.alloc(0) : push.body,
-    class: push.class,
-    expire_at_ms: push.expire_at_ms,
+    body: withoutBody ? NO_BODY : push.body,
+    class: CLASSES[push.class],
+    expire_at_ms: Number(push.expire_at_ms),
     keys,
     rooms,
     everyone,
@@ -45,7 +49,7 @@ export function messageOf(
     without_body: withoutBody,
     sender: push.sender,
     control: push.control,
-    accepted_at_ms: push.accepted_at_ms,
+    accepted_at_ms: Number(push.accepted_at_ms),
     caller: push.caller,
     source,
   };

@@ -1,6 +1,5 @@
 import { createClient } from '@halley/cluster/grpc/client';
 import { clientTlsOf } from '@halley/cluster/grpc/config';
-import { protos } from '@halley/cluster/grpc/protos';
 import { clientCredentials } from '@halley/cluster/grpc/tls';
 import type { NodeRecord, Registry } from '@halley/cluster/registry/registry';
 import { systemClock } from '@halley/service/clock';
@@ -11,6 +10,7 @@ import type { JobConfig } from '../config.js';
 import type { JobMetrics } from '../metrics.js';
 import type { Wakeup } from '../wakeup.js';
 import { CometLinks } from './comet-links.js';
+import { DeliveryClient } from './delivery-client.js';
 
 export interface OpenLinksDeps {
   readonly config: Pick<JobConfig, 'link' | 'cluster'>;
@@ -37,7 +37,7 @@ export async function openLinks(deps: OpenLinksDeps): Promise<CometLinks> {
     limits: { ...link, vanishedHoldMs: 2 * registry.sessionTimeoutMs },
     unknownCometGraceMs: link.unknownCometGraceMs,
     connect: (target) =>
-      createClient(protos.halley.delivery.v1.DeliveryService, {
+      createClient(DeliveryClient, {
         target,
         log,
         metrics: grpcMetrics,

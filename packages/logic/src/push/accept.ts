@@ -97,15 +97,26 @@ export class PushAcceptor {
         return pushes.map(() => HalleyError.from(error));
       })
       .then((errors) => {
-        const seconds = (clock.monotonicMs() - since) / 1_000;
-        for (const [index, push] of pushes.entries()) {
-          const { kind } = push.target;
-          metrics.pushes.inc({ target: kind, outcome: outcomeOf(errors[index]) });
-          metrics.acceptSeconds.observe({ target: kind }, seconds);
-        }
+        this.#count(pushes, errors, (clock.monotonicMs() - since) / 1_000);
         return errors;
       })
       .finally(leave);
+  }
+
+  #count(
+    pushes: readonly PushMessage[],
+    errors: readonly (HalleyError | undefined)[],
+    seconds: number,
+  ): void {
+    const { metrics } = this.deps;
+    const ok = new Map<Target['kind'], number>();
+    for (const [index, { target }] of pushes.entries()) {
+      const { kind } = target;
+      if (errors[index]) metrics.pushes.inc({ target: kind, outcome: outcomeOf(errors[index]) });
+      else ok.set(kind, (ok.get(kind) ?? 0) + 1);
+      metrics.acceptSeconds.observe({ target: kind }, seconds);
+    }
+    for (const [target, count] of ok) metrics.pushes.inc({ target, outcome: 'ok' }, count);
   }
 
   /** Called in order; hands everything over before it returns. */

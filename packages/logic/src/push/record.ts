@@ -1,4 +1,5 @@
-import { codec, protos } from '@halley/cluster/grpc/protos';
+import { plainEncoder } from '@halley/cluster/grpc/protos';
+import type { Record } from '@halley/cluster/grpc/gen/halley/delivery/v1/Record';
 import type { Push } from '@halley/cluster/grpc/gen/halley/delivery/v1/Push';
 import type { Sender as SenderMessage } from '@halley/cluster/grpc/gen/halley/delivery/v1/Sender';
 import { HalleyError } from '@halley/protocol/error';
@@ -10,7 +11,10 @@ import type { Sender } from '@halley/store/streams/streams';
 
 import type { PushMessage } from './target.js';
 
-const records = codec(protos.halley.delivery.v1.Record);
+const encodeRecord = plainEncoder<Record>('halley.delivery.v1.Record');
+/** Of the enum `Class`. */
+const DURABLE = 1;
+const EPHEMERAL = 2;
 
 /** A record's index space (a push's position is the record's offset × 1,024 + its index). */
 const MAX_PUSHES_PER_RECORD = 1_024;
@@ -91,7 +95,7 @@ function packRecords(pushes: readonly PushMessage[], context: RecordContext): Pa
   const open = new Map<number, OpenRecord>();
   const close = (partition: number, record: OpenRecord): void => {
     packed.push({
-      record: { partition, key: record.key, value: records.encode({ pushes: record.pushes }) },
+      record: { partition, key: record.key, value: encodeRecord({ pushes: record.pushes }) },
       pushes: record.indices,
     });
   };
@@ -130,7 +134,7 @@ export interface PushPart {
 export function partsOf(push: PushMessage, context: RecordContext, maxRecordBytes: number): PushPart[] {
   return [...slicesOf(push, context)].map(([partition, { stream, targets }]) => {
     const part = { partition, key: stream, push: { ...common(push, context), ...targets } };
-    const bytes = recordSize({ key: stream, value: records.encode({ pushes: [part.push] }) });
+    const bytes = recordSize({ key: stream, value: encodeRecord({ pushes: [part.push] }) });
     if (bytes > maxRecordBytes) throw tooLarge(bytes, `bus.maxRecordBytes (${maxRecordBytes})`);
     return part;
   });
@@ -199,7 +203,7 @@ function common(push: PushMessage, context: RecordContext): Push {
     id: push.id,
     operation: push.operation,
     body: push.body,
-    class: push.durable ? 'CLASS_DURABLE' : 'CLASS_EPHEMERAL',
+    class: push.durable ? DURABLE : EPHEMERAL,
     accepted_at_ms: context.acceptedAtMs,
     expire_at_ms: push.expireAtMs,
     traceparent: context.traceparent,

@@ -24,6 +24,9 @@ const INLINE = 'I'.charCodeAt(0);
 /** The content is stored once for the shard, under the position. */
 const SHARED = 'S'.charCodeAt(0);
 
+const EVERY_DEVICE_INLINE = Buffer.from([INLINE, 0, 0]);
+const EVERY_DEVICE_SHARED = Buffer.from([SHARED, 0, 0]);
+
 /** What entries of one position have in common. */
 export type Content = Omit<StreamEntry, 'position' | 'prev' | 'keys'>;
 
@@ -33,7 +36,8 @@ export function encodeContent(push: AppendPush): Buffer {
   const texts = [push.id, push.caller, push.traceparent];
   if (sender) texts.push(sender.mid, sender.key, sender.clientId, sender.toMid);
   if (hasOptions) texts.push(collapseKey, String(retentionMs));
-  const textBytes = texts.reduce((sum, text) => sum + 4 + Buffer.byteLength(text), 0);
+  let textBytes = 4 * texts.length;
+  for (const text of texts) textBytes += Buffer.byteLength(text);
   const encoded = Buffer.allocUnsafe(CONTENT_FIXED_BYTES + textBytes + push.body.byteLength);
   let at = encoded.writeUInt8((sender ? SENT : PUSHED) + (hasOptions ? WITH_OPTIONS - PUSHED : 0), 0);
   at = encoded.writeInt32BE(push.operation, at);
@@ -99,6 +103,7 @@ function readSender(encoded: Buffer, at: number): { readonly sender: Sender; rea
 
 /** An entry's own part, without the content that follows when it is inline. */
 export function encodeOwn(keys: readonly ConnectionKey[], inline: boolean): Buffer {
+  if (keys.length === 0) return inline ? EVERY_DEVICE_INLINE : EVERY_DEVICE_SHARED;
   const bytes = keys.reduce((sum, key) => sum + 4 + Buffer.byteLength(key), 3);
   const encoded = Buffer.allocUnsafe(bytes);
   let at = encoded.writeUInt8(inline ? INLINE : SHARED, 0);
@@ -135,10 +140,22 @@ export function isShared(own: Buffer): boolean {
   return own.readUInt8(0) === SHARED;
 }
 
+const SHORT_TEXT = 64;
+
+/** Most texts are short ones of ASCII, which are copied faster than they are handed to the encoder. */
 function writeText(target: Buffer, text: string, at: number): number {
-  const length = target.write(text, at + 4);
-  target.writeUInt32BE(length, at);
-  return at + 4 + length;
+  const { length } = text;
+  let index = 0;
+  if (length <= SHORT_TEXT) {
+    for (; index < length; index += 1) {
+      const code = text.charCodeAt(index);
+      if (code > 0x7f) break;
+      target[at + 4 + index] = code;
+    }
+  }
+  const written = index === length ? length : target.write(text, at + 4);
+  target.writeUInt32BE(written, at);
+  return at + 4 + written;
 }
 
 function readText(source: Buffer, at: number): { text: string; end: number } {
