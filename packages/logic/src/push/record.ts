@@ -152,7 +152,7 @@ interface Slice {
   /** The stream of the first target; the record's key. */
   readonly stream: string;
   readonly targets: {
-    users?: UserId[];
+    users?: (UserId | number)[];
     keys?: ConnectionKey[];
     key_owners?: UserId[];
     rooms?: string[];
@@ -176,7 +176,7 @@ function slicesOf({ target }: PushMessage, { partitions, owners }: RecordContext
   };
   switch (target.kind) {
     case 'users':
-      for (const mid of target.users) (sliceOf(streamOf.user(mid)).targets.users ??= []).push(mid);
+      for (const mid of target.users) (sliceOf(streamOf.user(mid)).targets.users ??= []).push(numberOf(mid));
       break;
     case 'keys':
       for (const key of target.keys) {
@@ -196,6 +196,13 @@ function slicesOf({ target }: PushMessage, { partitions, owners }: RecordContext
       break;
   }
   return slices;
+}
+
+/** Decimal digits, with a sign, that a number holds exactly: it is encoded faster than its text is parsed. */
+const EXACT_DIGITS = 15;
+
+function numberOf(mid: UserId): UserId | number {
+  return mid.length <= EXACT_DIGITS ? Number(mid) : mid;
 }
 
 function common(push: PushMessage, context: RecordContext): Push {
