@@ -31,7 +31,10 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<Bu
       if (bytes > maxBytes) tooLarge();
       else resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, bytes));
     });
-    const broken = (): void => reject(new HalleyError('invalid_argument', 'the body broke off'));
+    const broken = (): void => {
+      // Each request closes in the end: an error with its stack is only made where it is one.
+      if (!request.complete) reject(new HalleyError('invalid_argument', 'the body broke off'));
+    };
     request.on('error', broken);
     request.on('close', broken);
   });
