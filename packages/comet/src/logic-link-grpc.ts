@@ -10,6 +10,7 @@ import type { ConnectionKey, NodeRef, RoomId, UserId } from '@halley/protocol/id
 import { v7 as uuidv7 } from 'uuid';
 
 import type { CometMetrics } from './comet-metrics.js';
+import { ConnectCalls } from './grpc/connect-calls.js';
 import {
   connectedOf,
   grantsOf,
@@ -56,6 +57,7 @@ export interface GrpcLogicLinkDeps {
 /** Calls logic over gRPC, round the nodes that the registry shows. */
 export class GrpcLogicLink implements LogicLink {
   readonly #client: SessionServiceClient;
+  readonly #connects: ConnectCalls;
 
   constructor(private readonly deps: GrpcLogicLinkDeps) {
     const { view, sessionTimeoutMs } = deps;
@@ -65,6 +67,7 @@ export class GrpcLogicLink implements LogicLink {
       view,
       sessionTimeoutMs,
     });
+    this.#connects = new ConnectCalls(this.#client);
   }
 
   async connect(ask: ConnectAsk, options: LinkCallOptions = {}): Promise<Connected> {
@@ -79,9 +82,7 @@ export class GrpcLogicLink implements LogicLink {
       without_cursor: withoutCursor,
       ...(version2 ? { version2: startAskOf(version2) } : {}),
     };
-    const reply = await this.#timed('Connect', () =>
-      call(this.#client.Connect.bind(this.#client), request, options),
-    );
+    const reply = await this.#timed('Connect', () => this.#connects.connect(request, options.deadlineMs));
     return connectedOf(reply);
   }
 

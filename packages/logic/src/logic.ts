@@ -219,6 +219,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
         clock,
         metrics,
         events,
+        log,
         rooms: new RoomStreams({ shards: store.shards, routes, cursors, durability: limits.durability }),
       }),
     },

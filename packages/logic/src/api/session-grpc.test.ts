@@ -1,5 +1,7 @@
-import { Metadata } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
 import { call } from '@halley/cluster/grpc/client';
+import type { ConnectManyReply__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/ConnectManyReply';
+import type { ConnectOutcome__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/ConnectOutcome';
 import type { ConnectionKey } from '@halley/protocol/ids';
 import { shardOf } from '@halley/store/shard';
 import { BEFORE_ALL } from '@halley/store/streams/streams';
@@ -48,6 +50,27 @@ describe('SessionService', () => {
       call(logic.sessions.Disconnect.bind(logic.sessions), { comet, mid: '1', key: 'k', owner });
     expect(await disconnect('0')).toEqual({ has: false });
     expect(await disconnect(reply.owner)).toEqual({ has: true });
+  });
+
+  test('ConnectMany lets each in for itself', async () => {
+    await start();
+    const connects = ['{"mid":1,"key":"k"}', 'no token', '{"mid":2,"key":"l"}'].map((token, index) => ({
+      comet,
+      counter: index,
+      token: Buffer.from(token),
+    }));
+    const outcomes: ConnectOutcome__Output[] = [];
+    for await (const reply of logic.sessions.ConnectMany({ connects }, { deadline: Date.now() + 5_000 }))
+      outcomes.push(...(reply as ConnectManyReply__Output).outcomes);
+    outcomes.sort((one, other) => one.index - other.index);
+    expect(outcomes).toMatchObject([
+      { index: 0, connected: { mid: '1', key: 'k' } },
+      { index: 1, error: { code: 'bad_token', retry_after_ms: '0' } },
+      { index: 2, connected: { mid: '2', key: 'l' } },
+    ]);
+    const many = Array.from({ length: 257 }, () => ({ comet, token: Buffer.from('{}') }));
+    const refused = logic.sessions.ConnectMany({ connects: many });
+    await expect(refused.toArray()).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
   });
 
   test('Connect tells where the device goes on, Renew and Disconnect keep it, and Read answers what is there', async () => {

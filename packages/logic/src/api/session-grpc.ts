@@ -1,7 +1,9 @@
-import { remainingMs, unary } from '@halley/cluster/grpc/handler';
+import type { ConnectRequest__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/ConnectRequest';
+import { remainingMs, serverStream, unary } from '@halley/cluster/grpc/handler';
 import type { SessionServiceHandlers } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { Clock } from '@halley/service/clock';
+import type { Logger } from '@halley/service/log';
 import type { Ledger } from '@halley/store/ledger/ledger';
 import type { Routes } from '@halley/store/routes/routes';
 
@@ -22,6 +24,7 @@ import type { Cursors } from '../streams/cursor.js';
 import type { StreamReader } from '../streams/read.js';
 import type { RoomStreams } from '../streams/rooms.js';
 import type { UpstreamWriter } from '../upstream/receive.js';
+import { connectMany } from './connect-many.js';
 import { endOf, grantsOf, pageOf, readOf, readsOf, startOf, wishOf } from './session-messages.js';
 
 export interface SessionGrpcDeps {
@@ -39,12 +42,19 @@ export interface SessionGrpcDeps {
   readonly clock: Clock;
   readonly metrics: LogicMetrics;
   readonly events: ClientEvents;
+  readonly log: Logger;
   /** Whether the business is asked about what a token does not let a client send. */
   readonly asksToSend: boolean;
   readonly heartbeatMs: number;
   readonly heartbeatMax: number;
   /** How long a route outlives its last renewal. */
   readonly routeLeaseMs: number;
+}
+
+/** Who calls, and until when it waits. */
+interface Caller {
+  readonly cancelled: boolean;
+  getDeadline(): Date | number;
 }
 
 /** halley.delivery.v1.SessionService: what comet calls for its connections. */
@@ -62,37 +72,42 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
     routeLeaseMs,
     asksToSend,
   } = deps;
+  const connect = async (
+    { comet, counter, token, transport, without_cursor: withoutCursor, version2 }: ConnectRequest__Output,
+    call: Caller,
+  ) => {
+    // First, so that no route is left when it fails.
+    const everyone = await rooms.everyone();
+    const connected = await connector.connect({
+      token,
+      at: readComet(comet),
+      counter: Number(counter),
+      withoutCursor,
+      transport,
+      ...(version2 && { version2: wishOf(version2) }),
+      abandoned: () => call.cancelled || remainingMs(call) === 0,
+    });
+    const { token: verified, start } = connected;
+    const read = version2 && start ? await marks.soon(verified.mid, [start.stream]) : undefined;
+    return {
+      mid: verified.mid,
+      key: connected.key,
+      room_id: verified.roomId,
+      accepts: [...verified.accepts],
+      owner: connected.owner,
+      platform: verified.platform,
+      heartbeat_ms: deps.heartbeatMs * deps.heartbeatMax,
+      ...grantsOf(verified),
+      asks_to_send: asksToSend,
+      ...startOf(start),
+      ...readOf(start && read?.get(start.stream)),
+      ...everyone,
+    };
+  };
   return {
-    Connect: unary(
-      async ({ comet, counter, token, transport, without_cursor: withoutCursor, version2 }, call) => {
-        // First, so that no route is left when it fails.
-        const everyone = await rooms.everyone();
-        const connected = await connector.connect({
-          token,
-          at: readComet(comet),
-          counter: Number(counter),
-          withoutCursor,
-          transport,
-          ...(version2 && { version2: wishOf(version2) }),
-          abandoned: () => call.cancelled || remainingMs(call) === 0,
-        });
-        const { token: verified, start } = connected;
-        const read = version2 && start ? await marks.soon(verified.mid, [start.stream]) : undefined;
-        return {
-          mid: verified.mid,
-          key: connected.key,
-          room_id: verified.roomId,
-          accepts: [...verified.accepts],
-          owner: connected.owner,
-          platform: verified.platform,
-          heartbeat_ms: deps.heartbeatMs * deps.heartbeatMax,
-          ...grantsOf(verified),
-          asks_to_send: asksToSend,
-          ...startOf(start),
-          ...readOf(start && read?.get(start.stream)),
-          ...everyone,
-        };
-      },
+    Connect: unary(connect),
+    ConnectMany: serverStream((_request, call) =>
+      connectMany(call, (request) => connect(request, call), deps.log),
     ),
     Disconnect: unary(async ({ comet, ...session }) => {
       const { node } = readComet(comet);
