@@ -12,10 +12,13 @@ const FULL_SHARE = 3 / 4;
 /** Once it was full it is open again when no more than this part is ahead. */
 const OPEN_SHARE = 1 / 2;
 
+/** Nothing is ahead, as of nearly all connections at nearly all times: they share it. */
+const NONE: number[] = [];
+
 /** What of one stream a client was sent and has not acknowledged. */
 export class Window {
-  readonly #positions: Position[] = [];
-  readonly #bytes: number[] = [];
+  #positions: Position[] = NONE;
+  #bytes: number[] = NONE;
   /** Index of the oldest that is ahead. */
   #head = 0;
   #bytesAhead = 0;
@@ -57,8 +60,13 @@ export class Window {
 
   /** An entry was sent; positions grow. */
   add(position: Position, bytes: number): void {
-    this.#positions.push(position);
-    this.#bytes.push(bytes);
+    if (this.#positions === NONE) {
+      this.#positions = [position];
+      this.#bytes = [bytes];
+    } else {
+      this.#positions.push(position);
+      this.#bytes.push(bytes);
+    }
     this.#bytesAhead += bytes;
     if (this.#exceeds(FULL_SHARE)) this.#full = true;
   }
@@ -69,7 +77,10 @@ export class Window {
       this.#bytesAhead -= this.#bytes[this.#head] as number;
       this.#head += 1;
     }
-    if (this.#head > this.#positions.length / 2) {
+    if (this.entries === 0) {
+      this.#positions = this.#bytes = NONE;
+      this.#head = 0;
+    } else if (this.#head > this.#positions.length / 2) {
       this.#positions.splice(0, this.#head);
       this.#bytes.splice(0, this.#head);
       this.#head = 0;
