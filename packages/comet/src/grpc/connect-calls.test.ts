@@ -1,6 +1,9 @@
 import { createClient } from '@halley/cluster/grpc/client';
 import type { ConnectRequest__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/ConnectRequest';
-import type { SessionServiceHandlers } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
+import type {
+  SessionServiceClient,
+  SessionServiceHandlers,
+} from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
 import { serverStream, unary } from '@halley/cluster/grpc/handler';
 import { protos } from '@halley/cluster/grpc/protos';
 import { GrpcServer } from '@halley/cluster/grpc/server';
@@ -15,6 +18,7 @@ const common = { log: silentLogger(), metrics: new Metrics({ process: false }) }
 const { SessionService } = protos.halley.delivery.v1;
 /** What logic was asked for: the tokens of each call. */
 let asked: string[][];
+let client: SessionServiceClient;
 let stop: () => Promise<void>;
 
 async function start(handlers: Partial<SessionServiceHandlers>): Promise<ConnectCalls> {
@@ -28,7 +32,10 @@ async function start(handlers: Partial<SessionServiceHandlers>): Promise<Connect
     ...handlers,
   });
   await server.start();
-  const client = createClient(SessionService, { ...common, target: `127.0.0.1:${server.boundPort}` });
+  client = createClient(SessionService, {
+    ...common,
+    target: `127.0.0.1:${server.boundPort}`,
+  }) as SessionServiceClient;
   stop = async () => {
     client.close();
     await server.stop(100);
@@ -106,4 +113,11 @@ test('a call that ends well without an outcome was not answered', async () => {
   const calls = await start({ ConnectMany: serverStream(async () => undefined) });
   const outcomes = await Promise.allSettled(['a', 'b'].map((token) => keyOf(calls, token)));
   for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: 'unavailable' } });
+});
+
+test('what waits when the client is closed fails', async () => {
+  const calls = await start({ ConnectMany });
+  const waiting = ['a', 'b'].map((token) => keyOf(calls, token));
+  client.close();
+  for (const outcome of await Promise.allSettled(waiting)) expect(outcome.status).toBe('rejected');
 });

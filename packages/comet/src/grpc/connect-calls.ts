@@ -52,8 +52,13 @@ export class ConnectCalls {
     this.#turn = this.#timer = undefined;
     const waiting = this.#waiting;
     this.#waiting = [];
-    if (waiting.length > 1) this.#askTogether(waiting, this.#deadlineMs);
-    else for (const one of waiting) this.#askAlone(one, this.#deadlineMs);
+    try {
+      if (waiting.length > 1) this.#askTogether(waiting, this.#deadlineMs);
+      else for (const one of waiting) this.#askAlone(one, this.#deadlineMs);
+    } catch (error) {
+      // The client was closed meanwhile.
+      for (const one of waiting) one.reject(error);
+    }
   }
 
   #askAlone({ request, resolve, reject }: Waiting, deadlineMs: number): void {
@@ -64,7 +69,6 @@ export class ConnectCalls {
   }
 
   #askTogether(waiting: readonly Waiting[], deadlineMs: number): void {
-    this.#calls += 1;
     const open = new Map(waiting.entries());
     const connects = waiting.map(({ request }) => request);
     const answers = this.client.ConnectMany({ connects }, { deadline: Date.now() + deadlineMs });
@@ -76,6 +80,7 @@ export class ConnectCalls {
         else one?.reject(errorOf(error));
       }
     });
+    this.#calls += 1;
     let failure: ServiceError | undefined;
     answers.on('error', (error: ServiceError) => {
       failure = error;
