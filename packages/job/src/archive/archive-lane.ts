@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 import { HalleyError } from '@halley/protocol/error';
 import { Backoff } from '@halley/service/backoff';
 import type { Clock } from '@halley/service/clock';
@@ -159,13 +157,7 @@ export class ArchiveLane {
   async #due(): Promise<void> {
     const { signal } = this.#end;
     for (let waitMs = this.#waitMs(); waitMs > 0 && !signal.aborted; waitMs = this.#waitMs()) {
-      const woken = new AbortController();
-      const timer =
-        waitMs === Infinity
-          ? undefined
-          : sleep(waitMs, undefined, { signal: woken.signal }).catch(() => undefined);
-      await Promise.race([this.#changed.wait(), ...(timer ? [timer] : [])]);
-      woken.abort();
+      await this.#changed.wait(waitMs);
     }
   }
 

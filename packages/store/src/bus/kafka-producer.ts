@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
 import { HalleyError } from '@halley/protocol/error';
 import { Backoff } from '@halley/service/backoff';
@@ -178,14 +177,22 @@ export class KafkaProducer {
     leader: number | undefined,
     untilMs: number,
   ): Promise<Attempt> {
-    const late = new AbortController();
-    const signal = AbortSignal.any([late.signal, this.#stopped.signal]);
-    const cut = sleep(Math.max(0, untilMs - this.deps.clock.monotonicMs()), undefined, { signal })
-      .catch(() => undefined)
-      .then((): Attempt => ({ kind: 'ambiguous', cause: new Error('Kafka did not answer in time') }));
-    const attempt = await Promise.race([generation.attempt(batches, leader), cut]);
-    late.abort();
-    return attempt;
+    const { signal } = this.#stopped;
+    let giveUp = (): void => undefined;
+    const givenUp = new Promise<Attempt>((resolve) => {
+      giveUp = () => resolve({ kind: 'ambiguous', cause: new Error('Kafka did not answer in time') });
+    });
+    const timer = setTimeout(
+      giveUp,
+      signal.aborted ? 0 : Math.max(0, untilMs - this.deps.clock.monotonicMs()),
+    );
+    signal.addEventListener('abort', giveUp);
+    try {
+      return await Promise.race([generation.attempt(batches, leader), givenUp]);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', giveUp);
+    }
   }
 
   #spoil(generation: ProducerGeneration | undefined): void {
