@@ -1,6 +1,9 @@
 import type { SessionServiceHandlers } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
+import type { ConnectReply } from '@halley/cluster/grpc/gen/halley/delivery/v1/ConnectReply';
+import type { ConnectRequest__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/ConnectRequest';
 import type { StreamCursor__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/StreamCursor';
-import { unary } from '@halley/cluster/grpc/handler';
+import { serverStream, unary } from '@halley/cluster/grpc/handler';
+import { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { ExceptionReport } from '@halley/service/exception-reports';
 
@@ -11,30 +14,42 @@ import { grantsMessage, readMessage, startAskOf, version2Handlers } from './vers
 
 /** The tests' logic, as a gRPC service. */
 export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
+  const connect = async (request: ConnectRequest__Output): Promise<ConnectReply> => {
+    const connected = await logic.connect({
+      counter: Number(request.counter),
+      token: request.token,
+      cookie: request.cookie,
+      clientIp: request.client_ip,
+      transport: request.transport as Variant,
+      withoutCursor: request.without_cursor,
+      ...(request.version2 ? { version2: startAskOf(request.version2) } : {}),
+    });
+    const { mid, key, owner, roomId, accepts, heartbeatMs, start, read } = connected;
+    return {
+      ...grantsMessage(connected),
+      mid,
+      key,
+      owner,
+      room_id: roomId,
+      accepts: [...accepts],
+      heartbeat_ms: heartbeatMs,
+      ...(start ? { stream: start, keeps_cursor: start.kept, at_end: start.atEnd } : {}),
+      ...readMessage(read),
+    };
+  };
   return {
     ...version2Handlers(logic),
-    Connect: unary(async (request) => {
-      const connected = await logic.connect({
-        counter: Number(request.counter),
-        token: request.token,
-        cookie: request.cookie,
-        clientIp: request.client_ip,
-        transport: request.transport as Variant,
-        withoutCursor: request.without_cursor,
-        ...(request.version2 ? { version2: startAskOf(request.version2) } : {}),
-      });
-      const { mid, key, owner, roomId, accepts, heartbeatMs, start, read } = connected;
-      return {
-        ...grantsMessage(connected),
-        mid,
-        key,
-        owner,
-        room_id: roomId,
-        accepts: [...accepts],
-        heartbeat_ms: heartbeatMs,
-        ...(start ? { stream: start, keeps_cursor: start.kept, at_end: start.atEnd } : {}),
-        ...readMessage(read),
-      };
+    Connect: unary(connect),
+    ConnectMany: serverStream(async ({ connects }, call) => {
+      await Promise.all(
+        connects.map(async (request, index) => {
+          const outcome = await connect(request).then(
+            (connected) => ({ connected }),
+            (thrown: unknown) => ({ error: errorOf(thrown) }),
+          );
+          call.write({ outcomes: [{ index, ...outcome }] });
+        }),
+      );
     }),
     Disconnect: unary(async ({ mid, key, owner, cursor }) => {
       const route = { mid: mid as UserId, key: key as ConnectionKey, owner };
@@ -132,4 +147,9 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
 
 function cursorOf({ stream, epoch, position }: StreamCursor__Output): StreamCursor {
   return { stream, epoch, position: Number(position) };
+}
+
+function errorOf(thrown: unknown) {
+  const { code, message, retryAfterMs = 0 } = HalleyError.from(thrown);
+  return { code, message, retry_after_ms: retryAfterMs };
 }
