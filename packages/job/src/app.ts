@@ -338,17 +338,10 @@ class App implements JobApp {
     const { dead, schedules, ledger = NO_LEDGER } = ports;
     if (ports.archive) return { archive: ports.archive, dead, schedules, ledger };
     if (config.archive.adapter === 'embedded') throw embeddedOnly('job', 'archive.adapter', 'mariadb');
-    const { MariadbArchive } = await import('@halley/store/archive/mariadb');
-    const { MariadbDeadLetters } = await import('@halley/store/dead/mariadb');
-    const { MariadbSchedules } = await import('@halley/store/schedule/mariadb');
-    const { MariadbLedger } = await import('@halley/store/ledger/mariadb');
-    const archive = await this.#own(new MariadbArchive({ config: config.archive, log: this.#log }));
-    return {
-      archive,
-      dead: new MariadbDeadLetters(archive),
-      schedules: new MariadbSchedules(archive),
-      ledger: new MariadbLedger(archive),
-    };
+    const { mariadbStores } = await import('@halley/store/archive/mariadb-stores');
+    const stores = mariadbStores({ config: config.archive, log: this.#log });
+    await this.#own(stores.archive);
+    return stores;
   }
 
   /** Starts what this app stops. */

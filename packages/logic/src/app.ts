@@ -277,19 +277,10 @@ class App implements LogicApp {
       return { archive, reads, dead, schedules, ledger };
     }
     if (config.archive.adapter === 'embedded') throw embeddedOnly('logic', 'archive.adapter', 'mariadb');
-    const { MariadbArchive } = await import('@halley/store/archive/mariadb');
-    const { MariadbReads } = await import('@halley/store/reads/mariadb');
-    const { MariadbDeadLetters } = await import('@halley/store/dead/mariadb');
-    const { MariadbSchedules } = await import('@halley/store/schedule/mariadb');
-    const { MariadbLedger } = await import('@halley/store/ledger/mariadb');
-    const archive = await this.#own(new MariadbArchive({ config: config.archive, log: this.#log }));
-    return {
-      archive,
-      reads: new MariadbReads(archive),
-      dead: new MariadbDeadLetters(archive),
-      schedules: new MariadbSchedules(archive),
-      ledger: new MariadbLedger(archive),
-    };
+    const { mariadbStores } = await import('@halley/store/archive/mariadb-stores');
+    const stores = mariadbStores({ config: config.archive, log: this.#log });
+    await this.#own(stores.archive);
+    return stores;
   }
 }
 

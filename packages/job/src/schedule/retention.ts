@@ -25,10 +25,11 @@ export function scheduleRetention(deps: ScheduleRetentionDeps): Service {
     name: 'retention of schedules',
     everyMs,
     round: async () => {
-      for (let removed = -1; removed !== 0;) {
+      let removed: number;
+      do {
         removed = await schedules.retain(keepMs);
         metrics.schedule.removed.inc(removed);
-      }
+      } while (removed > 0);
     },
     onFailure: (error) => {
       metrics.schedule.failures.inc({ store: 'schedules', code: HalleyError.from(error).code });

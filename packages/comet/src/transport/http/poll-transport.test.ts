@@ -1,4 +1,4 @@
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { CloseCode } from '@halley/protocol/close-code';
@@ -48,6 +48,16 @@ function texts({ body }: HttpAnswer): string[] {
 
 function push(text: string | Buffer): void {
   harness.comet.deliverer.toKeys(['k'], outgoing(1_000, Buffer.from(text)));
+}
+
+/** A poll on a socket of its own, which can break off. */
+function barePoll(session: string, after: number): Socket {
+  const socket = connect(harness.comet.boundPorts.ws, '127.0.0.1');
+  const auth = Buffer.from(JSON.stringify(TOKEN)).toString('base64url');
+  socket.write(
+    `GET /poll?after=${after} HTTP/1.1\r\nhost: x\r\nhalley-session: ${session}\r\nauthorization: Bearer ${auth}\r\n\r\n`,
+  );
+  return socket;
 }
 
 /** A poll that waits at comet. */
@@ -155,12 +165,7 @@ test('much comes in several responses', async () => {
 
 test('without a poll for the time of grace it ends; one that breaks off is none', async () => {
   const session = await open();
-  const { ws } = harness.comet.boundPorts;
-  const socket = connect(ws, '127.0.0.1');
-  const auth = Buffer.from(JSON.stringify(TOKEN)).toString('base64url');
-  socket.write(
-    `GET /poll?after=1 HTTP/1.1\r\nhost: x\r\nhalley-session: ${session.id}\r\nauthorization: Bearer ${auth}\r\n\r\n`,
-  );
+  const socket = barePoll(session.id, 1);
   await until(() => harness.comet.counter.sockets > 1);
   await session.ask('POST', '/send?n=99');
   socket.destroy();
@@ -177,13 +182,7 @@ test('without a poll for the time of grace it ends; one that breaks off is none'
 test('one whose first poll breaks off ahead of the first response is not let in', async () => {
   let open = (): void => undefined;
   harness.logic.gate = new Promise((resolve) => (open = resolve));
-  const { ws } = harness.comet.boundPorts;
-  const socket = connect(ws, '127.0.0.1');
-  const auth = Buffer.from(JSON.stringify(TOKEN)).toString('base64url');
-  const id = Buffer.alloc(16, 7).toString('base64url');
-  socket.write(
-    `GET /poll?after=0 HTTP/1.1\r\nhost: x\r\nhalley-session: ${id}\r\nauthorization: Bearer ${auth}\r\n\r\n`,
-  );
+  const socket = barePoll(Buffer.alloc(16, 7).toString('base64url'), 0);
   await until(() => harness.logic.calls.includes('connect'));
   socket.destroy();
   await until(() => harness.comet.counter.open === 0);
