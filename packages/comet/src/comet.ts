@@ -25,6 +25,7 @@ import { AcceptSets } from './session/accepts.js';
 import { Deadlines } from './session/deadlines.js';
 import { EarlyHints } from './session/early-hints.js';
 import { EarlyKicks } from './session/early-kicks.js';
+import { HintRoom } from './session/held-hints.js';
 import { Leavers } from './session/leavers.js';
 import { Releases } from './session/releases.js';
 import { RoomEnds } from './session/room-ends.js';
@@ -162,6 +163,7 @@ export class Comet implements Service {
       releases,
       earlyKicks: this.earlyKicks,
       earlyHints,
+      hintRoom: new HintRoom(),
       leavers: this.leavers,
       accepts: new AcceptSets(),
       roomGrants: new RoomGrants(),

@@ -1,11 +1,14 @@
 import type { HintDecision } from './sequencer.js';
 
+/** What came of a hint; `hold`: it is decided behind the page that is being read. */
+export type HintOutcome = HintDecision | 'hold';
+
 /** Who follows a stream on one connection, in a chain with the others who follow it. */
 export interface Told<Hint, Push> {
   readonly streamNext: Told<Hint, Push> | undefined;
   /** Follows it no longer. */
   readonly closed: boolean;
-  hint(hint: Hint, push: Push): HintDecision;
+  hint(hint: Hint, push: Push): HintOutcome;
   /** It could not be told because of a fault of ours: its connection is closed. */
   fail(error: unknown): void;
 }
@@ -18,7 +21,7 @@ interface Walk<Hint, Push> {
 }
 
 export interface HintWalkDeps {
-  onDecision(decision: HintDecision): void;
+  onDecision(decision: HintOutcome): void;
   /** One follower could not be told, because of a fault of ours; the others are. */
   onFault(error: unknown): void;
 }

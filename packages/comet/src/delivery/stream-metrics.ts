@@ -1,6 +1,6 @@
 import type { Metrics } from '@halley/service/metrics';
 
-import type { HintDecision } from './sequencer.js';
+import type { HintOutcome } from './hint-walk.js';
 
 /** What a comet counts of the streams that its connections follow. */
 export class StreamMetrics {
@@ -15,7 +15,7 @@ export class StreamMetrics {
   constructor(metrics: Metrics) {
     this.#hints = metrics.tally(
       'halley_comet_stream_hints_total',
-      "Entries of streams that job told connections of, by what came of it: send (or passed over, where it is not the connection's), drop (had already) or pull (the stream is read).",
+      "Entries of streams that job told connections of, by what came of it: send (or passed over, where it is not the connection's), drop (had already), pull (the stream is read) or hold (it came while the stream was read, and is counted again behind the page).",
       'result',
     );
     this.#pulls = metrics.counter(
@@ -42,7 +42,7 @@ export class StreamMetrics {
     );
   }
 
-  hint(decision: HintDecision): void {
+  hint(decision: HintOutcome): void {
     this.#hints.add(decision);
   }
 

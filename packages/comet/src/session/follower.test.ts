@@ -215,6 +215,69 @@ test('a suspicion that comes while the stream is read makes it be read once more
   expect(await client.texts(2)).toEqual(['5:0', '5:1']);
 });
 
+describe('what comes while the stream is read', () => {
+  /** Reads are carried out at once, and answered when `answer` is called. */
+  const held = (): { answer: () => Promise<void> } => {
+    const answers: (() => void)[] = [];
+    const read = harness.logic.read.bind(harness.logic);
+    harness.logic.read = async (reads) => {
+      const pages = await read(reads);
+      await new Promise<void>((resolve) => answers.push(resolve));
+      return pages;
+    };
+    return {
+      answer: async () => {
+        await until(() => answers.length > 0);
+        answers.shift()?.();
+      },
+    };
+  };
+
+  test('is sent behind the page, and not read again', async () => {
+    const client = await harness.tcpOf(token('k'));
+    const { answer } = held();
+    tell(withoutBody(append()));
+    await until(() => inboxOf('k').pull === 'reading');
+    tell(append(), append());
+    await answer();
+    expect(await client.texts(3)).toEqual(['5:0', '5:1', '5:2']);
+    expect(harness.logic.streams.calls).toHaveLength(1);
+    expect(inboxOf('k').live).toBe(true);
+    expect([await hints('hold'), await hints('send'), await hints('pull')]).toEqual([2, 2, 1]);
+  });
+
+  test('makes the stream be read again where something before it is missing, or it has no body', async () => {
+    const client = await harness.tcpOf(token('k'));
+    const { answer } = held();
+    tell(withoutBody(append()));
+    await until(() => inboxOf('k').pull === 'reading');
+    append();
+    tell(append());
+    await answer();
+    expect(await client.texts(1)).toEqual(['5:0']);
+    await until(() => harness.logic.streams.calls.length === 2);
+    tell(withoutBody(append()));
+    await answer();
+    expect(await client.texts(2)).toEqual(['5:1', '5:2']);
+    await answer();
+    expect(await client.texts(1)).toEqual(['5:3']);
+    expect(inboxOf('k').live).toBe(true);
+  });
+
+  test('is passed over where the page has it already', async () => {
+    const client = await harness.tcpOf(token('k'));
+    const { answer } = held();
+    const hint = append();
+    const next = append();
+    tell(withoutBody(hint));
+    await until(() => inboxOf('k').pull === 'reading');
+    tell(next, append());
+    await answer();
+    expect(await rest(client)).toEqual(['0', '1', '2']);
+    expect(harness.logic.streams.calls).toHaveLength(1);
+  });
+});
+
 describe('what cannot be read any more', () => {
   test('is counted, and the stream goes on behind it', async () => {
     const client = await harness.tcpOf(token());

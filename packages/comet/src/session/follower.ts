@@ -2,6 +2,7 @@ import { BEFORE_ALL, type Position } from '@halley/store/streams/streams';
 
 import type { SharedPush } from '../delivery/encoded.js';
 import { type About, isLate } from '../delivery/outgoing.js';
+import type { HintOutcome } from '../delivery/hint-walk.js';
 import { type Gap, type HintDecision, type PageNext, Sequencer } from '../delivery/sequencer.js';
 import type { Pulled, PullState } from '../delivery/stream-reader.js';
 import type {
@@ -13,6 +14,7 @@ import type {
   StreamStart,
 } from '../logic-link.js';
 import type { Expiring } from './deadlines.js';
+import { HeldHints } from './held-hints.js';
 import type { Session } from './session.js';
 import type { Sink } from './sink.js';
 
@@ -101,6 +103,8 @@ export class Follower implements Pulled, Expiring {
   #suspect = false;
   /** The next entry goes only when nothing is ahead of it. */
   #needsEmpty = false;
+  /** What came while the stream was read. */
+  #held: HeldHints | undefined = undefined;
   readonly #keepsCursor: boolean;
   readonly #key: string;
   readonly #accepted: boolean;
@@ -192,10 +196,19 @@ export class Follower implements Pulled, Expiring {
     this.closed = true;
     this.session.deps.streams.remove(this);
     this.session.deps.reader.forget(this);
+    this.#held?.drain();
   }
 
-  /** Takes an entry that job tells of, of which `push` is the content. */
-  hint(hint: Hint, push: SharedPush): HintDecision {
+  /** Takes an entry that job tells of, of which `push` is the content: at once, or behind the page that is being read. */
+  hint(hint: Hint, push: SharedPush): HintOutcome {
+    if (this.pull === 'reading' && push.hasBody) {
+      this.#held ??= new HeldHints(this.session.deps.hintRoom);
+      if (this.#held.add({ hint, push })) return 'hold';
+    }
+    return this.#decide(hint, push);
+  }
+
+  #decide(hint: Hint, push: SharedPush): HintDecision {
     // Positions of different epochs cannot be compared.
     if (hint.epoch !== this.#epoch) return this.suspect();
     const sequencer = this.#sequencer;
@@ -266,11 +279,22 @@ export class Follower implements Pulled, Expiring {
     }
     this.sink.page(entries, { through: this.last, more: next !== 'live' });
     this.#needsEmpty = taken !== page && entries.length === 0;
-    if (next === 'live' && this.#suspect) {
-      this.#sequencer.suspect();
-      return 'again';
+    const missed = !this.#takeHeld();
+    if (next === 'live' && this.#suspect) this.#sequencer.suspect();
+    return next === 'live' && (missed || this.#suspect) ? 'again' : next;
+  }
+
+  /** Takes what came while the page was read; answers whether nothing of it makes the stream be read again. */
+  #takeHeld(): boolean {
+    let level = true;
+    for (const { hint, push } of this.#held?.drain() ?? []) {
+      // Being sent one may have closed the connection.
+      if (this.closed) break;
+      const decision = this.#decide(hint, push);
+      this.session.deps.metrics.streams.hint(decision);
+      level &&= decision !== 'pull';
     }
-    return next;
+    return level;
   }
 
   fail(error: unknown): void {

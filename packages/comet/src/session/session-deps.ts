@@ -12,6 +12,7 @@ import type { AcceptSets } from './accepts.js';
 import type { Deadlines } from './deadlines.js';
 import type { EarlyHints } from './early-hints.js';
 import type { EarlyKicks } from './early-kicks.js';
+import type { HintRoom } from './held-hints.js';
 import type { Leavers } from './leavers.js';
 import type { Releases } from './releases.js';
 import type { RoomEnds } from './room-ends.js';
@@ -33,6 +34,7 @@ export interface SessionDeps {
   readonly releases: Releases;
   readonly earlyKicks: EarlyKicks;
   readonly earlyHints: EarlyHints;
+  readonly hintRoom: HintRoom;
   readonly leavers: Leavers;
   readonly accepts: AcceptSets;
   readonly roomGrants: RoomGrants;
