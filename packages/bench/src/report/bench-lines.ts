@@ -69,6 +69,7 @@ function trafficLines(traffic: TrafficResult): string[] {
   return [
     `pushed    ${count(ok)} OK${others.map(([name, value]) => `, ${count(value)} ${name}`).join('')}; ${count(traffic.pushesPerSecond)} a second`,
     `delivered ${count(delivered)} of ${count(expected)}, ${count(traffic.deliveredPerSecond)} a second; lost ${lost}, out of order ${outOfOrder}, repeated ${repeated}`,
+    `answered  ${latencyText(traffic.answers)}`,
     `latency   ${latencyText(traffic.latency)}`,
     `          of it the bench's own: p50 ${shortTime(traffic.lateness.p50Ms)}, p99 ${shortTime(traffic.lateness.p99Ms)}; the last message came ${shortTime(traffic.lastAfterMs)} after the last push`,
   ];

@@ -46,6 +46,7 @@ const RESULT: BenchResult = {
     latency: LATENCY,
     percentiles: [0, 50, 90, 99, 100].map((percentile) => ({ percentile, ms: percentile + 1 })),
     lateness: { ...LATENCY, p50Ms: 0.05, p99Ms: 0.4 },
+    answers: { ...LATENCY, p50Ms: 0.9 },
     lastAfterMs: 31,
   },
   tiers: [
@@ -84,6 +85,7 @@ test('the end of a run is a line for each thing, and a table of the tiers', () =
     'connected 10,000 in 1.25 s, 8,000 a second; p50 1.23 ms, p90 4.00 ms, p99 12.3 ms, p99.9 120 ms, max 1.52 s',
     'pushed    400 OK; 40 a second',
     'delivered 4,000,000 of 4,000,000, 400,000 a second; lost 0, out of order 0, repeated 0',
+    'answered  p50 0.90 ms, p90 4.00 ms, p99 12.3 ms, p99.9 120 ms, max 1.52 s',
     'latency   p50 1.23 ms, p90 4.00 ms, p99 12.3 ms, p99.9 120 ms, max 1.52 s',
     "          of it the bench's own: p50 0.05 ms, p99 0.40 ms; the last message came 31.0 ms after the last push",
     'TIER      CPU  A DELIVERED MESSAGE  MEMORY',

@@ -28,9 +28,9 @@ export interface PumpOptions {
 
 /** Pushes that are due and wait for a call: a server that is behind by more holds up the plan, which the latency tells. */
 const MAX_WAITING = 200_000;
-/** What is still not sent so long after the last one was due stays unsent. */
 /** From the begin to the first push. */
 const START_IN_NS = 20_000_000n;
+/** What is still not sent so long after the last one was due stays unsent. */
 const GRACE_NS = 5_000_000_000n;
 const ANSWERS_WITHIN_MS = 15_000;
 
@@ -44,8 +44,10 @@ export class Pump {
   expected = 0;
   maybe = 0;
   readonly whys = new Map<string, number>();
-  /** From when a push was due to its call, since {@link resetLateness}. */
+  /** From when a push was due to its call, since {@link resetTimes}. */
   lateness: Histogram = latencyHistogram();
+  /** From when a push was due to its answer, since {@link resetTimes}. */
+  answers: Histogram = latencyHistogram();
   /** When the last push of all was due. */
   lastDueNs = 0n;
   readonly #lanes: Lanes;
@@ -69,8 +71,9 @@ export class Pump {
     return this.#pushed;
   }
 
-  resetLateness(): void {
+  resetTimes(): void {
     this.lateness = latencyHistogram();
+    this.answers = latencyHistogram();
   }
 
   /** Resolves when all were answered, or given up. */
@@ -134,7 +137,9 @@ export class Pump {
   }
 
   #onReply({ pushes, outcomes, why }: LaneReply): void {
-    for (const [index, { stream }] of pushes.entries()) {
+    const nowNs = this.options.beat.nowNs();
+    for (const [index, { stream, dueNs }] of pushes.entries()) {
+      this.answers.recordValue(Math.max(1, Number(nowNs - dueNs)));
       const outcome = outcomes[index] ?? 'unknown';
       const members = this.options.streams.all[stream]?.members ?? 0;
       this[outcome] += 1;
@@ -143,7 +148,6 @@ export class Pump {
     }
     if (why !== '') addReasons(this.whys, new Map([[why, 1]]));
     if (!this.#isFeeding) return;
-    const nowNs = this.options.beat.nowNs();
     for (let count = 0; count < pushes.length; count += 1) this.#add(nowNs);
   }
 }

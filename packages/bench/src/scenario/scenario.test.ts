@@ -61,6 +61,7 @@ const TRAFFIC: TrafficResult = {
   latency: summaryOf(latencyHistogram()),
   percentiles: [],
   lateness: summaryOf(latencyHistogram()),
+  answers: summaryOf(latencyHistogram()),
   lastAfterMs: 1,
 };
 

@@ -109,7 +109,7 @@ class Traffic {
       const atMs = mark.accounts.tiers.atMs - startMs;
       if (!isWarm && atMs >= warmupMs) {
         isWarm = true;
-        this.#pump.resetLateness();
+        this.#pump.resetTimes();
         begin = mark;
         end = mark;
       } else if (isWarm && atMs <= warmupMs + durationMs + this.#sliceMs) end = mark;
@@ -204,6 +204,7 @@ class Traffic {
         latency: summaryOf(this.#latency),
         percentiles: percentilesOf(this.#latency),
         lateness: summaryOf(pump.lateness),
+        answers: summaryOf(pump.answers),
         lastAfterMs: tally.lastAtNs > lastDueNs ? Number(tally.lastAtNs - lastDueNs) / 1e6 : 0,
       },
       tiers: this.bench.tiers(begin.accounts, end.accounts, { delivered, pushes }),
