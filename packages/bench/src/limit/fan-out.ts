@@ -6,8 +6,8 @@ import { runTraffic } from '../scenario/traffic.js';
 import { trafficFaults } from '../scenario/verdict.js';
 import type { JoinedComet } from './joined-comet.js';
 import { cometMicros, type Lab } from './lab.js';
-import { LimitServer } from './limit-server.js';
-import { type LimitRow, median, rowOf } from './row.js';
+import { Kernel } from './kernel.js';
+import { type LimitRow, median, ratios, rowOf, times } from './row.js';
 
 /** Processor time for one delivered message, in µs: a figure of each round. */
 export interface FanOut {
@@ -22,8 +22,6 @@ export interface FanOut {
 /** Well below what a core can, so that each message is a write of its own. */
 const DELIVERED_PER_SECOND = 100_000;
 const LEAST_PASSES_PER_SECOND = 2;
-const BODY_BYTES = 100;
-const OPERATION = 1_000;
 
 /**
  * The C send loop, comet over TCP and comet over WebSocket in turn, `rounds` times: the same frames, connections, rate and
@@ -31,6 +29,7 @@ const OPERATION = 1_000;
  */
 export async function measureFanOut(lab: Lab, connections: number, withWebSocket: boolean): Promise<FanOut> {
   const { scale, onProgress } = lab.deps;
+  const perSecond = passesPerSecond(connections);
   const kernel = await Kernel.start(lab, connections);
   try {
     return await lab.withComet('comet', async (comet) => {
@@ -39,14 +38,14 @@ export async function measureFanOut(lab: Lab, connections: number, withWebSocket
       const found = { kernel: [] as number[], tcp: [] as number[], websocket: [] as number[] };
       try {
         for (const room of [tcp, websocket]) await room?.measure(scale.warmupMs);
-        await kernel.measure(scale.warmupMs);
+        await kernel.run(perSecond, scale.warmupMs);
         tcp.faults.length = 0;
         for (let round = 0; round < scale.rounds; round += 1) {
           onProgress({
             kind: 'phase',
             text: `fan-out to ${connections}, round ${round + 1} of ${scale.rounds}`,
           });
-          found.kernel.push(await kernel.measure(scale.durationMs));
+          found.kernel.push((await kernel.run(perSecond, scale.durationMs)).sendMicros);
           found.tcp.push(await tcp.measure(scale.durationMs));
           if (websocket) found.websocket.push(await websocket.measure(scale.durationMs));
         }
@@ -61,14 +60,6 @@ export async function measureFanOut(lab: Lab, connections: number, withWebSocket
   }
 }
 
-/** Of every round, one figure against the other. */
-export function ratios(of: readonly number[], against: readonly number[]): number[] {
-  return of.flatMap((value, round) => {
-    const other = against[round];
-    return other === undefined ? [] : [value / other];
-  });
-}
-
 /** A row for comet against the kernel at one number of connections. */
 export function kernelRow(found: FanOut, limit: number, goim: string): LimitRow {
   return rowOf({
@@ -77,7 +68,7 @@ export function kernelRow(found: FanOut, limit: number, goim: string): LimitRow 
     bound: 'most',
     limit,
     rounds: ratios(found.tcp, found.kernel),
-    text: (value) => `${value.toFixed(2)}×`,
+    text: times,
     note: `comet ${micros(median(found.tcp))}, C ${micros(median(found.kernel))}`,
     faults: found.faults,
   });
@@ -85,53 +76,6 @@ export function kernelRow(found: FanOut, limit: number, goim: string): LimitRow 
 
 function passesPerSecond(connections: number): number {
   return Math.max(LEAST_PASSES_PER_SECOND, Math.round(DELIVERED_PER_SECOND / connections));
-}
-
-/** Connections to the C send loop, read by the same readers. */
-class Kernel {
-  private constructor(
-    private readonly server: LimitServer,
-    private readonly side: LoadSide,
-    private readonly runId: bigint,
-    private readonly connections: number,
-  ) {}
-
-  static async start(lab: Lab, connections: number): Promise<Kernel> {
-    const server = await LimitServer.start();
-    await lab.pinAsServer(server.pid);
-    const runId = BigInt(process.pid);
-    const side = await lab.deps.startLoad({
-      addresses: [`tcp://127.0.0.1:${server.port}`],
-      version: 1,
-      connections,
-      identity: { firstMid: 1, rooms: 1, roomType: 'limit', accepts: [OPERATION], keyPrefix: '' },
-      perSecond: 0,
-      atOnce: 256,
-      heartbeatMs: 0,
-      run: runId,
-    });
-    await side.connect();
-    return new Kernel(server, side, runId, connections);
-  }
-
-  /** µs a send. */
-  async measure(durationMs: number): Promise<number> {
-    const { cpuNs, sends } = await this.server.run({
-      passesPerSecond: passesPerSecond(this.connections),
-      durationMs,
-      batch: 1,
-      run: this.runId,
-      bodyBytes: BODY_BYTES,
-      operation: OPERATION,
-    });
-    await this.side.sample();
-    return cpuNs / 1_000 / Math.max(1, sends);
-  }
-
-  async close(): Promise<void> {
-    await this.side.stop();
-    await this.server.stop();
-  }
 }
 
 /** One room of a comet, over one transport. */

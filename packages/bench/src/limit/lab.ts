@@ -14,6 +14,8 @@ export interface LimitScale {
   /** Of one measurement in a round, and of pushing before the first. */
   readonly durationMs: number;
   readonly warmupMs: number;
+  /** Of pushing through all tiers before a row that depends on optimised code: V8 needs thousands of pushes for it. */
+  readonly warmPushMs: number;
   /** Before memory is read. */
   readonly settleMs: number;
   /** How often a fresh comet is measured. */
@@ -24,6 +26,7 @@ export const FULL: LimitScale = {
   rounds: 5,
   durationMs: 4_000,
   warmupMs: 3_000,
+  warmPushMs: 10_000,
   settleMs: 8_000,
   freshRounds: 3,
 };
@@ -31,6 +34,7 @@ export const QUICK: LimitScale = {
   rounds: 1,
   durationMs: 2_000,
   warmupMs: 1_000,
+  warmPushMs: 10_000,
   settleMs: 3_000,
   freshRounds: 1,
 };

@@ -35,6 +35,8 @@ export interface LimitOutcome {
   readonly failed: number;
   /** Of the sends alone. */
   readonly cpuNs: number;
+  /** What the passes lasted, without the time between them. */
+  readonly passNs: number;
   readonly elapsedNs: number;
 }
 

@@ -1,9 +1,10 @@
-import { measureFanOut, kernelRow, ratios } from './fan-out.js';
+import { measureFanOut, kernelRow } from './fan-out.js';
 import { connectRows } from './connect-rows.js';
 import { Lab, type LabDeps } from './lab.js';
 import { memoryRows } from './memory-rows.js';
-import { largeRoomRows, mostRow } from './room-rows.js';
-import { type LimitRow, median, rowOf } from './row.js';
+import { mostRow } from './most-row.js';
+import { largeRoomRows } from './room-rows.js';
+import { type LimitRow, median, ratios, rowOf, times } from './row.js';
 import { userRows } from './user-rows.js';
 
 /** Parts of the table, each of which can be measured alone. */
@@ -92,7 +93,7 @@ async function fanOutRows(lab: Lab): Promise<LimitRow[]> {
       bound: 'most',
       limit: 1.1,
       rounds: ratios(small.websocket, small.tcp),
-      text: (value) => `${value.toFixed(2)}×`,
+      text: times,
       faults: small.faults,
     }),
     rowOf({
@@ -101,8 +102,8 @@ async function fanOutRows(lab: Lab): Promise<LimitRow[]> {
       bound: 'most',
       limit: 1.3,
       rounds: [comet / kernel],
-      text: (value) => `${value.toFixed(2)}×`,
-      note: `comet grew ${comet.toFixed(2)}×, C ${kernel.toFixed(2)}×`,
+      text: times,
+      note: `comet grew ${times(comet)}, C ${times(kernel)}`,
       faults: most.faults,
     }),
   ];

@@ -126,23 +126,34 @@ test('the report stands alone, has its plots, and escapes what it tells', () => 
 
 test('the table of targets says of each row whether it is reached, and why not', () => {
   const row = { what: 'fan-out', goim: '1.5×', target: '≤ 1.25×', rounds: [1.2], ratio: 0.96 };
+  const beside = { figure: '1.90× C', target: '≤ 2.07×', ratio: 1.9, rounds: [1.9], isReached: true };
   const result: LimitResult = {
     startedAt: '2026-01-01T00:00:00.000Z',
     rounds: 5,
     isPinned: true,
     rows: [
-      { ...row, figure: '1.20×', isReached: true, note: '' },
-      { ...row, goim: '', figure: 'not measured', ratio: Number.NaN, isReached: false, note: '3 <lost>' },
+      { ...row, figure: '1.20×', beside: undefined, reached: 'yes', note: '' },
+      { ...row, what: 'room', figure: '2.40×', ratio: 1.92, beside, reached: 'for this machine', note: '' },
+      {
+        ...row,
+        goim: '',
+        figure: 'not measured',
+        ratio: Number.NaN,
+        beside: { ...beside, figure: '', target: '' },
+        reached: 'no',
+        note: '3 <lost>',
+      },
     ],
     warnings: [],
   };
   expect(limitLines(result)).toEqual([
-    '         goim   target        figure  ratio  reached',
-    'fan-out  1.5×  ≤ 1.25×         1.20×   0.96      yes',
-    'fan-out     –  ≤ 1.25×  not measured      –       NO',
+    '         goim   target        figure  ratio  same run   target           reached',
+    'fan-out  1.5×  ≤ 1.25×         1.20×   0.96         –        –               yes',
+    'room     1.5×  ≤ 1.25×         2.40×   1.92   1.90× C  ≤ 2.07×  for this machine',
+    'fan-out     –  ≤ 1.25×  not measured      –         –        –                NO',
     '  3 <lost>',
   ]);
-  expect(limitVerdict(result)).toBe('1 of 2 reached');
+  expect(limitVerdict(result)).toBe('1 of 3 reached, 1 more for this machine');
   const html = limitHtml(result);
   expect(html).toContain('3 &lt;lost&gt;');
   expect(html).not.toMatch(/NaN|undefined/);

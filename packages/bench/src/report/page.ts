@@ -11,7 +11,7 @@ h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p.sub{color
 .card{border:1px solid var(--line);border-radius:8px;padding:.6rem .9rem}.card b{display:block;font-size:1.6rem;font-variant-numeric:tabular-nums}.card span{color:var(--soft)}
 svg{width:100%;height:auto;font:12px system-ui,sans-serif}svg text{fill:var(--ink)}svg .tick{fill:var(--soft)}svg .title{font-weight:600}
 svg .grid{stroke:var(--line);stroke-width:.6}svg .band{fill:var(--fault);opacity:.08}svg .fault{fill:var(--fault);opacity:.75}svg polyline{stroke-width:1.4}
-svg .reached{fill:var(--good)}svg .missed{fill:var(--bad)}
+svg .reached{fill:var(--good)}svg .here{fill:var(--good);opacity:.5}svg .missed{fill:var(--bad)}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;border-bottom:1px solid var(--line);padding:.3rem .6rem .3rem 0;vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}pre{overflow:auto;border:1px solid var(--line);border-radius:8px;padding:.8rem;font-size:12px}
 `;
