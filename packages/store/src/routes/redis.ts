@@ -8,9 +8,12 @@ import { RedisConnection } from '../redis/connection.js';
 import { readScripts } from '../redis/scripts.js';
 import { shardOf, streamOf } from '../shard.js';
 import type { RoutesConfig } from './config.js';
+import { RedisClaims } from './redis/claims.js';
+import { ANONYMOUS, hashName, liveNodes, liveRoutes } from './redis/hashes.js';
 import type {
   Claim,
   Claimed,
+  ClaimOutcome,
   Renewal,
   Renewed,
   Route,
@@ -40,6 +43,7 @@ export interface RedisRoutesDeps {
 export class RedisRoutes implements Routes {
   readonly name = 'routes';
   readonly #connection: RedisConnection<keyof typeof SCRIPTS>;
+  readonly #claims: RedisClaims;
 
   constructor(private readonly deps: RedisRoutesDeps) {
     this.#connection = new RedisConnection({
@@ -47,6 +51,15 @@ export class RedisRoutes implements Routes {
       store: 'the route store',
       scripts: SCRIPTS,
       log: deps.log,
+    });
+    this.#claims = new RedisClaims({
+      connection: this.#connection,
+      config: deps.config,
+      shards: deps.shards,
+      routeKey: (mid, key) => this.#routeKey(mid, key),
+      routeStream,
+      directoryKey: (key) => this.#directoryKey(key),
+      find: (query) => this.find(query),
     });
   }
 
@@ -63,27 +76,22 @@ export class RedisRoutes implements Routes {
   }
 
   async claim(claim: Claim): Promise<Claimed> {
-    const { mid, key, at } = claim;
-    await this.#refuseKeyOfAnother(mid, key);
-    const [owner, displaced] = (await this.#connection.run(
-      'claim',
-      [this.#routeKey(mid, key)],
-      [key, at.node, at.incarnation, String(claim.counter).padStart(10, '0'), this.deps.config.leaseMs],
-    )) as [string, string];
-    await this.#writeDirectory(mid, key);
-    if (displaced === '') return { owner };
-    return { owner, displaced: parseRoute(mid, key, displaced) };
+    const [outcome] = await this.#claims.claim([claim]);
+    if (!outcome || outcome instanceof HalleyError) throw outcome;
+    return outcome;
+  }
+
+  claimMany(claims: readonly Claim[]): Promise<readonly ClaimOutcome[]> {
+    return this.#claims.claim(claims);
   }
 
   async release(session: SessionLease): Promise<boolean> {
-    const released = await this.#connection.run(
-      'release',
-      [this.#routeKey(session.mid, session.key)],
-      [session.key, session.owner],
-    );
-    if (released !== 1) return false;
-    await this.#writeDirectory(session.mid, session.key);
-    return true;
+    const [released = false] = await this.#claims.release([session]);
+    return released;
+  }
+
+  releaseMany(sessions: readonly SessionLease[]): Promise<readonly boolean[]> {
+    return this.#claims.release(sessions);
   }
 
   async renew(renewal: Renewal): Promise<Renewed> {
@@ -234,35 +242,30 @@ export class RedisRoutes implements Routes {
     });
   }
 
-  async #refuseKeyOfAnother(mid: UserId, key: ConnectionKey): Promise<void> {
-    const holder = (await this.find({ keys: [key] })).keys.get(key);
-    if (holder && holder.mid !== mid) throw new HalleyError('key_in_use');
-  }
-
   async #writeDirectory(mid: UserId, key: ConnectionKey): Promise<void> {
     await this.#connection.guard(() =>
       this.#connection.redis.set(this.#directoryKey(key), mid, 'PX', this.deps.config.directoryTtlMs),
     );
   }
 
-  #shardKey(stream: string, kind: string, name: string): string {
-    return `${this.deps.config.keyPrefix}{${shardOf(stream, this.deps.shards)}}:${kind}:${name}`;
+  #shardKey(stream: string, name: string): string {
+    return `${this.deps.config.keyPrefix}{${shardOf(stream, this.deps.shards)}}:${name}`;
   }
 
   #routeKey(mid: UserId, key: ConnectionKey): string {
-    return mid === ANONYMOUS ? this.#shardKey(streamOf.key(key), 'a', key) : this.#userKey(mid);
+    return mid === ANONYMOUS ? this.#shardKey(streamOf.key(key), `a:${key}`) : this.#userKey(mid);
   }
 
   #userKey(mid: UserId): string {
-    return this.#shardKey(streamOf.user(mid), 'u', mid);
+    return this.#shardKey(streamOf.user(mid), hashName.user(mid));
   }
 
   #directoryKey(key: ConnectionKey): string {
-    return this.#shardKey(streamOf.key(key), 'k', key);
+    return this.#shardKey(streamOf.key(key), `k:${key}`);
   }
 
   #roomKey(room: RoomId): string {
-    return this.#shardKey(streamOf.room(room), 'r', room);
+    return this.#shardKey(streamOf.room(room), hashName.room(room));
   }
 
   #onlineKey(node: NodeId): string {
@@ -274,9 +277,6 @@ export class RedisRoutes implements Routes {
   }
 }
 
-/** Anonymous connections are no one user's: each has a hash of its own, and none is found by user. */
-const ANONYMOUS = '0' as UserId;
-
 function routeStream(mid: UserId, key: ConnectionKey): string {
   return mid === ANONYMOUS ? streamOf.key(key) : streamOf.user(mid);
 }
@@ -285,38 +285,6 @@ type Hash = { redisKey: string; user: UserId } | { redisKey: string; room: RoomI
 
 function nodeField(at: NodeRef): string {
   return `${at.node}\n${at.incarnation}`;
-}
-
-/** `owner \n node \n incarnation…` as a route; the owner's first 16 digits are the time it connected, in µs. */
-function parseRoute(mid: UserId, key: ConnectionKey, value: string): Route {
-  const [owner = '', node = '', incarnation = ''] = value.split('\n');
-  return {
-    mid,
-    key,
-    at: { node: node as NodeId, incarnation },
-    owner,
-    connectedAtMs: Math.floor(Number(owner.slice(0, 16)) / 1_000),
-  };
-}
-
-function liveRoutes(mid: UserId, fields: readonly string[], nowMs: number): Route[] {
-  const routes: Route[] = [];
-  for (let i = 0; i + 1 < fields.length; i += 2) {
-    const value = fields[i + 1]!;
-    const leaseUntilMs = Number(value.split('\n')[3]);
-    if (leaseUntilMs > nowMs) routes.push(parseRoute(mid, fields[i] as ConnectionKey, value));
-  }
-  return routes;
-}
-
-function liveNodes(fields: readonly string[], nowMs: number): NodeRef[] {
-  const nodes: NodeRef[] = [];
-  for (let i = 0; i + 1 < fields.length; i += 2) {
-    if (Number(fields[i + 1]) <= nowMs) continue;
-    const [node = '', incarnation = ''] = fields[i]!.split('\n');
-    nodes.push({ node: node as NodeId, incarnation });
-  }
-  return nodes;
 }
 
 function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {

@@ -4,53 +4,41 @@ import type { ConnectionKey } from '@halley/protocol/ids';
 import { HalleyError } from '@halley/protocol/error';
 
 import { collapseIdOf } from './collapse.js';
-import { encodeContent, encodeOwn } from './entry-codec.js';
-import type { AppendBatch, AppendTarget, Position } from './streams.js';
+import { encodeContent, maxContentBytes } from './entry-codec.js';
+import type { AppendBatch, AppendPush, AppendTarget } from './streams.js';
 
 /** A push as both adapters store it. */
 export interface PlannedPush {
-  readonly position: Position;
-  readonly id: string;
+  readonly push: AppendPush;
   /** Stands for (caller, id); empty when the push has no id. */
   readonly idKey: string;
-  readonly digest: string;
-  readonly acceptedAtMs: number;
-  readonly content: Buffer;
   /** Whether every entry carries the content, or the shard has it once. */
   readonly inline: boolean;
-  readonly targets: readonly {
-    readonly stream: string;
-    readonly own: Buffer;
-    /** Of {@link collapseIdOf}; empty is none. */
-    readonly collapseId: string;
-  }[];
+  /** Each stream once. */
+  readonly targets: readonly AppendTarget[];
 }
 
-/** Encodes a batch. Throws `internal` on positions that do not grow or do not lie in (before, through]. */
-export function planAppend(batch: AppendBatch, inlineBytes: number): PlannedPush[] {
-  let last = batch.before;
-  return batch.pushes.map((push) => {
-    if (push.position <= last || push.position > batch.through)
+/** Plans a batch. Throws `internal` on positions that do not grow or do not lie in (before, through]. */
+export function planAppend({ before, through, pushes }: AppendBatch, inlineBytes: number): PlannedPush[] {
+  let last = before;
+  return pushes.map((push) => {
+    if (push.position <= last || push.position > through)
       throw new HalleyError('internal', 'The positions of a batch do not grow, or are not within it.');
     last = push.position;
     const targets = merged(push.targets);
-    const content = encodeContent(push);
-    const inline = targets.length <= 1 || content.byteLength <= inlineBytes;
-    return {
-      position: push.position,
-      id: push.id,
-      idKey: idKeyOf(push.caller, push.id),
-      digest: push.digest,
-      acceptedAtMs: push.acceptedAtMs,
-      content,
-      inline,
-      targets: targets.map(({ stream, keys }) => ({
-        stream,
-        own: encodeOwn(keys, inline),
-        collapseId: push.collapseKey ? (collapseIdOf({ ...push, keys }) ?? '') : '',
-      })),
-    };
+    const inline = targets.length <= 1 || isSmall(push, inlineBytes);
+    return { push, idKey: idKeyOf(push.caller, push.id), inline, targets };
   });
+}
+
+/** Of {@link collapseIdOf}, of one target of a push; empty is none. */
+export function collapseIdIn(push: AppendPush, { keys }: AppendTarget): string {
+  if (!push.collapseKey) return '';
+  return collapseIdOf({ operation: push.operation, collapseKey: push.collapseKey, keys }) ?? '';
+}
+
+function isSmall(push: AppendPush, inlineBytes: number): boolean {
+  return maxContentBytes(push) <= inlineBytes || encodeContent(push).byteLength <= inlineBytes;
 }
 
 /** One target for each stream, in the order in which they came first. */

@@ -1,6 +1,7 @@
 import { HalleyError } from '@halley/protocol/error';
 
-import type { PlannedPush } from './append-plan.js';
+import { collapseIdIn, type PlannedPush } from './append-plan.js';
+import { encodeContent, encodeOwn } from './entry-codec.js';
 import { keyText, type ShardRecord, type StreamTables } from './embedded-tables.js';
 import {
   BEFORE_ALL,
@@ -27,21 +28,22 @@ export function appendTo(
   const known = new Map<string, Position>();
   const entries: Appended[] = [];
   const repeated: Repeated[] = [];
-  for (const push of plan) {
+  for (const planned of plan) {
+    const { push, idKey } = planned;
     if (push.position <= state.applied) {
-      for (const { stream } of push.targets) {
+      for (const { stream } of planned.targets) {
         const newest = known.has(stream) ? undefined : toldNewest(tables, stream, state, nowMs);
         if (newest !== undefined) known.set(stream, newest);
       }
       continue;
     }
-    const before = push.idKey === '' ? undefined : tables.ids.get([batch.shard, push.idKey]);
+    const before = idKey === '' ? undefined : tables.ids.get([batch.shard, idKey]);
     // The same position is the same push: it was taken in before the shard was restored.
     if (before && before[2] > nowMs && before[0] !== push.position) {
       repeated.push({ position: push.position, id: push.id, conflict: before[1] !== push.digest });
       continue;
     }
-    entries.push(...write(tables, batch.shard, push, state, nowMs));
+    entries.push(...write(tables, batch.shard, planned, state, nowMs));
   }
   const applied = Math.max(state.applied, batch.through);
   if (applied > state.applied) void tables.shards.put([batch.shard], { ...state, applied });
@@ -57,17 +59,20 @@ export function appendTo(
 function write(
   tables: StreamTables,
   shard: number,
-  push: PlannedPush,
+  planned: PlannedPush,
   state: ShardRecord,
   nowMs: number,
 ): Appended[] {
-  const { position, idKey, targets } = push;
-  const entries = targets.map(({ stream, own }) => {
+  const { push, idKey, inline, targets } = planned;
+  const { position } = push;
+  const content = encodeContent(push);
+  const entries = targets.map(({ stream, keys }) => {
+    const own = encodeOwn(keys, inline);
     const prev = newestOf(tables, stream, state, nowMs) ?? state.trimmed;
-    const value = Buffer.allocUnsafe(8 + own.byteLength + (push.inline ? push.content.byteLength : 0));
+    const value = Buffer.allocUnsafe(8 + own.byteLength + (inline ? content.byteLength : 0));
     value.writeDoubleBE(prev, 0);
     value.set(own, 8);
-    if (push.inline) value.set(push.content, 8 + own.byteLength);
+    if (inline) value.set(content, 8 + own.byteLength);
     void tables.entries.put([keyText(stream), position], value);
     void tables.newest.put([keyText(stream)], [position, state.life, nowMs + NEWEST_LIFETIME_MS]);
     return { stream, position, prev };
@@ -77,8 +82,8 @@ function write(
       [shard, position],
       targets.map(({ stream }) => stream),
     );
-    if (!push.inline) void tables.contents.put([shard, position], push.content);
-    putCollapses(tables, shard, push);
+    if (!inline) void tables.contents.put([shard, position], content);
+    putCollapses(tables, shard, planned);
   }
   const untilMs = push.acceptedAtMs + ID_LIFETIME_MS;
   if (idKey !== '' && untilMs > nowMs) {
@@ -88,9 +93,12 @@ function write(
   return entries;
 }
 
-function putCollapses(tables: StreamTables, shard: number, { position, targets }: PlannedPush): void {
-  const collapsing = targets.filter(({ collapseId }) => collapseId !== '');
-  if (collapsing.length === 0) return;
+function putCollapses(tables: StreamTables, shard: number, { push, targets }: PlannedPush): void {
+  if (!push.collapseKey) return;
+  const { position } = push;
+  const collapsing = targets.map((target) => {
+    return { stream: target.stream, collapseId: collapseIdIn(push, target) };
+  });
   for (const { stream, collapseId } of collapsing)
     void tables.collapses.put([shard, collapseId, keyText(stream)], position);
   void tables.collapseIndex.put(

@@ -18,6 +18,11 @@ const SENT = 2;
 const WITH_OPTIONS = 3;
 const SENT_WITH_OPTIONS = 4;
 const CONTENT_FIXED_BYTES = 1 + 4 + 8 + 8;
+const OWN_FIXED_BYTES = 1 + 2;
+/** UTF-8, of one UTF-16 code unit. */
+const BYTES_A_CHARACTER = 3;
+/** Of any number as text. */
+const RETENTION_DIGITS = 25;
 
 /** The content follows in the entry itself. */
 const INLINE = 'I'.charCodeAt(0);
@@ -31,21 +36,49 @@ const EVERY_DEVICE_SHARED = Buffer.from([SHARED, 0, 0]);
 export type Content = Omit<StreamEntry, 'position' | 'prev' | 'keys'>;
 
 export function encodeContent(push: AppendPush): Buffer {
-  const { sender, collapseKey = '', retentionMs = 0 } = push;
+  const encoded = Buffer.allocUnsafe(maxContentBytes(push));
+  return encoded.subarray(0, writeContent(encoded, push, 0));
+}
+
+/** What the content of a push takes at most, in bytes: more than it takes only where its texts are not ASCII. */
+export function maxContentBytes(push: AppendPush): number {
+  const { id, caller, traceparent, sender, collapseKey = '', retentionMs = 0, body } = push;
+  let texts = 3;
+  let characters = id.length + caller.length + traceparent.length;
+  if (sender) {
+    texts += 4;
+    characters += sender.mid.length + sender.key.length + sender.clientId.length + sender.toMid.length;
+  }
+  if (collapseKey !== '' || retentionMs > 0) {
+    texts += 2;
+    characters += collapseKey.length + RETENTION_DIGITS;
+  }
+  return CONTENT_FIXED_BYTES + 4 * texts + BYTES_A_CHARACTER * characters + body.byteLength;
+}
+
+/** Writes the content of a push at `at`, where {@link maxContentBytes} are free; answers where it ends. */
+export function writeContent(target: Buffer, push: AppendPush, at: number): number {
+  const { sender, collapseKey = '', retentionMs = 0, body } = push;
   const hasOptions = collapseKey !== '' || retentionMs > 0;
-  const texts = [push.id, push.caller, push.traceparent];
-  if (sender) texts.push(sender.mid, sender.key, sender.clientId, sender.toMid);
-  if (hasOptions) texts.push(collapseKey, String(retentionMs));
-  let textBytes = 4 * texts.length;
-  for (const text of texts) textBytes += Buffer.byteLength(text);
-  const encoded = Buffer.allocUnsafe(CONTENT_FIXED_BYTES + textBytes + push.body.byteLength);
-  let at = encoded.writeUInt8((sender ? SENT : PUSHED) + (hasOptions ? WITH_OPTIONS - PUSHED : 0), 0);
-  at = encoded.writeInt32BE(push.operation, at);
-  at = encoded.writeDoubleBE(push.acceptedAtMs, at);
-  at = encoded.writeDoubleBE(push.expireAtMs, at);
-  for (const text of texts) at = writeText(encoded, text, at);
-  encoded.set(push.body, at);
-  return encoded;
+  target[at] = (sender ? SENT : PUSHED) + (hasOptions ? WITH_OPTIONS - PUSHED : 0);
+  let end = target.writeInt32BE(push.operation, at + 1);
+  end = target.writeDoubleBE(push.acceptedAtMs, end);
+  end = target.writeDoubleBE(push.expireAtMs, end);
+  end = writeText(target, push.id, end);
+  end = writeText(target, push.caller, end);
+  end = writeText(target, push.traceparent, end);
+  if (sender) {
+    end = writeText(target, sender.mid, end);
+    end = writeText(target, sender.key, end);
+    end = writeText(target, sender.clientId, end);
+    end = writeText(target, sender.toMid, end);
+  }
+  if (hasOptions) {
+    end = writeText(target, collapseKey, end);
+    end = writeText(target, String(retentionMs), end);
+  }
+  target.set(body, end);
+  return end + body.byteLength;
 }
 
 /** The inverse of {@link encodeContent}; throws on bytes of another layout. The body is a view of `encoded`. */
@@ -101,11 +134,17 @@ function readSender(encoded: Buffer, at: number): { readonly sender: Sender; rea
   return { sender, end: toMid.end };
 }
 
+/** What an entry's own part takes, in bytes. */
+export function ownBytes(keys: readonly ConnectionKey[]): number {
+  let bytes = OWN_FIXED_BYTES;
+  for (const key of keys) bytes += 4 + Buffer.byteLength(key);
+  return bytes;
+}
+
 /** An entry's own part, without the content that follows when it is inline. */
 export function encodeOwn(keys: readonly ConnectionKey[], inline: boolean): Buffer {
   if (keys.length === 0) return inline ? EVERY_DEVICE_INLINE : EVERY_DEVICE_SHARED;
-  const bytes = keys.reduce((sum, key) => sum + 4 + Buffer.byteLength(key), 3);
-  const encoded = Buffer.allocUnsafe(bytes);
+  const encoded = Buffer.allocUnsafe(ownBytes(keys));
   let at = encoded.writeUInt8(inline ? INLINE : SHARED, 0);
   at = encoded.writeUInt16BE(keys.length, at);
   for (const key of keys) at = writeText(encoded, key, at);

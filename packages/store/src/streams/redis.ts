@@ -11,6 +11,7 @@ import { shardOf } from '../shard.js';
 import { idKeyOf, planAppend, type PlannedPush } from './append-plan.js';
 import type { StreamsConfig } from './config.js';
 import { packPushes } from './redis/append-arguments.js';
+import { NO_HASHES, packHashes, routesIn } from './redis/routes-read.js';
 import { entryReader } from './redis/entries.js';
 import { RedisMemory } from './redis/memory.js';
 import {
@@ -27,6 +28,7 @@ import {
   type HeldPage,
   type Position,
   type ReadQuery,
+  type Repeated,
   type ShardEntry,
   type ShardState,
   type Streams,
@@ -108,7 +110,14 @@ export class RedisStreams implements Streams {
     const answer = (await this.#connection.run(
       'append',
       [this.#stateKey(batch.shard)],
-      [batch.epoch, batch.before, batch.through, NEWEST_LIFETIME_MS, packPushes(plan)],
+      [
+        batch.epoch,
+        batch.before,
+        batch.through,
+        NEWEST_LIFETIME_MS,
+        packPushes(plan),
+        batch.routesOf ? packHashes(batch.routesOf) : NO_HASHES,
+      ],
     )) as AppendReply;
     if (answer[0] === 'empty') return { outcome: 'empty' };
     if (answer[0] === 'behind') return { outcome: 'behind', applied: Number(answer[1]) };
@@ -351,28 +360,33 @@ function devicesIn(fields: readonly string[]): Map<ConnectionKey, DeviceCursor> 
 type AppendReply =
   | ['empty']
   | ['behind', string]
-  | ['appended', string, string, [string, number][], [string, string][]];
+  | ['appended', string, string, [string, number][], [string, string][], string, string[][]];
 
 function appendedOf(
   batch: AppendBatch,
   plan: readonly PlannedPush[],
-  [, applied, joined, repeats, known]: Extract<AppendReply, ['appended', ...unknown[]]>,
+  [, applied, joined, repeats, known, now, hashes]: Extract<AppendReply, ['appended', ...unknown[]]>,
 ): AppendAnswer {
   const appliedBefore = Number(applied);
   const prevs = joined.split(',');
   const conflicts = new Map(repeats.map(([position, conflict]) => [Number(position), conflict === 1]));
   const entries: Appended[] = [];
-  for (const { position, targets } of plan) {
-    if (position <= appliedBefore || conflicts.has(position)) continue;
-    for (const { stream } of targets) entries.push({ stream, position, prev: Number(prevs[entries.length]) });
+  const repeated: Repeated[] = [];
+  for (const { push, targets } of plan) {
+    const { position, id } = push;
+    if (position <= appliedBefore) continue;
+    const conflict = conflicts.size === 0 ? undefined : conflicts.get(position);
+    if (conflict !== undefined) repeated.push({ position, id, conflict });
+    else
+      for (const { stream } of targets)
+        entries.push({ stream, position, prev: Number(prevs[entries.length]) });
   }
   return {
     outcome: 'appended',
     applied: Math.max(appliedBefore, batch.through),
     entries,
-    repeated: plan
-      .filter(({ position }) => conflicts.has(position))
-      .map(({ position, id }) => ({ position, id, conflict: conflicts.get(position) === true })),
+    repeated,
     known: known.map(([stream, newest]) => ({ stream, newest: Number(newest) })),
+    ...(batch.routesOf && { routes: routesIn(batch.routesOf, hashes, Number(now)) }),
   };
 }

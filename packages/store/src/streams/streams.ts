@@ -1,6 +1,8 @@
 import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import type { Service } from '@halley/service/lifecycle';
 
+import type { RouteAnswer, RouteQuery } from '../routes/routes.js';
+
 /**
  * Where an entry stands: the offset of its record in its bus partition × 1,024 + its index in the record. It grows and is
  * not dense, and is the same again after any loss of the store. Exact up to 2^53. {@link BEFORE_ALL} is before the first.
@@ -83,7 +85,12 @@ export interface AppendBatch {
   /** The last position that this batch covers, also when its last records hold nothing durable. */
   readonly through: Position;
   readonly pushes: readonly AppendPush[];
+  /** Users and rooms of this shard whose routes are to be read when the batch is taken in. Default: none. */
+  readonly routesOf?: Followed;
 }
+
+/** Whose routes are read along with an append: the streams `u/{mid}` and `r/{room}` are of its shard. */
+export type Followed = Required<Pick<RouteQuery, 'users' | 'rooms'>>;
 
 /** How far a shard's bus partition was taken in, and up to where its entries are in the archive only. */
 export interface ShardState {
@@ -122,6 +129,11 @@ export type AppendAnswer =
        * {@link Streams.newest} answers them: entries may be among them.
        */
       readonly known: readonly { readonly stream: string; readonly newest: Position }[];
+      /**
+       * The routes of {@link AppendBatch.routesOf} as `Routes.find` answers them, read when the batch was in its streams:
+       * who connects later finds it there. Absent where none were asked for, and from a store that does not hold the routes.
+       */
+      readonly routes?: RouteAnswer;
     };
 
 export interface ReadQuery {

@@ -2,9 +2,11 @@
 -- first write of a script when it is out of memory or read-only, never a later one.)
 -- ARGV    epoch, before, through, how long a newest position is kept in ms, and as one MessagePack list for each push:
 --         position, id or '', digest, until when the id is known, the content or '' when every entry carries it, number of
---         targets, then stream, entry and collapse id (or '') of each target
+--         targets, then stream, entry and collapse id (or '') of each target; then, in another such list, the hashes of
+--         routes that are to be read, by their names behind the `…{p}:` that the keys of the streams begin with, too
 -- Answers {'empty'} · {'behind', applied} · {'appended', applied before, prev of each entry in order, joined by commas,
---         {position, 1 when the digest is another else 0}… of known ids, {stream, newest}… of pushes applied before}
+--         {position, 1 when the digest is another else 0}… of known ids, {stream, newest}… of pushes applied before,
+--         now in ms, the content of each hash as a flat list…}
 local call = redis.call
 local state = call('HMGET', KEYS[1], 'epoch', 'applied', 'trimmed', 'life', 'restored')
 if state[1] ~= ARGV[1] then return { 'empty' } end
@@ -126,4 +128,8 @@ for i = 1, #streams do
   if moved[stream] then call('SET', newestKey .. stream, newest[stream] .. ofLife, 'PX', ARGV[4]) end
 end
 if through > applied then call('HSET', KEYS[1], 'applied', ARGV[3]) end
-return { 'appended', state[2], table.concat(prevs, ','), repeated, known }
+-- Whoever gets a route from now on reads the streams as they are now.
+local routes = cmsgpack.unpack(ARGV[6])
+local shardBase = string.sub(base, 1, -3)
+for i = 1, #routes do routes[i] = call('HGETALL', shardBase .. routes[i]) end
+return { 'appended', state[2], table.concat(prevs, ','), repeated, known, text(now), routes }
