@@ -130,6 +130,51 @@ export function routesContract(adapter: string, makeHarness: () => Promise<Route
       expect((await routes.owners([k])).get(k)).toBe(two);
     });
 
+    test('serves many claims at once, each for itself and in their order', async () => {
+      const [one, two, a, b, taken, at] = [user(), user(), key(), key(), key(), node()];
+      await claim(user(), taken, node());
+      const before = await claim(one, a, node());
+      const next = (mid: UserId, k: ConnectionKey) => ({ mid, key: k, at, counter: (counter += 1) });
+      const claims = [
+        next(one, a),
+        next(two, taken),
+        next(two, b),
+        next(one, b),
+        next(one, a),
+        next('0' as UserId, key()),
+      ];
+      const outcomes = await routes.claimMany(claims);
+      expect(outcomes[0]).toMatchObject({ displaced: { mid: one, key: a, owner: before.owner } });
+      expect(outcomes[1]).toMatchObject({ code: 'key_in_use' });
+      expect(outcomes[2]).toEqual({ owner: expect.any(String) });
+      // Of two users the one that comes first has the key; of one user the later connection.
+      expect(outcomes[3]).toMatchObject({ code: 'key_in_use' });
+      expect(outcomes[4]).toMatchObject({ displaced: { key: a, at } });
+      const keys = claims.map((one) => one.key);
+      const found = (await routes.find({ keys })).keys;
+      expect(keys.map((k) => found.get(k)?.mid)).toEqual([one, found.get(taken)?.mid, two, two, one, '0']);
+      const [last, anonymous] = [outcomes[4], outcomes[5]] as { owner: string }[];
+      expect([found.get(a)?.owner, found.get(keys[5]!)?.owner]).toEqual([last?.owner, anonymous?.owner]);
+      expect((await routes.find({ users: [one] })).users.get(one)).toHaveLength(1);
+      expect(await routes.claimMany([])).toEqual([]);
+    });
+
+    test('releases many at once, each where it still belongs to its owner', async () => {
+      const [mid, a, b, at] = [user(), key(), key(), node()];
+      const [one, two] = [await claim(mid, a, at), await claim(mid, b, at)];
+      const newer = await claim(mid, a, node());
+      const sessions = [
+        { mid, key: a, owner: one.owner },
+        { mid, key: b, owner: two.owner },
+        { mid, key: key(), owner: one.owner },
+      ];
+      expect(await routes.releaseMany(sessions)).toEqual([false, true, false]);
+      const found = (await routes.find({ users: [mid] })).users.get(mid);
+      expect(found?.map(({ owner }) => owner)).toEqual([newer.owner]);
+      expect((await routes.owners([b])).get(b)).toBe(mid);
+      expect(await routes.releaseMany([])).toEqual([]);
+    });
+
     test('anonymous connections are found by key, never by user', async () => {
       const [k, at] = [key(), node()];
       const { owner } = await claim('0' as UserId, k, at);

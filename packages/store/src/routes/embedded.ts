@@ -7,6 +7,7 @@ import { systemClock, type Clock } from '@halley/service/clock';
 import type {
   Claim,
   Claimed,
+  ClaimOutcome,
   Renewal,
   Renewed,
   Route,
@@ -72,12 +73,23 @@ export class EmbeddedRoutes implements Routes {
     return holder ? { owner, displaced: holder } : { owner };
   }
 
+  async claimMany(claims: readonly Claim[]): Promise<readonly ClaimOutcome[]> {
+    const outcomes: ClaimOutcome[] = [];
+    for (const claim of claims)
+      outcomes.push(await this.claim(claim).catch((error: unknown) => HalleyError.from(error)));
+    return outcomes;
+  }
+
   async release({ mid, key, owner }: SessionLease): Promise<boolean> {
     const routes = this.#users.get(mid);
     if (routes?.get(key)?.route.owner !== owner) return false;
     routes.delete(key);
     if (routes.size === 0) this.#users.delete(mid);
     return true;
+  }
+
+  releaseMany(sessions: readonly SessionLease[]): Promise<readonly boolean[]> {
+    return Promise.all(sessions.map((session) => this.release(session)));
   }
 
   async renew({ at, sessions, rooms }: Renewal): Promise<Renewed> {

@@ -1,3 +1,4 @@
+import type { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, NodeId, NodeRef, RoomId, UserId } from '@halley/protocol/ids';
 import type { Service } from '@halley/service/lifecycle';
 
@@ -29,6 +30,9 @@ export interface Claimed {
   /** The connection that had the route until now, to be closed; absent when there was none alive. */
   readonly displaced?: Route;
 }
+
+/** What became of one of several claims: the error is what the claim by itself throws. */
+export type ClaimOutcome = Claimed | HalleyError;
 
 export interface SessionLease {
   readonly mid: UserId;
@@ -78,8 +82,15 @@ export interface Routes extends Service {
    * comes again, as from a logic that hung while another one was asked, changes nothing either: the owner is the same.
    */
   claim(claim: Claim): Promise<Claimed>;
+  /**
+   * Serves claims in as few round trips as it can, each for itself, and answers in their order. Those of one key are served
+   * one after another. Never rejects.
+   */
+  claimMany(claims: readonly Claim[]): Promise<readonly ClaimOutcome[]>;
   /** Removes a route where it still belongs to this owner; answers whether it did. */
   release(session: SessionLease): Promise<boolean>;
+  /** Releases several, and answers in their order. */
+  releaseMany(sessions: readonly SessionLease[]): Promise<readonly boolean[]>;
   /** Extends leases, and writes again what is missing. */
   renew(renewal: Renewal): Promise<Renewed>;
   enterRoom(room: RoomId, at: NodeRef): Promise<void>;
