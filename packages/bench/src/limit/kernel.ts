@@ -14,6 +14,8 @@ export interface KernelRun {
   readonly latency: LatencySummary;
 }
 
+/** Passes that last so many times their processor time: others had the core. */
+const BUSY = 1.5;
 const BODY_BYTES = 100;
 const OPERATION = 1_000;
 
@@ -23,6 +25,7 @@ export class Kernel {
     private readonly server: LimitServer,
     private readonly side: LoadSide,
     private readonly runId: bigint,
+    private readonly lab: Lab,
   ) {}
 
   /** Connects so many. Throws `unavailable` without a C compiler. */
@@ -41,7 +44,7 @@ export class Kernel {
       run: runId,
     });
     await side.connect();
-    return new Kernel(server, side, runId);
+    return new Kernel(server, side, runId, lab);
   }
 
   /** One frame to each connection in a pass; 0 passes a second: one upon the other. */
@@ -49,6 +52,10 @@ export class Kernel {
     const plan = { batch: 1, run: this.runId, bodyBytes: BODY_BYTES, operation: OPERATION };
     const done = await this.server.run({ passesPerSecond, durationMs, ...plan });
     const { latency } = await this.side.sample();
+    if (done.passNs > BUSY * done.cpuNs)
+      this.lab.warnings.add(
+        'the machine is busy: C’s passes lasted far longer than the processor time that they took; times mean little, and neither do ratios of them',
+      );
     return {
       sendMicros: done.cpuNs / 1_000 / Math.max(1, done.sends),
       passMs: done.passNs / 1e6 / Math.max(1, done.passes),

@@ -5,6 +5,7 @@ import { Bench, type BenchDeps } from '../scenario/bench.js';
 import { type BenchOptions, DEFAULTS } from '../scenario/options.js';
 import type { LoadResult, TierResult } from '../scenario/result.js';
 import { loadWarnings } from '../scenario/verdict.js';
+import type { Bare } from './bare/chain.js';
 import { joinComet, type JoinedComet } from './joined-comet.js';
 import type { Pin } from './pin.js';
 
@@ -18,7 +19,7 @@ export interface LimitScale {
   readonly warmPushMs: number;
   /** Before memory is read. */
   readonly settleMs: number;
-  /** How often a fresh comet is measured. */
+  /** How often a fresh comet is measured, and how often all connections are made. */
   readonly freshRounds: number;
 }
 
@@ -27,7 +28,7 @@ export const FULL: LimitScale = {
   durationMs: 4_000,
   warmupMs: 3_000,
   warmPushMs: 10_000,
-  settleMs: 8_000,
+  settleMs: 5_000,
   freshRounds: 3,
 };
 export const QUICK: LimitScale = {
@@ -35,7 +36,7 @@ export const QUICK: LimitScale = {
   durationMs: 2_000,
   warmupMs: 1_000,
   warmPushMs: 10_000,
-  settleMs: 3_000,
+  settleMs: 2_000,
   freshRounds: 1,
 };
 
@@ -81,8 +82,28 @@ export class Lab {
     }
   }
 
+  /** The bare chain, or a bare comet alone, where the server is; ended behind it. Undefined where it cannot be started. */
+  async withBare<Result>(
+    start: () => Promise<Bare>,
+    use: (bare: Bare | undefined) => Promise<Result>,
+  ): Promise<Result> {
+    const bare = await start().catch((error: unknown) => {
+      this.warnings.add(`nothing bare to hold it against: ${(error as Error).message}`);
+      return undefined;
+    });
+    try {
+      for (const pid of bare?.pids ?? []) await this.pinAsServer(pid);
+      return await use(bare);
+    } finally {
+      await bare?.stop();
+    }
+  }
+
   /** A run at this comet. Whoever makes it ends it. */
-  bench(comet: JoinedComet, options: Partial<BenchOptions> & Pick<BenchOptions, 'connections'>): Bench {
+  bench(
+    comet: Pick<JoinedComet, 'target'>,
+    options: Partial<BenchOptions> & Pick<BenchOptions, 'connections'>,
+  ): Bench {
     return new Bench(
       {
         ...DEFAULTS,

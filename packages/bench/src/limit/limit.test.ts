@@ -65,6 +65,16 @@ test('the most without loss is found between the last rate that was kept and the
   });
   expect(tried).toEqual([400, 500, 625, 781, 976, 879, 928]);
   expect(most).toBe(879_000);
+});
+
+test('where the first rate is too high, the most is looked for below it', async () => {
+  const tried: number[] = [];
+  const most = await mostWithoutLoss(async (rate) => {
+    tried.push(rate);
+    return rate <= 120 ? rate : undefined;
+  });
+  expect(tried).toEqual([400, 200, 100, 150, 125]);
+  expect(most).toBe(100);
   expect(await mostWithoutLoss(async () => undefined)).toBeUndefined();
 });
 

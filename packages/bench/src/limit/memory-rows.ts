@@ -1,30 +1,37 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { bytesText, count } from '../report/figures.js';
+import type { BenchTarget } from '../scenario/target.js';
+import { startBareComet } from './bare/chain.js';
 import type { Lab } from './lab.js';
-import { type LimitRow, rowOf } from './row.js';
+import { type LimitRow, median, rowOf } from './row.js';
 
 /** Those that are there already when the others are counted: what a process takes once is not a connection's. */
 const FIRST = 1_000;
 /** As goim's figure was taken; a process often has 20,000 descriptors at most. */
 const LAST = 19_000;
 
+/** `bare` is what a bare server of Node took where the targets were set. */
 const ROWS = [
-  { transport: 'tcp', name: 'TCP', goim: '27.5 KB', limitBytes: 5 * 1_024 },
-  { transport: 'ws', name: 'WebSocket', goim: '29.6 KB', limitBytes: 8 * 1_024 },
+  { transport: 'tcp', name: 'TCP', goim: '27.5 KB', limitBytes: 5 * 1_024, bare: 1.7 * 1_024 },
+  { transport: 'ws', name: 'WebSocket', goim: '29.6 KB', limitBytes: 8 * 1_024, bare: 4.5 * 1_024 },
 ] as const;
 
 /** What memory of comet grows by with each idle connection, from 1,000 to 19,000, in a fresh process each time. */
 export async function memoryRows(lab: Lab): Promise<LimitRow[]> {
   const rows: LimitRow[] = [];
-  for (const { transport, name, goim, limitBytes } of ROWS) {
+  for (const { transport, name, goim, limitBytes, bare } of ROWS) {
     const rounds: number[] = [];
+    const others: number[] = [];
     for (let round = 0; round < lab.deps.scale.freshRounds; round += 1) {
       lab.deps.onProgress({
         kind: 'phase',
         text: `${FIRST} to ${LAST} idle connections over ${name}, round ${round + 1}`,
       });
-      rounds.push(await bytesPerConnection(lab, transport));
+      rounds.push(await lab.withComet('comet', ({ target }) => bytesPerConnection(lab, target, transport)));
+      await lab.withBare(startBareComet, async (other) => {
+        if (other) others.push(await bytesPerConnection(lab, other.target, transport));
+      });
     }
     rows.push(
       rowOf({
@@ -34,26 +41,25 @@ export async function memoryRows(lab: Lab): Promise<LimitRow[]> {
         limit: limitBytes,
         rounds,
         text: bytesText,
-        note: `resident memory, the growth from ${count(FIRST)} to ${count(LAST)} divided by what came`,
+        beside: { name: 'bare', rounds: others, limit: limitBytes / bare },
+        note: `a bare server of Node took ${bytesText(median(others))}; resident memory, the growth from ${count(FIRST)} to ${count(LAST)} divided by what came`,
       }),
     );
   }
   return rows;
 }
 
-async function bytesPerConnection(lab: Lab, transport: 'tcp' | 'ws'): Promise<number> {
-  return lab.withComet('comet', async (comet) => {
-    const bench = lab.bench(comet, { connections: LAST, transport });
-    try {
-      await bench.connectAll(await bench.load(FIRST));
-      await sleep(lab.deps.scale.settleMs);
-      const before = await bench.accounts();
-      await bench.connectAll(await bench.load(LAST - FIRST, FIRST));
-      await sleep(lab.deps.scale.settleMs);
-      const tiers = bench.tiers(before, await bench.accounts(), { connections: LAST - FIRST });
-      return tiers.find(({ tier }) => tier === 'comet')?.bytesPerConnection ?? Number.NaN;
-    } finally {
-      await bench.stop();
-    }
-  });
+async function bytesPerConnection(lab: Lab, target: BenchTarget, transport: 'tcp' | 'ws'): Promise<number> {
+  const bench = lab.bench({ target }, { connections: LAST, transport });
+  try {
+    await bench.connectAll(await bench.load(FIRST));
+    await sleep(lab.deps.scale.settleMs);
+    const before = await bench.accounts();
+    await bench.connectAll(await bench.load(LAST - FIRST, FIRST));
+    await sleep(lab.deps.scale.settleMs);
+    const tiers = bench.tiers(before, await bench.accounts(), { connections: LAST - FIRST });
+    return tiers.find(({ tier }) => tier === 'comet')?.bytesPerConnection ?? Number.NaN;
+  } finally {
+    await bench.stop();
+  }
 }

@@ -16,6 +16,7 @@ const STEP = 1.25;
 const HALVINGS = 2;
 /** A server whose last message, or 1 % of all, comes later than this after its push was due does not keep up. */
 const KEPT_UP_MS = 200;
+const LEAST_RATE = 25;
 const MOST_RATE = 20_000;
 
 /** 1,000 in one room through all tiers: as many deliveries a second as none is lost at, by trying; then C, one upon the other. */
@@ -87,21 +88,25 @@ export function behind({
 }
 
 /**
- * Tries higher and higher rates until one is not kept up with, then between the last two. `attempt` answers what was delivered
- * a second, undefined where the server did not keep up. Undefined when it did not at the first.
+ * Tries higher and higher rates until one is not kept up with (lower ones where the first is not), then between the last two.
+ * `attempt` answers what was delivered a second, undefined where the server did not keep up. Undefined when it never did.
  */
 export async function mostWithoutLoss(
   attempt: (rate: number) => Promise<number | undefined>,
 ): Promise<number | undefined> {
   let best: { readonly rate: number; readonly delivered: number } | undefined;
   let failed = Infinity;
-  for (let rate = FIRST_RATE; rate <= MOST_RATE; rate = Math.round(rate * STEP)) {
+  for (let rate = FIRST_RATE; rate >= LEAST_RATE && rate <= MOST_RATE;) {
     const delivered = await attempt(rate);
     if (delivered === undefined) {
       failed = rate;
-      break;
+      if (best) break;
+      rate = Math.round(rate / 2);
+    } else {
+      best = { rate, delivered };
+      if (failed < Infinity) break;
+      rate = Math.round(rate * STEP);
     }
-    best = { rate, delivered };
   }
   for (let halving = 0; best && failed < Infinity && halving < HALVINGS; halving += 1) {
     const rate = Math.round((best.rate + failed) / 2);
