@@ -130,5 +130,74 @@ export function cursorContract(harness: () => StreamsHarness, fixture: () => Sha
       await fixture().begin();
       expect(await saved(stream)).toEqual({ web: `${shard.epoch} 0` });
     });
+
+    describe('of devices that come, many at once', () => {
+      const TTL_MS = 60_000;
+      const coming = (stream: string, device: string | undefined, owner = OWNERS[1]!) => ({
+        stream,
+        key: device === undefined ? undefined : key(device),
+        owner,
+      });
+      const resume = (epoch: string, ...devices: ReturnType<typeof coming>[]) =>
+        harness().streams.resume(epoch, TTL_MS, devices);
+
+      test('is where they go on, and theirs from then on', async () => {
+        const shard = await fixture().begin();
+        const [epoch, stream] = [shard.epoch, shard.stream()];
+        await save(
+          write(stream, 'web', 5, { epoch, owner: OWNERS[0]! }),
+          write(stream, 'old', 3, { epoch: 'e0' }),
+        );
+        expect(await resume(epoch, coming(stream, 'web'), coming(stream, 'old'))).toEqual([
+          { epoch, position: 5, known: true },
+          { epoch: 'e0', position: 3, known: true },
+        ]);
+        await save(write(stream, 'web', 9, { epoch, owner: OWNERS[0]! }));
+        expect(await saved(stream)).toEqual({ web: `${epoch} 5`, old: 'e0 3' });
+        const { begin, untilMs } = (await harness().streams.devices([stream])).get(stream)!.get(key('web'))!;
+        const left = untilMs - harness().now();
+        expect([begin, left > TTL_MS - 10_000 && left <= TTL_MS]).toEqual([5, true]);
+      });
+
+      test('begins at the end of what the shard has taken in where none is known; without a key none is kept', async () => {
+        const shard = await fixture().begin();
+        const [stream, other] = [shard.stream(), shard.stream()];
+        await shard.append([shard.push(4, [stream])], 6);
+        const end = { epoch: shard.epoch, position: 6, known: false };
+        const devices = [coming(stream, 'web'), coming(other, undefined), coming(stream, undefined)];
+        expect(await resume(shard.epoch, ...devices)).toEqual([end, end, end]);
+        expect([await saved(stream), await saved(other)]).toEqual([{ web: `${shard.epoch} 6` }, {}]);
+        await shard.append([shard.push(7, [stream])]);
+        expect(await resume(shard.epoch, coming(stream, 'web', OWNERS[2]!))).toEqual([
+          { ...end, known: true },
+        ]);
+        expect(await resume(shard.epoch)).toEqual([]);
+      });
+
+      test('is not answered for an empty shard or another epoch, nor where it may be lost; nothing is saved then', async () => {
+        const stream = fixture().stream();
+        expect(await resume(fixture().epoch, coming(stream, 'web'))).toEqual([undefined]);
+        const shard = await fixture().begin(20);
+        const end = { epoch: shard.epoch, position: 20, known: false };
+        const devices = [coming(stream, 'web'), coming(stream, undefined)];
+        expect(await resume(shard.epoch, ...devices)).toEqual([undefined, end]);
+        expect(await resume('another', ...devices)).toEqual([undefined, undefined]);
+        expect(await saved(stream)).toEqual({});
+        await save(write(stream, 'web', 20, { epoch: shard.epoch }));
+        expect(await resume(shard.epoch, coming(stream, 'web'))).toEqual([{ ...end, known: true }]);
+        // At the beginning nothing can be lost.
+        await fixture().streams.restore(fixture().shard, 'anew', -1);
+        expect(await resume('anew', coming(stream, 'phone'))).toEqual([
+          { epoch: 'anew', position: -1, known: false },
+        ]);
+      });
+
+      test('serves streams of several shards', async () => {
+        const streams = Array.from({ length: 40 }, () => `u/several ${Math.random()}`);
+        await save(...streams.map((stream, i) => write(stream, 'web', i, { epoch: 'e1' })));
+        const outcomes = await resume('none', ...streams.map((stream) => coming(stream, 'web')));
+        expect(outcomes).toEqual(streams.map((_, position) => ({ epoch: 'e1', position, known: true })));
+      });
+    });
   });
 }

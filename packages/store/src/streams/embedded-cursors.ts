@@ -1,5 +1,5 @@
 import { keyText, type StoredCursor, type StreamTables } from './embedded-tables.js';
-import { MAX_CURSORS, type CursorWrite } from './streams.js';
+import { BEFORE_ALL, MAX_CURSORS, type CursorWrite, type Resumed, type Resuming } from './streams.js';
 
 /** The cursors of a stream, also those whose time is over. */
 export function storedCursors({ cursors }: StreamTables, stream: string): StoredCursor[] {
@@ -37,4 +37,29 @@ export function saveCursor(tables: StreamTables, write: CursorWrite, nowMs: numb
     untilMs: nowMs + write.ttlMs,
     sequence,
   });
+}
+
+/** Where a device goes on, within a transaction; undefined where that is not known. */
+export function resumeCursor(
+  tables: StreamTables,
+  { stream, key, owner }: Resuming,
+  { shard, epoch, ttlMs, nowMs }: { shard: number; epoch: string; ttlMs: number; nowMs: number },
+): Resumed | undefined {
+  const stored = key === undefined ? [] : storedCursors(tables, stream);
+  const known = stored.find((cursor) => cursor.key === key && cursor.untilMs > nowMs);
+  const at = known ?? endOf(tables, shard, epoch);
+  if (!at) return undefined;
+  if (key !== undefined) {
+    // A cursor that still counts went with what the shard lost.
+    if ('restoredAtMs' in at && at.position !== BEFORE_ALL && at.restoredAtMs > nowMs - ttlMs)
+      return undefined;
+    saveCursor(tables, { stream, key, owner, epoch: at.epoch, position: at.position, ttlMs }, nowMs);
+  }
+  return { epoch: at.epoch, position: at.position, known: known !== undefined };
+}
+
+function endOf({ shards }: StreamTables, shard: number, epoch: string) {
+  const state = shards.get([shard]);
+  if (state?.epoch !== epoch) return undefined;
+  return { epoch, position: state.applied, restoredAtMs: state.restoredAtMs ?? 0 };
 }

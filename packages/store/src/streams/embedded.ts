@@ -7,7 +7,7 @@ import { openEmbeddedDatabase, type EmbeddedDatabase } from '../embedded-databas
 import { shardOf } from '../shard.js';
 import { idKeyOf, planAppend } from './append-plan.js';
 import { appendTo, dropFrom, toldNewest, writeFailure } from './embedded-append.js';
-import { saveCursor, storedCursors } from './embedded-cursors.js';
+import { resumeCursor, saveCursor, storedCursors } from './embedded-cursors.js';
 import { collapsedIn, pageOf, scanShard } from './embedded-read.js';
 import { sweep, type SweepPlace } from './embedded-sweep.js';
 import { openTables, type StoredCursor, type StreamTables } from './embedded-tables.js';
@@ -23,6 +23,8 @@ import {
   type HeldPage,
   type Position,
   type ReadQuery,
+  type ResumeOutcome,
+  type Resuming,
   type ShardEntry,
   type ShardState,
   type Streams,
@@ -191,6 +193,25 @@ export class EmbeddedStreams implements Streams {
     await this.#write((tables) => {
       for (const write of cursors) saveCursor(tables, write, this.#clock.now());
     });
+  }
+
+  async resume(
+    epoch: string,
+    ttlMs: number,
+    devices: readonly Resuming[],
+  ): Promise<readonly ResumeOutcome[]> {
+    if (devices.length === 0) return [];
+    try {
+      return await this.#write((tables) => {
+        const nowMs = this.#clock.now();
+        return devices.map((device) => {
+          const shard = shardOf(device.stream, this.deps.shards);
+          return resumeCursor(tables, device, { shard, epoch, ttlMs, nowMs });
+        });
+      });
+    } catch (error) {
+      return devices.map(() => HalleyError.from(error));
+    }
   }
 
   async cursors(stream: string): Promise<ReadonlyMap<ConnectionKey, Cursor>> {

@@ -14,6 +14,7 @@ import { packPushes } from './redis/append-arguments.js';
 import { NO_HASHES, packHashes, routesIn } from './redis/routes-read.js';
 import { entryReader } from './redis/entries.js';
 import { RedisMemory } from './redis/memory.js';
+import { resumeOn } from './redis/resume.js';
 import {
   MAX_CURSORS,
   NEWEST_LIFETIME_MS,
@@ -28,6 +29,8 @@ import {
   type HeldPage,
   type Position,
   type ReadQuery,
+  type ResumeOutcome,
+  type Resuming,
   type Repeated,
   type ShardEntry,
   type ShardState,
@@ -43,7 +46,8 @@ const SCRIPTS = readScripts('streams/redis/', {
   newest: ['shard', 'newest'],
   scan: ['shard', 'scan'],
   trim: ['shard', 'drop', 'trim'],
-  'save-cursors': ['shard', 'save-cursors'],
+  'save-cursors': ['shard', 'cursor', 'save-cursors'],
+  resume: ['shard', 'cursor', 'resume'],
   cursors: ['shard', 'cursors'],
   devices: ['shard', 'devices'],
 });
@@ -293,6 +297,11 @@ export class RedisStreams implements Streams {
         return this.#connection.run('save-cursors', [key], [MAX_CURSORS, ...args]);
       },
     );
+  }
+
+  resume(epoch: string, ttlMs: number, devices: readonly Resuming[]): Promise<readonly ResumeOutcome[]> {
+    const stateKeyOf = (stream: string): string => this.#stateKey(shardOf(stream, this.deps.shards));
+    return resumeOn(this.#connection, stateKeyOf, epoch, ttlMs, devices);
   }
 
   async cursors(stream: string): Promise<ReadonlyMap<ConnectionKey, Cursor>> {

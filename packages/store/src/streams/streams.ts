@@ -1,3 +1,4 @@
+import type { HalleyError } from '@halley/protocol/error';
 import type { ConnectionKey, UserId } from '@halley/protocol/ids';
 import type { Service } from '@halley/service/lifecycle';
 
@@ -200,6 +201,23 @@ export interface CursorWrite extends Cursor {
   readonly ttlMs: number;
 }
 
+/** A device that comes to a stream. */
+export interface Resuming {
+  readonly stream: string;
+  /** Absent of a device that is not to be known again: no cursor of it is looked for, or kept. */
+  readonly key: ConnectionKey | undefined;
+  /** The session's owner sequence. */
+  readonly owner: string;
+}
+
+/** Where it goes on: its cursor when that is known, else the end of what its shard has taken in. */
+export interface Resumed extends Cursor {
+  readonly known: boolean;
+}
+
+/** Undefined where it is not known; the error of a store that could not be reached. */
+export type ResumeOutcome = Resumed | HalleyError | undefined;
+
 /**
  * The hot part of the streams: entries that are not archived yet, by shard, beside how far each shard was taken in.
  * A stream's shard is that of its bus partition (`shardOf`).
@@ -262,6 +280,12 @@ export interface Streams extends Service {
    * 32: the one that was saved longest ago goes.
    */
   saveCursors(cursors: readonly CursorWrite[]): Promise<void>;
+  /**
+   * Where devices go on, in as few round trips as it can, each for itself and in their order. The cursor is saved as
+   * {@link saveCursors} would from then on for `ttlMs`; who has none begins at the end. Undefined, and nothing is saved, where
+   * the shard is empty or of another epoch, or where cursors that were saved within `ttlMs` may be lost. Never rejects.
+   */
+  resume(epoch: string, ttlMs: number, devices: readonly Resuming[]): Promise<readonly ResumeOutcome[]>;
   /** The cursors of a stream's devices. */
   cursors(stream: string): Promise<ReadonlyMap<ConnectionKey, Cursor>>;
   /** The devices that streams have cursors of; streams without one are absent. */
