@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Kafka, logLevel, type KafkaConfig, type SASLOptions } from 'kafkajs';
 import type { Logger } from '@halley/service/log';
 import type { BusConfig } from './config.js';
+import { calmIdleTimers } from './kafka-idle-timers.js';
 import { forwardTo } from './kafka-log.js';
 
 /** How long one request may take, in milliseconds; several attempts fit into the time of a produce. */
@@ -14,6 +15,7 @@ export function requestTimeoutMs(config: BusConfig): number {
  * committed offsets, and clear it under each other.
  */
 export function kafkaClient(config: BusConfig, log: Logger): Kafka {
+  calmIdleTimers();
   const options: KafkaConfig = {
     brokers: [...config.brokers],
     clientId: config.clientId,
