@@ -132,6 +132,7 @@ async function measured(
   try {
     sides.push(await Users.open(lab, halley, pushing, found.halley));
     if (bare) sides.push(await Users.open(lab, bare, pushing, found.bare));
+    lab.deps.onProgress({ kind: 'phase', text: `${what}: warming up` });
     for (const side of sides) await side.push(perSecond || WARM_PER_SECOND, 0, warmMs / 2);
     for (const side of sides) await side.push(perSecond, 0, warmMs / 2);
     for (let round = 0; round < rounds; round += 1) {
