@@ -75,7 +75,8 @@ function trafficLines(traffic: TrafficResult): string[] {
   ];
 }
 
-function latencyText({ p50Ms, p90Ms, p99Ms, p999Ms, maxMs }: LatencySummary): string {
+function latencyText({ count: times, p50Ms, p90Ms, p99Ms, p999Ms, maxMs }: LatencySummary): string {
+  if (times === 0) return 'none';
   return `p50 ${shortTime(p50Ms)}, p90 ${shortTime(p90Ms)}, p99 ${shortTime(p99Ms)}, p99.9 ${shortTime(p999Ms)}, max ${shortTime(maxMs)}`;
 }
 

@@ -10,6 +10,7 @@ import { type Reading, TierMeter } from '../measure/tier-meter.js';
 import type { Beat } from '../pace/beat.js';
 import type { BenchOptions } from './options.js';
 import type { OnProgress } from './progress.js';
+import { notConnected } from './unreached.js';
 import type { ConnectResult, LoadResult, TierResult } from './result.js';
 
 export interface BenchDeps {
@@ -101,12 +102,7 @@ export class Bench {
   /** Connects all of it. Throws `unavailable` when some connections were not made: their messages would count as lost. */
   async connectAll(side: LoadSide): Promise<ConnectResult> {
     const result = connectResult(await side.connect());
-    const failed = Object.entries(result.failed);
-    if (failed.length > 0)
-      throw new HalleyError(
-        'unavailable',
-        `${failed.reduce((sum, [, count]) => sum + count, 0)} connections were not made: ${reasonText(result.failed)}`,
-      );
+    if (Object.keys(result.failed).length > 0) throw notConnected(result, this.addresses());
     return result;
   }
 
@@ -179,12 +175,4 @@ export function connectResult({
     perSecond: elapsedMs > 0 ? (connected * 1_000) / elapsedMs : 0,
     latency: summaryOf(latency),
   };
-}
-
-/** As `ECONNREFUSED 12, timeout 3`. */
-export function reasonText(reasons: Readonly<Record<string, number>>): string {
-  return Object.entries(reasons)
-    .toSorted(([, a], [, b]) => b - a)
-    .map(([reason, count]) => `${reason} ${count}`)
-    .join(', ');
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { type Accounts, type Bench, connectResult } from './bench.js';
 import type { ConnectResult, LoadResult, TierResult } from './result.js';
+import { notConnected } from './unreached.js';
 
 export interface ConnectOutcome {
   readonly connects: readonly ConnectResult[];
@@ -28,7 +29,10 @@ export async function runConnect(bench: Bench): Promise<ConnectOutcome> {
     );
     const before = (await side.sample()).cpuMs;
     const from = await bench.accounts();
-    connects.push(connectResult(await side.connect()));
+    const result = connectResult(await side.connect());
+    // Nobody there is no figure of a server's.
+    if (result.connected === 0) throw notConnected(result, bench.addresses());
+    connects.push(result);
     const to = await bench.accounts();
     spent = { from, to, readersMs: (await side.sample()).cpuMs - before };
   }

@@ -46,7 +46,7 @@ export class Pump {
   readonly whys = new Map<string, number>();
   /** From when a push was due to its call, since {@link resetTimes}. */
   lateness: Histogram = latencyHistogram();
-  /** From when a push was due to its answer, since {@link resetTimes}. */
+  /** From when a push was due to its OK, since {@link resetTimes}. */
   answers: Histogram = latencyHistogram();
   /** When the last push of all was due. */
   lastDueNs = 0n;
@@ -139,8 +139,8 @@ export class Pump {
   #onReply({ pushes, outcomes, why }: LaneReply): void {
     const nowNs = this.options.beat.nowNs();
     for (const [index, { stream, dueNs }] of pushes.entries()) {
-      this.answers.recordValue(Math.max(1, Number(nowNs - dueNs)));
       const outcome = outcomes[index] ?? 'unknown';
+      if (outcome === 'ok') this.answers.recordValue(Math.max(1, Number(nowNs - dueNs)));
       const members = this.options.streams.all[stream]?.members ?? 0;
       this[outcome] += 1;
       if (outcome === 'ok') this.expected += members;

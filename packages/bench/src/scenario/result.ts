@@ -53,7 +53,7 @@ export interface TrafficResult {
   readonly percentiles: readonly PercentilePoint[];
   /** From when a push was due to when its call was made: what of the latency is the bench's own. */
   readonly lateness: LatencySummary;
-  /** From when a push was due to the answer to its call. */
+  /** From when a push was due to its OK. */
   readonly answers: LatencySummary;
   /** When the last message of all came, after the last push was due. */
   readonly lastAfterMs: number;

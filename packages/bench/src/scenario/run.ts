@@ -8,6 +8,7 @@ import { runRamp } from './ramp.js';
 import type { BenchResult, ConnectResult } from './result.js';
 import { mixedStreams, roomStreams, type Streams, userStreams } from './streams.js';
 import { runTraffic } from './traffic.js';
+import { checkPushWay } from './unreached.js';
 import { connectFaults, latenessWarnings, loadWarnings, trafficFaults } from './verdict.js';
 
 type Measured = Pick<BenchResult, 'connects' | 'tiers' | 'load'> &
@@ -59,6 +60,7 @@ async function measure(bench: Bench): Promise<Measured> {
     case 'idle':
       return runIdle(bench);
     case 'ramp': {
+      await checkPushWay(bench.options);
       const { steps, samples } = await runRamp(bench);
       const last = steps.at(-1);
       return {
@@ -80,6 +82,7 @@ async function measure(bench: Bench): Promise<Measured> {
 /** Connects, then pushes. */
 async function push(bench: Bench): Promise<Measured> {
   const { connections, perSecond, warmupMs, durationMs } = bench.options;
+  await checkPushWay(bench.options);
   const side = await bench.load(connections);
   bench.say(`${connections} connections`);
   const connect: ConnectResult = await bench.connectAll(side);

@@ -200,5 +200,7 @@ test('connections that are not made end a run: their messages would count as los
       signal: new AbortController().signal,
     },
   );
-  await expect(bench.connectAll(side)).rejects.toThrow('5 connections were not made: refused 3, timeout 2');
+  await expect(bench.connectAll(side)).rejects.toThrow(
+    '5 connections to tcp://192.0.2.1:3101 were not made: refused 3, timeout 2; nothing listens there',
+  );
 });

@@ -1,4 +1,4 @@
-import { reasonText } from './bench.js';
+import { reasonText } from './unreached.js';
 import type { BenchOptions } from './options.js';
 import type { ConnectResult, LoadResult, TrafficResult } from './result.js';
 

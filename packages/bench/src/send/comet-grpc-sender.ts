@@ -2,7 +2,7 @@ import { type Client, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { encodeFrames, pushFrame } from '@halley/protocol/frame';
 import { Operation } from '@halley/protocol/operation';
 
-import { benchServices, type Call, clientOf } from './grpc-services.js';
+import { benchServices, type Call, clientOf, reasonOf } from './grpc-services.js';
 import { type Outgoing, sameForAll, type Sender, type SendReply } from './sender.js';
 
 export interface CometGrpcOptions {
@@ -74,7 +74,7 @@ export class CometGrpcSender implements Sender {
 
 /** What went wrong with a call; empty when nothing did. */
 function told(call: (done: (error: ServiceError | null) => void) => void): Promise<string> {
-  return new Promise((resolve) => call((error) => resolve(error?.details ?? '')));
+  return new Promise((resolve) => call((error) => resolve(error ? reasonOf(error) : '')));
 }
 
 /** By target, in order. */

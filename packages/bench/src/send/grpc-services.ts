@@ -69,6 +69,11 @@ export function clientOf<Calls>(Service: ServiceOf<Calls>, address: string): Cli
   });
 }
 
+/** Why a call failed, in the same words each time: grpc-js writes the time, and a note, behind them. */
+export function reasonOf({ details }: ServiceError): string {
+  return details.replace(/ \(\d{4}-[\dT:.-]+Z\)/g, '').replace(/\. Resolution note: *$/, '');
+}
+
 /** The API key as logic takes it. */
 export function keyMetadata(apiKey: string | undefined): Metadata {
   const metadata = new Metadata();

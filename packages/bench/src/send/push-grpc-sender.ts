@@ -1,6 +1,13 @@
 import type { Client, Metadata, ServiceError } from '@grpc/grpc-js';
 
-import { benchServices, type Call, clientOf, keyMetadata, type PushBatchReply } from './grpc-services.js';
+import {
+  benchServices,
+  type Call,
+  clientOf,
+  keyMetadata,
+  type PushBatchReply,
+  reasonOf,
+} from './grpc-services.js';
 import { type Outgoing, sameForAll, type Sender, type SendOutcome, type SendReply } from './sender.js';
 
 export interface PushGrpcOptions {
@@ -71,6 +78,7 @@ function answered(batch: readonly Outgoing[], reply: PushBatchReply | undefined)
   return { outcomes, why: reply.results[bad]?.message ?? '' };
 }
 
-function failed(batch: readonly Outgoing[], { metadata, details }: ServiceError): SendReply {
-  return sameForAll(batch, metadata.get('halley-outcome')[0] === 'refused' ? 'refused' : 'unknown', details);
+function failed(batch: readonly Outgoing[], error: ServiceError): SendReply {
+  const isRefused = error.metadata.get('halley-outcome')[0] === 'refused';
+  return sameForAll(batch, isRefused ? 'refused' : 'unknown', reasonOf(error));
 }
