@@ -76,9 +76,9 @@ describe('connections', () => {
     const routes = new EmbeddedRoutes({ leaseMs: 60_000 });
     const metrics = logicMetrics(new Metrics({ process: false }));
     const kicker = new Kicker({ comets: { kick: async () => 1 }, metrics, log: silentLogger() });
-    const open = async () => ({ stream: 'u/1', epoch: 'e', position: 0, kept: true, atEnd: true });
+    const openMany = async () => [{ stream: 'u/1', epoch: 'e', position: 0, kept: true, atEnd: true }];
     const verifier = new OpenVerifier();
-    const connector = new Connector({ verifier, routes, kicker, cursors: { open }, metrics, events });
+    const connector = new Connector({ verifier, routes, kicker, cursors: { openMany }, metrics, events });
     const connect = (node: string, counter: number) =>
       connector.connect({
         token: Buffer.from('{"mid":1,"key":"phone","platform":"web"}'),

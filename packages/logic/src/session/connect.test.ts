@@ -33,6 +33,11 @@ const connect = (token: string, where: NodeRef) => {
   return connector.connect({ token: Buffer.from(token), at: where, counter });
 };
 
+const openMany = (devices: readonly Device[]) =>
+  Promise.all(
+    devices.map((device) => cursors.open(device).catch((error: unknown) => HalleyError.from(error))),
+  );
+
 beforeEach(() => {
   routes = new EmbeddedRoutes({ leaseMs: 60_000 });
   kicks = [];
@@ -56,7 +61,7 @@ beforeEach(() => {
     verifier: new OpenVerifier(),
     routes,
     kicker,
-    cursors: { open: (device) => cursors.open(device) },
+    cursors: { openMany },
     metrics,
   });
 });
@@ -140,7 +145,7 @@ describe('connect', () => {
     };
     const { start, owner } = await connect('{"mid":1,"key":"k"}', at('a'));
     expect(start).toEqual({ stream: 'u/1', epoch: 'e', position: 7, kept: true, atEnd: true });
-    expect(opened).toEqual([{ mid: '1', key: 'k', owner, keyGiven: true }]);
+    expect(opened).toEqual([{ mid: '1', key: 'k', owner, keyGiven: true, version2: undefined }]);
     expect(found).toBe(1);
   });
 
@@ -170,6 +175,40 @@ describe('connect', () => {
     await sleep(80);
     await routes.release({ mid: '1' as UserId, key: 'k' as ConnectionKey, owner: first.owner });
     expect((await second).token.mid).toBe('2');
+  });
+
+  test('those that come in one moment share the calls of the stores, and each has its own outcome', async () => {
+    const calls: string[] = [];
+    const { claimMany } = routes;
+    routes.claimMany = (claims) => {
+      calls.push(`claim ${claims.map(({ key }) => key).join()}`);
+      return claimMany.call(routes, claims);
+    };
+    cursors.open = async ({ mid, key, owner }) => {
+      calls.push(`open ${key}`);
+      if (key === 'b') throw new HalleyError('store_unavailable');
+      return { stream: `u/${mid}`, epoch: owner, position: 7, kept: true, atEnd: true };
+    };
+    const tokens = [
+      '{"mid":1,"key":"a"}',
+      'nonsense',
+      '{"mid":1,"key":"b"}',
+      '{"key":"c"}',
+      '{"mid":2,"key":"d"}',
+    ];
+    const outcomes = await Promise.allSettled(tokens.map((token) => connect(token, at('a'))));
+    expect(outcomes.map(({ status }) => status)).toEqual([
+      'fulfilled',
+      'rejected',
+      'rejected',
+      'fulfilled',
+      'fulfilled',
+    ]);
+    expect(calls).toEqual(['claim a,b,c,d', 'open a', 'open b', 'open d']);
+    const [a] = outcomes as { value: { owner: string; start?: StreamStart } }[];
+    expect(a?.value.start?.epoch).toBe(a?.value.owner);
+    const keys = ['a', 'b', 'c', 'd'] as ConnectionKey[];
+    expect([...(await routes.find({ keys })).keys.keys()]).toEqual(['a', 'c', 'd']);
   });
 
   test('refusals are counted by reason', async () => {

@@ -144,6 +144,62 @@ describe('while cursors of the last ten minutes may be lost, a device begins', (
   });
 });
 
+describe('many devices at once', () => {
+  const minutesAgo = (minutes: number): number => Date.now() - minutes * 60_000;
+  const others = ['2', '3', '4', '5', '6'].map((mid) => mid as UserId);
+
+  test('begin each where it would begin by itself, and their cursors are their own', async () => {
+    await stores.append(stream, [0, 1, 2], 40);
+    await at(2, '1');
+    const devices = [
+      device('2'),
+      device('2', { key: 'web' as ConnectionKey }),
+      device('2', { key: 'generated' as ConnectionKey, keyGiven: false }),
+      device('2', { key: 'tv' as ConnectionKey, version2: { start: 'newest' } }),
+      ...others.map((mid) => device('2', { mid })),
+    ];
+    const alone = [];
+    for (const one of devices) alone.push(await cursors.open(one));
+    expect(await cursors.openMany(devices.map((one) => ({ ...one, owner: '3' })))).toEqual(
+      // Who is known the second time may have something to read.
+      alone.map((start, i) => (start.kept && !devices[i]?.version2 ? { ...start, atEnd: false } : start)),
+    );
+    await at(40, '2');
+    expect((await stores.streams.cursors(stream)).get('phone' as ConnectionKey)?.position).toBe(2);
+  });
+
+  test('begin where the archive says while the hot store has lost their shard, or cursors', async () => {
+    await stores.append(stream, [10, 15, 20], 20, {
+      acceptedAtMs: (position) => minutesAgo(position === 10 ? 11 : 5),
+    });
+    const shard = shardOf(stream, SHARDS);
+    await stores.storeTo(shard, 20);
+    await stores.streams.restore(shard, 'none', BEFORE_ALL);
+    const phone = { stream, kept: true, epoch: EPOCH };
+    await stores.streams.restore(shard, EPOCH, 20);
+    await stores.append(stream, [30], 30);
+    expect(await cursors.openMany([device('1'), device('1', { keyGiven: false })])).toEqual([
+      { ...phone, position: 14, atEnd: false },
+      { ...phone, kept: false, position: 30, atEnd: true },
+    ]);
+  });
+
+  test('fail each for itself', async () => {
+    const { resume } = stores.streams;
+    stores.streams.resume = async (of, ttlMs, devices) => {
+      const [, ...left] = await resume.call(stores.streams, of, ttlMs, devices);
+      return [new HalleyError('store_unavailable'), ...left];
+    };
+    await stores.append(stream, [0], 3);
+    const [failed, begun] = await cursors.openMany([
+      device('1'),
+      device('1', { key: 'web' as ConnectionKey }),
+    ]);
+    expect(failed).toMatchObject({ code: 'store_unavailable' });
+    expect(begun).toMatchObject({ position: 3 });
+  });
+});
+
 describe('a device with version 2 begins', () => {
   const opened = (version2: Device['version2'], fields: Partial<Device> = {}) =>
     cursors.open(device('9', { version2, ...fields }));

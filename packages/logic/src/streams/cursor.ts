@@ -15,7 +15,7 @@ import {
 export const CURSOR_TTL_MS = 10 * 60_000;
 
 export interface CursorsDeps {
-  readonly streams: Pick<Streams, 'cursors' | 'saveCursors' | 'state' | 'newest' | 'restoredAtMs'>;
+  readonly streams: Pick<Streams, 'cursors' | 'saveCursors' | 'resume' | 'state' | 'newest' | 'restoredAtMs'>;
   readonly archive: Pick<Archive, 'watermark' | 'read' | 'history'>;
   /** The bus's partition count. */
   readonly shards: number;
@@ -81,6 +81,47 @@ export class Cursors {
     if (kept)
       await this.save([{ ...cursor, stream, key, owner, begins, acknowledged: version2 !== undefined }]);
     return { ...cursor, stream, kept, atEnd };
+  }
+
+  /**
+   * The same of many devices in as few round trips as it can, each for itself and in their order: an error is what {@link open}
+   * throws.
+   */
+  async openMany(devices: readonly Device[]): Promise<readonly (StreamStart | HalleyError)[]> {
+    const { streams, epoch } = this.deps;
+    const starts: (StreamStart | HalleyError | undefined)[] = devices.map(() => undefined);
+    const alone = (index: number): Promise<void> =>
+      this.open(devices[index]!).then(
+        (start) => void (starts[index] = start),
+        (error: unknown) => void (starts[index] = HalleyError.from(error)),
+      );
+    const coming: number[] = [];
+    const slow: Promise<void>[] = [];
+    for (const [index, { version2 }] of devices.entries()) {
+      if (version2) slow.push(alone(index));
+      else coming.push(index);
+    }
+    const resumed = await streams.resume(
+      epoch(),
+      CURSOR_TTL_MS,
+      coming.map((index) => {
+        const { mid, key, owner, keyGiven } = devices[index]!;
+        return { stream: streamOf.user(mid), key: keyGiven ? key : undefined, owner };
+      }),
+    );
+    for (const [i, index] of coming.entries()) {
+      const outcome = resumed[i];
+      // What the store alone does not know.
+      if (!outcome) slow.push(alone(index));
+      else if (outcome instanceof HalleyError) starts[index] = outcome;
+      else {
+        const { mid, keyGiven } = devices[index]!;
+        const { known, ...cursor } = outcome;
+        starts[index] = { ...cursor, stream: streamOf.user(mid), kept: keyGiven, atEnd: !known };
+      }
+    }
+    if (slow.length > 0) await Promise.all(slow);
+    return starts.map((start) => start ?? new HalleyError('internal'));
   }
 
   /** Saves cursors, for ten more minutes or for as long as messages can be resumed from. Throws `store_unavailable`. */
