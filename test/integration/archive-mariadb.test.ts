@@ -200,7 +200,7 @@ describe('an archive on MariaDB', () => {
         row(`u/${index % 12}`, batch * 5 + Math.floor(index / 12), { body }),
       );
       const from = batch * 5 - 1;
-      expect(await one.store({ shard: 0, epoch, from, through: from + 5, entries: rows })).toBe(true);
+      expect(await one.store(epoch, [{ shard: 0, from, through: from + 5, entries: rows }])).toEqual([true]);
     }
     busy = false;
     await Promise.all(retaining);
@@ -307,12 +307,13 @@ describe('an archive whose MariaDB goes away', () => {
   });
 
   test('a batch that was answered with an error is archived once when it is repeated', async () => {
-    const batch = { shard: 7, epoch, from: -1, through: 3, entries: [row('u/7', 3)] };
+    const batch = { shard: 7, from: -1, through: 3, entries: [row('u/7', 3)] };
     await freeze();
-    await expect(archive.store(batch)).rejects.toMatchObject({ code: 'store_unavailable' });
+    await expect(archive.store(epoch, [batch])).rejects.toMatchObject({ code: 'store_unavailable' });
     mariadb.resume();
     await untilHealthy(true);
-    if ((await archive.watermark(7, epoch)) === -1) expect(await archive.store(batch)).toBe(true);
+    if ((await archive.watermark(7, epoch)) === -1)
+      expect(await archive.store(epoch, [batch])).toEqual([true]);
     expect((await readAll(archive, epoch, 'u/7')).map(({ position }) => position)).toEqual([3]);
   });
 });

@@ -17,7 +17,8 @@ import type { Position } from '@halley/store/streams/streams';
 
 import { JobMetrics } from '../metrics.js';
 import { until } from '../testing/rig.js';
-import { ArchiveLane, type ArchiveLaneDeps, type ArchiveLimits } from './archive-lane.js';
+import type { ArchiveLane } from './archive-lane.js';
+import { Archiver, type ArchiveLimits, type ArchiverDeps } from './archiver.js';
 
 const SHARDS = 4;
 const EPOCH = 'e1';
@@ -29,7 +30,7 @@ let streams: EmbeddedStreams;
 let archive: EmbeddedArchive;
 let metrics: Metrics;
 let applied: Position;
-const lanes: ArchiveLane[] = [];
+const archivers: Archiver[] = [];
 
 beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'halley-archive-'));
@@ -43,7 +44,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await Promise.all(lanes.splice(0).map((lane) => lane.end()));
+  await Promise.all(archivers.splice(0).map((archiver) => archiver.end()));
   await archive.stop();
   await streams.stop();
   await rm(dataDir, { recursive: true });
@@ -70,8 +71,12 @@ async function append(lane: ArchiveLane | undefined, text: string | undefined): 
   lane?.appended(position, text !== undefined);
 }
 
-function archiveLane(deps: Partial<ArchiveLaneDeps> = {}, limits: Partial<ArchiveLimits> = {}): ArchiveLane {
-  const lane = new ArchiveLane(SHARD, {
+function archiveLane(deps: Partial<ArchiverDeps> = {}, limits: Partial<ArchiveLimits> = {}): ArchiveLane {
+  return archiverOf(deps, limits).lane(SHARD);
+}
+
+function archiverOf(deps: Partial<ArchiverDeps> = {}, limits: Partial<ArchiveLimits> = {}): Archiver {
+  const archiver = new Archiver({
     streams,
     archive,
     epoch: EPOCH,
@@ -81,23 +86,23 @@ function archiveLane(deps: Partial<ArchiveLaneDeps> = {}, limits: Partial<Archiv
     log: silentLogger(),
     ...deps,
   });
-  lanes.push(lane);
-  return lane;
+  archivers.push(archiver);
+  return archiver;
 }
 
 /** An archive that writes down what it is given, after `before` let it. */
-function watched(before: (batch: StoreBatch, nth: number) => void = () => undefined) {
+function watched(before: (batches: readonly StoreBatch[]) => void = () => undefined) {
   const stored: StoreBatch[] = [];
-  let asked = 0;
-  const watermark = archive.watermark.bind(archive);
-  const store = async (batch: StoreBatch) => {
-    asked += 1;
-    before(batch, asked);
-    const done = await archive.store(batch);
-    if (done) stored.push(batch);
+  const calls: (readonly number[])[] = [];
+  const watermarks = archive.watermarks.bind(archive);
+  const store = async (epoch: string, batches: readonly StoreBatch[]) => {
+    before(batches);
+    const done = await archive.store(epoch, batches);
+    calls.push(batches.map(({ shard }) => shard));
+    stored.push(...batches.filter((_, index) => done[index]));
     return done;
   };
-  return { stored, archive: { watermark, store } };
+  return { stored, calls, archive: { watermarks, store } };
 }
 
 const archived = async (): Promise<string[]> => {
@@ -205,9 +210,9 @@ describe('what the streams hold goes to the archive', () => {
     const store = archive.store.bind(archive);
     let lost = 0;
     const to = {
-      watermark: archive.watermark.bind(archive),
-      store: async (batch: StoreBatch) => {
-        const done = await store(batch);
+      watermarks: archive.watermarks.bind(archive),
+      store: async (epoch: string, batches: readonly StoreBatch[]) => {
+        const done = await store(epoch, batches);
         if (lost > 0) return done;
         lost += 1;
         throw new HalleyError('store_unavailable');

@@ -186,7 +186,7 @@ describe('taking records into their streams', () => {
   });
 
   test('streams that know nothing begin again where the archive ends, and the partition is read from there', async () => {
-    await archive.store({ shard: SHARD, epoch: EPOCH, from: -1, through: END(4), entries: [] });
+    await archive.store(EPOCH, [{ shard: SHARD, from: -1, through: END(4), entries: [] }]);
     const { kinds, seeks, appender } = setup();
     expect(await kinds(chunk(7))).toBeUndefined();
     expect(seeks).toEqual([5]);
@@ -197,7 +197,7 @@ describe('taking records into their streams', () => {
   });
 
   test('a record of which the archive has a part is read again as a whole', async () => {
-    await archive.store({ shard: SHARD, epoch: EPOCH, from: -1, through: END(4) + 1, entries: [] });
+    await archive.store(EPOCH, [{ shard: SHARD, from: -1, through: END(4) + 1, entries: [] }]);
     const { kinds, seeks } = setup();
     expect(await kinds(chunk(7))).toBeUndefined();
     expect(seeks).toEqual([5]);
@@ -257,7 +257,7 @@ describe('taking records into their streams', () => {
 
 describe('looking after a partition that nothing comes from', () => {
   test('streams that were emptied are begun again', async () => {
-    await archive.store({ shard: SHARD, epoch: EPOCH, from: -1, through: END(2), entries: [] });
+    await archive.store(EPOCH, [{ shard: SHARD, from: -1, through: END(2), entries: [] }]);
     const { appender, seeks } = setup();
     await appender.probe(0);
     expect(seeks).toEqual([3]);

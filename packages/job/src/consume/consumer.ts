@@ -11,7 +11,8 @@ import {
 } from '@halley/store/bus/bus';
 import type { Position } from '@halley/store/streams/streams';
 
-import { ArchiveLane, type ArchiveLaneDeps } from '../archive/archive-lane.js';
+import type { ArchiveLane } from '../archive/archive-lane.js';
+import { Archiver, type ArchiverDeps } from '../archive/archiver.js';
 import type { ReadPartition } from '../bulk/backlog.js';
 import type { JobMetrics } from '../metrics.js';
 import { Lane, type LaneDeps } from './lanes.js';
@@ -22,7 +23,7 @@ export interface PushConsumerDeps {
   readonly bus: Pick<Bus, 'consume'>;
   readonly group: string;
   readonly lane: LaneDeps;
-  readonly archive: ArchiveLaneDeps;
+  readonly archive: ArchiverDeps;
   readonly commitIntervalMs: number;
   /** A partition that nothing came from for this long is looked after. */
   readonly probeIntervalMs: number;
@@ -39,18 +40,21 @@ interface OwnedLane {
 }
 
 /**
- * The member of the group that reads halley-push: a lane for each partition that it owns, and one to the archive beside
- * it. What is done and archived is committed on a timer and at the end. When a partition goes to another job, that one reads
+ * The member of the group that reads halley-push: a lane for each partition that it owns, and one archiver for
+ * all. What is done and archived is committed on a timer and at the end. When a partition goes to another job, that one reads
  * again what was done since the last commit, and comets drop what they have had.
  */
 export class PushConsumer implements Service {
   readonly name = 'push consumer';
   readonly #lanes = new Map<number, OwnedLane>();
+  readonly #archiver: Archiver;
   #consumer: BusConsumer | undefined;
   #timers: NodeJS.Timeout[] = [];
   #stopping = false;
 
-  constructor(private readonly deps: PushConsumerDeps) {}
+  constructor(private readonly deps: PushConsumerDeps) {
+    this.#archiver = new Archiver(deps.archive);
+  }
 
   async start(): Promise<void> {
     const { bus, group, commitIntervalMs, probeIntervalMs } = this.deps;
@@ -87,7 +91,7 @@ export class PushConsumer implements Service {
     for (const { lane } of owned) lane.end();
     await atMost(Promise.all(owned.map(({ archive }) => archive.flush())), deadlineMs / 8);
     await atMost(this.#commitAll(consumer), deadlineMs / 8);
-    await atMost(Promise.all(owned.map(({ archive }) => archive.end())), deadlineMs / 8);
+    await atMost(this.#archiver.end(), deadlineMs / 8);
     await consumer.stop(Math.max(0, until - this.deps.clock.monotonicMs()));
     this.#lanes.clear();
   }
@@ -162,7 +166,7 @@ export class PushConsumer implements Service {
   #laneOf({ topic, partition }: TopicPartition | ReadBatch): OwnedLane {
     let owned = this.#lanes.get(partition);
     if (!owned) {
-      const archive = new ArchiveLane(partition, this.deps.archive);
+      const archive = this.#archiver.lane(partition);
       const place = {
         seek: (offset: number) => {
           // Without a consumer the batch is not taken for consumed either.

@@ -12,7 +12,7 @@ import { EventQueue } from '@halley/store/events/event-queue';
 import type { Routes } from '@halley/store/routes/routes';
 import type { Streams } from '@halley/store/streams/streams';
 
-import type { ArchiveLimits } from '../archive/archive-lane.js';
+import type { ArchiveLimits } from '../archive/archiver.js';
 import { PushConsumer } from '../consume/consumer.js';
 import { DeadLetters } from '../consume/dead-letter.js';
 import { GoimIngress } from '../consume/goim-ingress.js';

@@ -50,7 +50,8 @@ export function filling(stores: EmbeddedStores, epoch: string): FilledStores {
     if (through <= from) return;
     const held = await streams.scan(shard, epoch, from, 100_000);
     const entries = held?.entries.filter(({ entry }) => entry.position <= through) ?? [];
-    if (!(await archive.store({ shard, epoch, from, through, entries }))) throw new Error('not archived');
+    const [stored] = await archive.store(epoch, [{ shard, from, through, entries }]);
+    if (!stored) throw new Error('not archived');
   };
   return {
     ...stores,

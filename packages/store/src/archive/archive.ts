@@ -6,9 +6,9 @@ import type { Position, ShardEntry, StreamEntry } from '../streams/streams.js';
 /** An archived entry; its `prev` is not kept. */
 export type ArchivedEntry = Omit<StreamEntry, 'prev'>;
 
+/** What is archived of one shard. */
 export interface StoreBatch {
   readonly shard: number;
-  readonly epoch: string;
   /** The watermark that the batch follows; another one refuses it. */
   readonly from: Position;
   /** The watermark afterwards. */
@@ -91,11 +91,14 @@ export interface FoundEntry extends Omit<ArchivedEntry, 'body'> {
 export interface Archive extends Service {
   /** Up to where a shard is archived; `BEFORE_ALL` when nothing of this epoch is. */
   watermark(shard: number, epoch: string): Promise<Position>;
+  /** The same of several shards; each of them is in the answer. */
+  watermarks(shards: readonly number[], epoch: string): Promise<ReadonlyMap<number, Position>>;
   /**
-   * Writes rows that are not there yet and moves the watermark, in one transaction. Answers whether the watermark was
-   * `from`; when it was not, nothing is written.
+   * Writes rows that are not there yet and moves the watermarks of their shards, each of which is named once, in one
+   * transaction. Answers of each batch whether the watermark was `from`; of one where it was not, nothing is written, and the
+   * others are written all the same.
    */
-  store(batch: StoreBatch): Promise<boolean>;
+  store(epoch: string, batches: readonly StoreBatch[]): Promise<readonly boolean[]>;
   /** What resume reads. */
   read(
     epoch: string,

@@ -46,8 +46,8 @@ export function row(
 export async function store(archive: Archive, epoch: string, rows: readonly ShardEntry[]): Promise<void> {
   const from = await archive.watermark(0, epoch);
   const through = Math.max(from, ...rows.map(({ entry }) => entry.position));
-  if (!(await archive.store({ shard: 0, epoch, from, through, entries: rows })))
-    throw new Error('somebody else moved the watermark');
+  const [stored] = await archive.store(epoch, [{ shard: 0, from, through, entries: rows }]);
+  if (!stored) throw new Error('somebody else moved the watermark');
 }
 
 /** What an adapter answers for a row. */

@@ -122,7 +122,8 @@ export function archiveModelTest(archiveOf: () => Archive): void {
               return streams.map((name) => row(name, at, { acceptedAtMs, body }));
             });
             const from = step.stale ? model.watermark + 1 : model.watermark;
-            const stored = await archive.store({ shard: 0, epoch, from, through: at, entries: rows });
+            const batch = { shard: 0, from, through: at, entries: rows };
+            const [stored] = await archive.store(epoch, [batch]);
             expect(stored).toBe(model.store(from, at, rows));
             expect(await archive.watermark(0, epoch)).toBe(model.watermark);
           } else if (step.step === 'retain') {

@@ -17,6 +17,7 @@ import {
 } from './contract-fixture.js';
 import { archiveModelTest } from './contract-model.js';
 import { optionsContract } from './contract-options.js';
+import { shardsContract } from './contract-shards.js';
 import type { Archive } from './archive.js';
 
 const EVERYTHING = { maxEntries: 1_000, maxBytes: 1e9 };
@@ -56,12 +57,11 @@ export function archiveContract(adapter: string, makeHarness: () => Promise<Arch
       const epoch = freshEpoch();
       const batch = {
         shard: 3,
-        epoch,
         from: -1,
         through: 4_096,
         entries: [row('u/1', 0), row('u/2', 1_024)],
       };
-      expect(await archive.store(batch)).toBe(true);
+      expect(await archive.store(epoch, [batch])).toEqual([true]);
       expect(await archive.watermark(3, epoch)).toBe(4_096);
       expect(await archive.watermark(4, epoch)).toBe(-1);
       expect(await archive.watermark(3, `${epoch} `)).toBe(-1);
@@ -71,9 +71,9 @@ export function archiveContract(adapter: string, makeHarness: () => Promise<Arch
 
     test('moves the watermark for a batch without rows', async () => {
       const epoch = freshEpoch();
-      expect(await archive.store({ shard: 0, epoch, from: -1, through: 9, entries: [] })).toBe(true);
-      expect(await archive.store({ shard: 0, epoch, from: 9, through: 9, entries: [] })).toBe(true);
-      expect(await archive.store({ shard: 0, epoch, from: 9, through: 12, entries: [] })).toBe(true);
+      expect(await archive.store(epoch, [{ shard: 0, from: -1, through: 9, entries: [] }])).toEqual([true]);
+      expect(await archive.store(epoch, [{ shard: 0, from: 9, through: 9, entries: [] }])).toEqual([true]);
+      expect(await archive.store(epoch, [{ shard: 0, from: 9, through: 12, entries: [] }])).toEqual([true]);
       expect(await archive.watermark(0, epoch)).toBe(12);
     });
 
@@ -81,8 +81,8 @@ export function archiveContract(adapter: string, makeHarness: () => Promise<Arch
       const epoch = freshEpoch();
       await store(archive, epoch, [row('u/1', 5)]);
       for (const from of [-1, 4, 6]) {
-        const batch = { shard: 0, epoch, from, through: 7, entries: [row('u/1', 7)] };
-        expect(await archive.store(batch)).toBe(false);
+        const batch = { shard: 0, from, through: 7, entries: [row('u/1', 7)] };
+        expect(await archive.store(epoch, [batch])).toEqual([false]);
       }
       expect(await archive.watermark(0, epoch)).toBe(5);
       expect(await read(epoch, 'u/1', -1, 10)).toMatchObject({ positions: [5] });
@@ -91,9 +91,9 @@ export function archiveContract(adapter: string, makeHarness: () => Promise<Arch
     test('of several that archive the same batch at once one does', async () => {
       const epoch = freshEpoch();
       const entries = Array.from({ length: 50 }, (_, index) => row(`u/${index % 7}`, index));
-      const batch = { shard: 0, epoch, from: -1, through: 49, entries };
-      const stored = await Promise.all([1, 2, 3, 4].map(() => archive.store(batch)));
-      expect(stored.filter(Boolean)).toHaveLength(1);
+      const batch = { shard: 0, from: -1, through: 49, entries };
+      const stored = await Promise.all([1, 2, 3, 4].map(() => archive.store(epoch, [batch])));
+      expect(stored.flat().filter(Boolean)).toHaveLength(1);
       expect(await readAll(archive, epoch, 'u/3')).toHaveLength(7);
     });
 
@@ -176,12 +176,14 @@ export function archiveContract(adapter: string, makeHarness: () => Promise<Arch
       const epoch = freshEpoch();
       const big = Buffer.alloc(1_000, 7);
       const rows = [row('u/1', 2, { body: big }), row('u/2', 2, { body: big }), row('u/1', 3)];
-      await archive.store({ shard: 0, epoch, from: -1, through: 1, entries: rows });
+      await archive.store(epoch, [{ shard: 0, from: -1, through: 1, entries: rows }]);
       const changed = [
         ...rows.map((one) => ({ ...one, entry: { ...one.entry, id: 'other' } })),
         row('u/1', 4),
       ];
-      expect(await archive.store({ shard: 0, epoch, from: 1, through: 4, entries: changed })).toBe(true);
+      expect(await archive.store(epoch, [{ shard: 0, from: 1, through: 4, entries: changed }])).toEqual([
+        true,
+      ]);
       expect((await readAll(archive, epoch, 'u/1')).map(({ id }) => id)).toEqual(['id-2', 'id-3', 'id-4']);
       await retainAll(archive, keeping({ maxEntries: 2 }));
       expect(await floorOf(archive, epoch, 'u/1')).toBe(2);
@@ -403,6 +405,7 @@ export function archiveContract(adapter: string, makeHarness: () => Promise<Arch
     });
 
     optionsContract(() => harness);
+    shardsContract(() => harness);
     archiveModelTest(() => archive);
   });
 }

@@ -77,16 +77,23 @@ export class EmbeddedArchive implements Archive {
     return this.#fresh().watermarks.get([epoch, shard]) ?? BEFORE_ALL;
   }
 
-  async store(batch: StoreBatch): Promise<boolean> {
+  async watermarks(shards: readonly number[], epoch: string): Promise<ReadonlyMap<number, Position>> {
+    const { watermarks } = this.#fresh();
+    return new Map(shards.map((shard) => [shard, watermarks.get([epoch, shard]) ?? BEFORE_ALL]));
+  }
+
+  async store(epoch: string, batches: readonly StoreBatch[]): Promise<readonly boolean[]> {
     const tables = this.#open();
-    const stored = await this.#write(tables, () => {
-      const key = [batch.epoch, batch.shard];
-      if ((tables.watermarks.get(key) ?? BEFORE_ALL) !== batch.from) return false;
-      void tables.watermarks.put(key, batch.through);
-      append(tables, batch);
-      return true;
-    });
-    if (stored) await this.#database?.flushed();
+    const stored = await this.#write(tables, () =>
+      batches.map((batch) => {
+        const key = [epoch, batch.shard];
+        if ((tables.watermarks.get(key) ?? BEFORE_ALL) !== batch.from) return false;
+        void tables.watermarks.put(key, batch.through);
+        append(tables, epoch, batch);
+        return true;
+      }),
+    );
+    if (stored.includes(true)) await this.#database?.flushed();
     return stored;
   }
 
@@ -221,7 +228,7 @@ export class EmbeddedArchive implements Archive {
 }
 
 /** Writes the entries that are not there yet. */
-function append(tables: Tables, { epoch, shard, entries }: StoreBatch): void {
+function append(tables: Tables, epoch: string, { shard, entries }: StoreBatch): void {
   const shared = sharedPositions(entries);
   for (const { stream, entry } of entries) {
     const name = archivedName(stream);

@@ -17,7 +17,7 @@ import { BLANKED_A_TRANSACTION, blankBodies, findEnded } from './mariadb/blank.j
 import { findEntries } from './mariadb/find.js';
 import { countOthers, readCollapsed, readHistory, readPage } from './mariadb/read.js';
 import { findDue, retainStreams, type StreamKey } from './mariadb/retain.js';
-import { storeBatch } from './mariadb/store.js';
+import { storeBatches } from './mariadb/store.js';
 import { bytesOf } from './mariadb/tables.js';
 import { BODIES_A_CALL, ROWS_A_CALL } from './retention.js';
 
@@ -57,19 +57,26 @@ export class MariadbArchive implements Archive {
   }
 
   async watermark(shard: number, epoch: string): Promise<Position> {
-    const row = await this.database.read((db) =>
-      db
-        .selectFrom('archive_watermarks')
-        .select('position')
-        .where('epoch', '=', bytesOf(epoch))
-        .where('shard', '=', shard)
-        .executeTakeFirst(),
-    );
-    return row?.position ?? BEFORE_ALL;
+    return (await this.watermarks([shard], epoch)).get(shard)!;
   }
 
-  store(batch: StoreBatch): Promise<boolean> {
-    return this.database.write((db) => storeBatch(db, batch));
+  async watermarks(shards: readonly number[], epoch: string): Promise<ReadonlyMap<number, Position>> {
+    if (shards.length === 0) return new Map();
+    const rows = await this.database.read((db) =>
+      db
+        .selectFrom('archive_watermarks')
+        .select(['shard', 'position'])
+        .where('epoch', '=', bytesOf(epoch))
+        .where('shard', 'in', shards)
+        .execute(),
+    );
+    const known = new Map(rows.map(({ shard, position }) => [shard, position]));
+    return new Map(shards.map((shard) => [shard, known.get(shard) ?? BEFORE_ALL]));
+  }
+
+  async store(epoch: string, batches: readonly StoreBatch[]): Promise<readonly boolean[]> {
+    if (batches.length === 0) return [];
+    return this.database.write((db) => storeBatches(db, epoch, batches));
   }
 
   read(epoch: string, query: Parameters<Archive['read']>[1]): Promise<ArchivePage> {

@@ -2,13 +2,14 @@ import { sql, type Transaction } from 'kysely';
 
 import { collapseIdOf } from '../../streams/collapse.js';
 import type { Position } from '../../streams/streams.js';
-import { BEFORE_ALL } from '../../streams/streams.js';
 import type { StoreBatch } from '../archive.js';
 import { NO_ENTRIES, withAppended, type StreamState } from '../retention.js';
 import { sharedPositions } from '../shared-bodies.js';
 import { archivedName } from '../stream-name.js';
-import { senderText } from './sender.js';
-import { bytesOf, type ArchiveTables, type EntryRow } from './tables.js';
+import { entryLiteral, ENTRY_COLUMNS, type NewEntry } from './entry-literal.js';
+import { nameLiteral, numberLiteral } from './literals.js';
+import { bytesOf, type ArchiveTables } from './tables.js';
+import { moveWatermarks } from './watermarks.js';
 
 type Writing = Transaction<ArchiveTables>;
 
@@ -17,122 +18,92 @@ const ROWS_A_STATEMENT = 500;
 const BYTES_A_STATEMENT = 2 * 1_048_576;
 const DUPLICATE = 1062;
 
-/** Writes a batch in a transaction: the watermark, the rows that are not there yet, and what streams and bodies count. */
-export async function storeBatch(db: Writing, batch: StoreBatch): Promise<boolean> {
-  if (!(await moveWatermark(db, batch))) return false;
-  const epoch = bytesOf(batch.epoch);
-  const { rows, bodies } = rowsOf(batch, epoch);
-  const inserted: EntryRow[] = [];
-  for (const chunk of chunks(rows, (row) => row.body?.byteLength ?? 0)) {
-    inserted.push(...(await insertEntries(db, chunk)));
-  }
-  await insertBodies(db, batch.shard, epoch, inserted, bodies);
-  await insertCollapses(db, inserted);
-  await insertEndings(db, inserted);
-  await countEntries(db, epoch, inserted);
-  return true;
-}
-
-/** The compare-and-set; from then on until its end no other transaction moves the watermark. */
-async function moveWatermark(db: Writing, { epoch, shard, from, through }: StoreBatch): Promise<boolean> {
+/**
+ * Writes batches in a transaction: the watermarks, the rows that are not there yet, and what streams and bodies count.
+ * Answers which it wrote: those whose watermark was where they begin.
+ */
+export async function storeBatches(
+  db: Writing,
+  epoch: string,
+  batches: readonly StoreBatch[],
+): Promise<readonly boolean[]> {
   const name = bytesOf(epoch);
-  // The driver counts the rows that were found, also where their value stays.
-  const moved = await db
-    .updateTable('archive_watermarks')
-    .set({ position: through })
-    .where('epoch', '=', name)
-    .where('shard', '=', shard)
-    .where('position', '=', from)
-    .executeTakeFirst();
-  if (moved.numUpdatedRows > 0n) return true;
-  if (from !== BEFORE_ALL) return false;
-  const made = await db
-    .insertInto('archive_watermarks')
-    .ignore()
-    .values({ epoch: name, shard, position: through })
-    .executeTakeFirst();
-  return made.numInsertedOrUpdatedRows === 1n;
+  const moved = await moveWatermarks(db, name, batches);
+  const entries = batches.flatMap((batch, index) => (moved[index] ? newEntries(batch) : []));
+  const inserted: NewEntry[] = [];
+  for (const chunk of chunks(entries, ({ entry, isShared }) => (isShared ? 0 : entry.body.byteLength))) {
+    inserted.push(...(await insertEntries(db, epoch, chunk)));
+  }
+  await insertBodies(db, name, inserted);
+  await insertCollapses(db, name, inserted);
+  await insertEndings(db, name, inserted);
+  await countEntries(db, epoch, inserted);
+  return moved;
 }
 
-function rowsOf({ shard, entries }: StoreBatch, epoch: Buffer) {
+function newEntries({ shard, entries }: StoreBatch): NewEntry[] {
   const shared = sharedPositions(entries);
-  const bodies = new Map<Position, Uint8Array>();
-  const rows = entries.map(({ stream, entry }): EntryRow => {
-    const isShared = shared.has(entry.position);
-    const collapseId = collapseIdOf(entry);
-    if (isShared) bodies.set(entry.position, entry.body);
-    return {
-      epoch,
-      stream: bytesOf(archivedName(stream)),
-      position: entry.position,
-      accepted_at_ms: entry.acceptedAtMs,
-      expire_at_ms: entry.expireAtMs,
-      operation: entry.operation,
-      id: entry.id,
-      caller: entry.caller,
-      traceparent: entry.traceparent,
-      only_keys: entry.keys.length > 0 ? JSON.stringify(entry.keys) : null,
-      body_bytes: entry.body.byteLength,
-      body_shard: isShared ? shard : null,
-      body: isShared ? null : buffer(entry.body),
-      sender_mid: entry.sender?.mid ?? null,
-      sender: entry.sender ? senderText(entry.sender) : null,
-      collapse_key: entry.collapseKey ?? null,
-      collapse_id: collapseId === undefined ? null : bytesOf(collapseId),
-      retention_ms: entry.retentionMs ?? null,
-    };
-  });
-  return { rows, bodies };
+  return entries.map(({ stream, entry }) => ({
+    shard,
+    stream: archivedName(stream),
+    entry,
+    isShared: shared.has(entry.position),
+    collapseId: collapseIdOf(entry),
+  }));
 }
 
 /** Inserts what is not there; answers what was inserted. It hardly ever is there: that is found out by failing. */
-async function insertEntries(db: Writing, rows: readonly EntryRow[]): Promise<readonly EntryRow[]> {
+async function insertEntries(
+  db: Writing,
+  epoch: string,
+  entries: readonly NewEntry[],
+): Promise<readonly NewEntry[]> {
   try {
-    await db.insertInto('archive_entries').values(rows).execute();
-    return rows;
+    await insertRows(db, epoch, entries);
+    return entries;
   } catch (error) {
     if ((error as { readonly errno?: number }).errno !== DUPLICATE) throw error;
   }
   const there = new Set<string>();
-  for (const row of rows) {
+  for (const each of entries) {
     const found = await db
       .selectFrom('archive_entries')
       .select('position')
-      .where('epoch', '=', row.epoch)
-      .where('stream', '=', row.stream)
-      .where('position', '=', row.position)
+      .where('epoch', '=', bytesOf(epoch))
+      .where('stream', '=', bytesOf(each.stream))
+      .where('position', '=', each.entry.position)
       .executeTakeFirst();
-    if (found) there.add(keyOf(row));
+    if (found) there.add(keyOf(each));
   }
-  const missing = new Map<string, EntryRow>();
-  for (const row of rows) {
-    const key = keyOf(row);
-    if (!there.has(key) && !missing.has(key)) missing.set(key, row);
+  const missing = new Map<string, NewEntry>();
+  for (const each of entries) {
+    const key = keyOf(each);
+    if (!there.has(key) && !missing.has(key)) missing.set(key, each);
   }
   const inserted = [...missing.values()];
-  if (inserted.length > 0) await db.insertInto('archive_entries').values(inserted).execute();
+  if (inserted.length > 0) await insertRows(db, epoch, inserted);
   return inserted;
 }
 
-async function insertBodies(
-  db: Writing,
-  shard: number,
-  epoch: Buffer,
-  inserted: readonly EntryRow[],
-  bodies: ReadonlyMap<Position, Uint8Array>,
-): Promise<void> {
-  const counts = new Map<Position, number>();
-  for (const { position, body_shard } of inserted) {
-    if (body_shard !== null) counts.set(position, (counts.get(position) ?? 0) + 1);
+async function insertRows(db: Writing, epoch: string, entries: readonly NewEntry[]): Promise<void> {
+  const of = nameLiteral(epoch);
+  const rows = entries.map((each) => entryLiteral(of, each)).join(',');
+  await sql.raw(`INSERT INTO archive_entries (${ENTRY_COLUMNS.join(',')}) VALUES ${rows}`).execute(db);
+}
+
+async function insertBodies(db: Writing, epoch: Buffer, inserted: readonly NewEntry[]): Promise<void> {
+  const bodies = new Map<
+    string,
+    { readonly epoch: Buffer; shard: number; position: Position; entries: number; body: Buffer }
+  >();
+  for (const { shard, entry, isShared } of inserted) {
+    if (!isShared) continue;
+    const name = `${shard} ${entry.position}`;
+    const known = bodies.get(name);
+    if (known) known.entries += 1;
+    else bodies.set(name, { epoch, shard, position: entry.position, entries: 1, body: bufferOf(entry.body) });
   }
-  const rows = [...counts].map(([position, entries]) => ({
-    epoch,
-    shard,
-    position,
-    entries,
-    body: buffer(bodies.get(position) ?? Buffer.alloc(0)),
-  }));
-  for (const chunk of chunks(rows, (row) => row.body.byteLength)) {
+  for (const chunk of chunks([...bodies.values()], (row) => row.body.byteLength)) {
     await db
       .insertInto('archive_bodies')
       .values(chunk)
@@ -142,13 +113,15 @@ async function insertBodies(
 }
 
 /** The newest of each stream and id. Rows are locked in the order of their keys, here and by retention. */
-async function insertCollapses(db: Writing, inserted: readonly EntryRow[]): Promise<void> {
+async function insertCollapses(db: Writing, epoch: Buffer, inserted: readonly NewEntry[]): Promise<void> {
   const newest = new Map<string, ArchiveTables['archive_collapses']>();
-  for (const { epoch, stream, collapse_id, position } of inserted) {
-    if (collapse_id === null) continue;
-    const name = `${collapse_id.toString('latin1')} ${stream.toString('latin1')}`;
-    if ((newest.get(name)?.position ?? -Infinity) < position)
-      newest.set(name, { epoch, stream, collapse_id, position });
+  for (const { stream, collapseId, entry } of inserted) {
+    if (collapseId === undefined) continue;
+    const name = `${collapseId} ${stream}`;
+    if ((newest.get(name)?.position ?? -Infinity) < entry.position) {
+      const { position } = entry;
+      newest.set(name, { epoch, stream: bytesOf(stream), collapse_id: bytesOf(collapseId), position });
+    }
   }
   const rows = [...newest.values()].sort(
     (one, other) =>
@@ -164,9 +137,11 @@ async function insertCollapses(db: Writing, inserted: readonly EntryRow[]): Prom
 }
 
 /** Of those that are kept for a time of their own. */
-async function insertEndings(db: Writing, inserted: readonly EntryRow[]): Promise<void> {
-  const rows = inserted.flatMap(({ epoch, stream, position, accepted_at_ms, retention_ms }) =>
-    retention_ms === null ? [] : [{ epoch, stream, position, ends_at_ms: accepted_at_ms + retention_ms }],
+async function insertEndings(db: Writing, epoch: Buffer, inserted: readonly NewEntry[]): Promise<void> {
+  const rows = inserted.flatMap(({ stream, entry: { position, acceptedAtMs, retentionMs } }) =>
+    retentionMs === undefined
+      ? []
+      : [{ epoch, stream: bytesOf(stream), position, ends_at_ms: acceptedAtMs + retentionMs }],
   );
   for (const chunk of chunks(rows, () => 0)) {
     await db.insertInto('archive_endings').ignore().values(chunk).execute();
@@ -174,37 +149,34 @@ async function insertEndings(db: Writing, inserted: readonly EntryRow[]): Promis
 }
 
 /** Streams are locked in the order of their names, here and by retention. */
-async function countEntries(db: Writing, epoch: Buffer, inserted: readonly EntryRow[]): Promise<void> {
-  const states = new Map<string, { readonly stream: Buffer; readonly state: StreamState }>();
-  for (const { stream, accepted_at_ms } of inserted) {
-    const name = stream.toString('latin1');
-    const state = states.get(name)?.state ?? NO_ENTRIES;
-    states.set(name, { stream, state: withAppended(state, 1, accepted_at_ms) });
-  }
-  const rows = [...states.values()]
-    .sort((one, other) => Buffer.compare(one.stream, other.stream))
-    .map(({ stream, state }) => ({
-      epoch,
-      stream,
-      floor: state.floor,
-      resumable: state.resumable,
-      resumable_from_ms: state.resumableFromMs,
-      archived: state.archived,
-      archived_from_ms: state.archivedFromMs,
-    }));
+async function countEntries(db: Writing, epoch: string, inserted: readonly NewEntry[]): Promise<void> {
+  const states = new Map<string, StreamState>();
+  for (const { stream, entry } of inserted)
+    states.set(stream, withAppended(states.get(stream) ?? NO_ENTRIES, 1, entry.acceptedAtMs));
+  const of = nameLiteral(epoch);
+  // Hexadecimal digits stand in the order of the bytes.
+  const rows = [...states].map(([stream, state]) => [nameLiteral(stream), state] as const);
+  rows.sort(([one], [other]) => (one < other ? -1 : 1));
   for (const chunk of chunks(rows, () => 0)) {
+    const values = chunk.map(([stream, state]) => `(${of},${stream},${stateNumbers(state)})`).join(',');
     // The assignments are done in this order, and each sees those before it.
-    await db
-      .insertInto('archive_streams')
-      .values(chunk)
-      .onDuplicateKeyUpdate({
-        resumable_from_ms: sql`IF(resumable = 0, VALUES(resumable_from_ms), resumable_from_ms)`,
-        archived_from_ms: sql`IF(archived = 0, VALUES(archived_from_ms), archived_from_ms)`,
-        resumable: sql`resumable + VALUES(resumable)`,
-        archived: sql`archived + VALUES(archived)`,
-      })
-      .execute();
+    await sql
+      .raw(
+        `INSERT INTO archive_streams
+          (epoch, stream, floor, resumable, resumable_from_ms, archived, archived_from_ms)
+        VALUES ${values}
+        ON DUPLICATE KEY UPDATE
+          resumable_from_ms = IF(resumable = 0, VALUES(resumable_from_ms), resumable_from_ms),
+          archived_from_ms = IF(archived = 0, VALUES(archived_from_ms), archived_from_ms),
+          resumable = resumable + VALUES(resumable),
+          archived = archived + VALUES(archived)`,
+      )
+      .execute(db);
   }
+}
+
+function stateNumbers({ floor, resumable, resumableFromMs, archived, archivedFromMs }: StreamState): string {
+  return [floor, resumable, resumableFromMs, archived, archivedFromMs].map(numberLiteral).join(',');
 }
 
 function* chunks<Row>(rows: readonly Row[], bytesIn: (row: Row) => number): Generator<readonly Row[]> {
@@ -223,10 +195,10 @@ function* chunks<Row>(rows: readonly Row[], bytesIn: (row: Row) => number): Gene
   if (chunk.length > 0) yield chunk;
 }
 
-function keyOf({ stream, position }: EntryRow): string {
-  return `${position} ${stream.toString('latin1')}`;
+function keyOf({ stream, entry }: NewEntry): string {
+  return `${entry.position} ${stream}`;
 }
 
-function buffer(body: Uint8Array): Buffer {
+function bufferOf(body: Uint8Array): Buffer {
   return Buffer.from(body.buffer, body.byteOffset, body.byteLength);
 }
