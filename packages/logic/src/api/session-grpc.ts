@@ -75,9 +75,8 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
   const connect = async (
     { comet, counter, token, transport, without_cursor: withoutCursor, version2 }: ConnectRequest__Output,
     call: Caller,
+    everyone: Awaited<ReturnType<RoomStreams['everyone']>>,
   ) => {
-    // First, so that no route is left when it fails.
-    const everyone = await rooms.everyone();
     const connected = await connector.connect({
       token,
       at: readComet(comet),
@@ -105,10 +104,12 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
     };
   };
   return {
-    Connect: unary(connect),
-    ConnectMany: serverStream((_request, call) =>
-      connectMany(call, (request) => connect(request, call), deps.log),
-    ),
+    // Everyone's stream first, so that no route is left when it fails.
+    Connect: unary(async (request, call) => connect(request, call, await rooms.everyone())),
+    ConnectMany: serverStream(async (_request, call) => {
+      const everyone = await rooms.everyone();
+      await connectMany(call, (request) => connect(request, call, everyone), deps.log);
+    }),
     Disconnect: unary(async ({ comet, ...session }) => {
       const { node } = readComet(comet);
       const { mid, key, owner } = session;

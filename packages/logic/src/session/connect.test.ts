@@ -179,10 +179,10 @@ describe('connect', () => {
 
   test('those that come in one moment share the calls of the stores, and each has its own outcome', async () => {
     const calls: string[] = [];
-    const { claimMany } = routes;
+    const claimMany = routes.claimMany.bind(routes);
     routes.claimMany = (claims) => {
       calls.push(`claim ${claims.map(({ key }) => key).join()}`);
-      return claimMany.call(routes, claims);
+      return claimMany(claims);
     };
     cursors.open = async ({ mid, key, owner }) => {
       calls.push(`open ${key}`);

@@ -185,9 +185,9 @@ describe('many devices at once', () => {
   });
 
   test('fail each for itself', async () => {
-    const { resume } = stores.streams;
+    const resume = stores.streams.resume.bind(stores.streams);
     stores.streams.resume = async (of, ttlMs, devices) => {
-      const [, ...left] = await resume.call(stores.streams, of, ttlMs, devices);
+      const [, ...left] = await resume(of, ttlMs, devices);
       return [new HalleyError('store_unavailable'), ...left];
     };
     await stores.append(stream, [0], 3);
