@@ -95,7 +95,12 @@ function packRecords(pushes: readonly PushMessage[], context: RecordContext): Pa
   const open = new Map<number, OpenRecord>();
   const close = (partition: number, record: OpenRecord): void => {
     packed.push({
-      record: { partition, key: record.key, value: encodeRecord({ pushes: record.pushes }) },
+      record: {
+        partition,
+        key: record.key,
+        value: encodeRecord({ pushes: record.pushes }),
+        entries: record.pushes.length,
+      },
       pushes: record.indices,
     });
   };

@@ -26,12 +26,18 @@ export interface BusRecord {
   readonly key: string;
   readonly value: Uint8Array;
   readonly headers?: Readonly<Record<string, string>>;
+  /**
+   * How many entries the value has, where several such values, one behind the other, are one with the entries of all (as
+   * messages of protobuf with nothing but a repeated field). Without headers, the bus then joins records of a partition that
+   * wait together into one under the key of the first, with at most 1,024 entries.
+   */
+  readonly entries?: number;
 }
 
 /** Where a record was written. */
 export interface Written {
   readonly partition: number;
-  /** Exact up to 2^53. */
+  /** Of the record that it is in: the same for those that were joined. Exact up to 2^53. */
   readonly offset: number;
 }
 

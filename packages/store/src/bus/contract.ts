@@ -66,6 +66,21 @@ export function busContract(name: string, makeHarness: () => Promise<BusHarness>
     };
 
     describe('produce', () => {
+      test('joins records that say their entries, in order, and answers with where each is', async () => {
+        const taken = sink();
+        await consume({ onBatch: taken.onBatch });
+        const values = Array.from({ length: 20 }, (_, index) => `[${index}]`);
+        const written = await Promise.all(
+          values.map((value) => bus.produce(topic, [{ ...record(0, value), entries: 1 }])),
+        );
+        await until(() => taken.texts().join('').length >= values.join('').length);
+        expect(taken.texts().join('')).toBe(values.join(''));
+        for (const [index, [at]] of written.entries()) {
+          const found = taken.records.find(({ offset }) => offset === at?.offset);
+          expect(Buffer.from(found?.value ?? []).toString()).toContain(values[index]);
+        }
+      });
+
       test('answers with the partition and offset of each record', async () => {
         const first = await bus.produce(topic, [record(2, 'a'), record(2, 'b'), record(4, 'c')]);
         expect(first).toEqual([

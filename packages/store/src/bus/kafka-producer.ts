@@ -157,7 +157,7 @@ export class KafkaProducer {
       return;
     }
     if (ambiguous) this.#spoil(generation);
-    const error = failureOf(attempt, ambiguous, batch.records.length);
+    const error = failureOf(attempt, ambiguous, batch.given);
     this.deps.log.warn(
       { err: attempt.cause, topic: batch.topic, partition: batch.partition, records: batch.records.length },
       `records were not written: ${error.code}`,

@@ -37,9 +37,10 @@ export class Call {
     return undefined;
   }
 
-  partWritten(part: Part, partition: number, baseOffset: number): void {
+  /** `offsetOf` says where each record of the part is. */
+  partWritten(part: Part, partition: number, offsetOf: (at: number) => number): void {
     part.indices.forEach((index, at) => {
-      this.#written[index] = { partition, offset: baseOffset + at };
+      this.#written[index] = { partition, offset: offsetOf(at) };
     });
     this.#writtenParts += 1;
     this.#partEnded();

@@ -51,6 +51,44 @@ describe('lanes', () => {
     expect(await Promise.all(others)).toEqual([10, 11, 12].map((offset) => [{ partition: 0, offset }]));
   });
 
+  test('join records that say their entries, and answer each call with the offset of the record that has its own', async () => {
+    const { queue, sent } = setUp();
+    const entry = (value: string) => ({ ...record(0, value), entries: 1 });
+    void queue.produce('t', [entry('a')]);
+    await turn();
+    const calls = [
+      [entry('b'), entry('c')],
+      [entry('d')],
+      [record(0, 'e')],
+      [{ ...entry('f'), headers: { h: '1' } }, entry('g')],
+      [{ ...entry('h'), entries: 1_024 }, entry('i')],
+      [entry('j')],
+    ].map((records) => queue.produce('t', records));
+    sent[0]?.[0]?.done(0);
+    await turn();
+    const batch = sent[1]?.[0];
+    expect(texts(batch)).toEqual(['bcd', 'e', 'f', 'g', 'h', 'ij']);
+    expect(batch?.records.map(({ entries }) => entries)).toEqual([3, undefined, 1, 1, 1_024, 2]);
+    expect(batch?.given).toBe(9);
+    batch?.done(10);
+    expect((await Promise.all(calls)).map((written) => written.map(({ offset }) => offset))).toEqual([
+      [10, 10],
+      [10],
+      [11],
+      [12, 13],
+      [14, 15],
+      [15],
+    ]);
+  });
+
+  test('don’t join records to more than half a megabyte', async () => {
+    const { queue, sent } = setUp({ maxBatchBytes: 2_000_000 });
+    const entry = { partition: 0, key: 'k', value: Buffer.alloc(300_000), entries: 1 };
+    void queue.produce('t', [entry, entry]);
+    await turn();
+    expect(sent[0]?.[0]?.records.length).toBe(2);
+  });
+
   test('of several partitions go out together, and don’t wait for each other', async () => {
     const { queue, sent } = setUp();
     void queue.produce('t', [record(0, 'a')]);

@@ -2,6 +2,7 @@ import { HalleyError } from '@halley/protocol/error';
 import type { Clock } from '@halley/service/clock';
 import type { BusRecord, ProduceOptions, Written } from './bus.js';
 import { Call, type Part } from './produce-call.js';
+import { joinRecords } from './produce-join.js';
 import { recordBytes } from './record-codec.js';
 
 /** Records of one partition that go to the bus together. The sender answers it once, with `done` or `fail`. */
@@ -9,6 +10,8 @@ export interface LaneBatch {
   readonly topic: string;
   readonly partition: number;
   readonly records: readonly BusRecord[];
+  /** How many they were before they were joined. */
+  readonly given: number;
   readonly bytes: number;
   /** When its oldest record came (Clock.monotonicMs). */
   readonly sinceMs: number;
@@ -188,17 +191,25 @@ export class ProduceQueue {
       if (lane.waiting.length > 0) this.#ready.add(lane);
       this.#scheduleFlush();
     };
+    const given = parts.length === 1 ? parts[0]!.records : parts.flatMap((part) => part.records);
+    const { records, places } = joinRecords(given);
     return {
       topic,
       partition,
       bytes,
       sinceMs: parts[0]!.call.sinceMs,
-      records: parts.length === 1 ? parts[0]!.records : parts.flatMap((part) => part.records),
+      records,
+      given: given.length,
       done: (baseOffset) => {
-        let offset = baseOffset;
+        let at = 0;
         finish((part) => {
-          part.call.partWritten(part, partition, offset);
-          offset += part.records.length;
+          const first = at;
+          part.call.partWritten(
+            part,
+            partition,
+            (index) => baseOffset + (places?.[first + index] ?? first + index),
+          );
+          at += part.records.length;
         });
       },
       fail: (error) => finish((part) => part.call.partFailed(error)),
