@@ -1,5 +1,6 @@
-import { get } from 'node:http';
 import path from 'node:path';
+
+import { isReady } from '@halley/service/is-ready';
 
 import type { ClusterFile, ClusterNode } from './cluster-file.js';
 import { ProcessSlot } from './process-slot.js';
@@ -50,17 +51,6 @@ export class NodeSlot extends ProcessSlot {
   }
 
   protected override isReady(): Promise<boolean> {
-    const port = this.deps.node.ports['ops'] ?? 0;
-    return new Promise((resolve) => {
-      const request = get(
-        { host: '127.0.0.1', port, path: '/readyz', timeout: 1_000, agent: false },
-        (answer) => {
-          answer.resume();
-          resolve(answer.statusCode === 200);
-        },
-      );
-      request.on('timeout', () => request.destroy());
-      request.on('error', () => resolve(false));
-    });
+    return isReady(this.deps.node.ports['ops'] ?? 0);
   }
 }

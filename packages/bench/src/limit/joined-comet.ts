@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { get } from 'node:http';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { HalleyError } from '@halley/protocol/error';
+import { isReady } from '@halley/service/is-ready';
 
 import type { ClusterFile } from '../faults/cluster-file.js';
 import type { BenchTarget } from '../scenario/target.js';
@@ -75,20 +75,6 @@ async function untilReady(opsPort: number, child: ChildProcess): Promise<void> {
     await sleep(50);
   }
   throw new HalleyError('unavailable', 'the comet that was to be measured did not become ready');
-}
-
-function isReady(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const request = get(
-      { host: '127.0.0.1', port, path: '/readyz', timeout: 1_000, agent: false },
-      (answer) => {
-        answer.resume();
-        resolve(answer.statusCode === 200);
-      },
-    );
-    request.on('timeout', () => request.destroy());
-    request.on('error', () => resolve(false));
-  });
 }
 
 async function freeOffset(): Promise<number> {

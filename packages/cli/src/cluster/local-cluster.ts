@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Tier } from '@halley/cluster/registry/registry';
 import { HalleyError } from '@halley/protocol/error';
 import { type DataLock, lockDataFolder } from '@halley/service/data-lock';
+import { isReady } from '@halley/service/is-ready';
 import type { Service } from '@halley/service/lifecycle';
 import { requireFreePorts } from '@halley/service/port-holder';
 import { isAlive } from '@halley/services/cache';
@@ -16,7 +17,6 @@ import type { RunningService, StartOptions } from '@halley/services/running-serv
 import { ServiceStartError } from '@halley/services/service-process';
 import { startZooKeeper } from '@halley/services/zookeeper';
 
-import { isReady } from '../ready.js';
 import {
   type ClusterBus,
   type ClusterProcess,

@@ -2,9 +2,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import type { Tier } from '@halley/cluster/registry/registry';
+import { isReady } from '@halley/service/is-ready';
 import { ServiceProcess } from '@halley/services/service-process';
-
-import { isReady } from '../ready.js';
 
 const HALLEY = fileURLToPath(new URL('../../bin/halley.js', import.meta.url));
 

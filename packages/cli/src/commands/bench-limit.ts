@@ -109,7 +109,7 @@ async function limit(options: LimitOptions): Promise<number> {
   else {
     print('');
     for (const line of limitLines(result)) print(line);
-    print(colours.dim(LIMIT_LEGEND));
+    if (result.rows.length > 0) print(colours.dim(LIMIT_LEGEND));
     for (const warning of result.warnings) print(colours.yellow(warning));
     print(colours.bold(limitVerdict(result)));
   }

@@ -4,12 +4,12 @@ import { fileURLToPath } from 'node:url';
 import { systemClock } from '@halley/service/clock';
 import { loadConfig } from '@halley/service/config';
 import { splitArguments } from '@halley/service/command-line';
+import { isReady } from '@halley/service/is-ready';
 import { createLogger, type LogOptions } from '@halley/service/log';
 import { hostPort, isWildcard, type NodeConfig } from '@halley/service/node-config';
 import { runService } from '@halley/service/run';
 import type { z } from 'zod';
 
-import { isReady } from '../ready.js';
 import { print } from '../terminal.js';
 import { Instance, type RunningProcess } from './instance.js';
 import { Instances } from './instances.js';
