@@ -41,7 +41,9 @@ export function benchHtml(result: BenchResult): string {
       tiers.length > 0
         ? htmlTable(
             'Tiers',
-            tierTable(tiers).map((row, index) => (index === 0 ? row.map((cell) => cell.toLowerCase()) : row)),
+            tierTable(tiers).map((row, index) =>
+              index === 0 ? row.map((cell) => (cell === 'CPU' ? 'CPU, of a core' : cell.toLowerCase())) : row,
+            ),
           )
         : '',
     ],
@@ -94,7 +96,11 @@ function overTime(samples: readonly BenchSample[]): string {
     { title: 'Pushes a second', series: [line('', 1, (sample) => sample.pushesPerSecond)] },
     {
       title: 'Latency, ms',
-      series: [line('p50', 0, (sample) => sample.p50Ms), line('p99', 2, (sample) => sample.p99Ms)],
+      // Where nothing came there is no latency.
+      series: [
+        line('p50', 0, ({ deliveredPerSecond, p50Ms }) => (deliveredPerSecond > 0 ? p50Ms : Number.NaN)),
+        line('p99', 2, ({ deliveredPerSecond, p99Ms }) => (deliveredPerSecond > 0 ? p99Ms : Number.NaN)),
+      ],
     },
     ...(tiers.length > 0
       ? [

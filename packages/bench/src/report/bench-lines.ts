@@ -54,7 +54,10 @@ export function sampleLine(sample: BenchSample): string {
 /** Whether memory grows: of a soak, from its second quarter on. */
 function growthLines({ scenario, samples }: BenchResult): string[] {
   if (scenario !== 'soak') return [];
-  return memoryGrowth(samples).map(
+  const growth = memoryGrowth(samples);
+  if (growth.length === 0)
+    return ['memory    the run was too short to tell whether it grows: three minutes tell'];
+  return growth.map(
     ({ tier, bytesPerHour }) => `memory    of ${tier} changes by ${bytesText(bytesPerHour)} an hour`,
   );
 }

@@ -2,6 +2,7 @@
 export interface Series {
   readonly name: string;
   readonly colour: string;
+  /** NaN where there is none: the line has a gap there. */
   readonly values: readonly number[];
 }
 
@@ -31,7 +32,7 @@ export function svgCharts(
   charts: readonly { readonly title: string; readonly series: readonly Series[] }[],
 ): string {
   const top = 24;
-  const faultsHeight = faults.length * ROW + 12;
+  const faultsHeight = faults.length > 0 ? faults.length * ROW + 12 : -12;
   const chartsTop = top + faultsHeight;
   const height = chartsTop + charts.length * (HEIGHT + 44) + 24;
   const x = (ms: number): number => round(LEFT + (ms / axis.endMs) * (WIDTH - LEFT - RIGHT));
@@ -48,7 +49,7 @@ export function svgCharts(
   const plots = charts.map(({ title, series }, index) =>
     plot(axis, title, series, chartsTop + index * (HEIGHT + 44) + 28, x),
   );
-  return `<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="Timeline of the check">${bands.join('')}${bars.join('')}${plots.join('')}${timeTicks(axis, height - 8, x)}</svg>`;
+  return `<svg viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="Over time">${bands.join('')}${bars.join('')}${plots.join('')}${timeTicks(axis, height - 8, x)}</svg>`;
 }
 
 function plot(
@@ -58,18 +59,28 @@ function plot(
   top: number,
   x: (ms: number) => number,
 ): string {
-  const highest = niceCeiling(Math.max(1, ...series.flatMap(({ values }) => values)));
+  const highest = niceCeiling(
+    Math.max(1, ...series.flatMap(({ values }) => values.filter((value) => !Number.isNaN(value)))),
+  );
   const y = (value: number): number => round(top + HEIGHT - (value / highest) * HEIGHT);
   const grid = Array.from({ length: GRID_LINES + 1 }, (_, index) => {
     const value = (highest * index) / GRID_LINES;
-    return `<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(value)}" y2="${y(value)}"/><text class="tick" x="${LEFT - 6}" y="${y(value) + 4}" text-anchor="end">${Number(value.toFixed(1))}</text>`;
+    return `<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(value)}" y2="${y(value)}"/><text class="tick" x="${LEFT - 6}" y="${y(value) + 4}" text-anchor="end">${Number(value.toFixed(1)).toLocaleString('en-US')}</text>`;
   });
   const lines = series.map(({ name, colour, values }) => {
-    const points = values.flatMap((value, index) => [
-      `${x(index * sliceMs)},${y(value)}`,
-      `${x((index + 1) * sliceMs)},${y(value)}`,
-    ]);
-    return `<polyline fill="none" stroke="${colour}" points="${points.join(' ')}"><title>${escapeHtml(name)}</title></polyline>`;
+    const pieces: string[][] = [[]];
+    for (const [index, value] of values.entries()) {
+      if (Number.isNaN(value)) pieces.push([]);
+      else
+        pieces.at(-1)?.push(`${x(index * sliceMs)},${y(value)}`, `${x((index + 1) * sliceMs)},${y(value)}`);
+    }
+    return pieces
+      .filter((points) => points.length > 0)
+      .map(
+        (points) =>
+          `<polyline fill="none" stroke="${colour}" points="${points.join(' ')}"><title>${escapeHtml(name)}</title></polyline>`,
+      )
+      .join('');
   });
   let at = LEFT + 8 * title.length + 16;
   // A single line without a name needs none.

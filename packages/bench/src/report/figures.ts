@@ -11,8 +11,9 @@ export function shortTime(ms: number): string {
   return `${ms.toFixed(ms >= 100 ? 0 : ms >= 10 ? 1 : 2)} ms`;
 }
 
-/** Processor time of one thing: `1.52 µs`, `340 µs`. */
+/** Processor time of one thing: `1.52 µs`, `340 µs`, `12.5 ms`. */
 export function micros(value: number): string {
+  if (value >= 10_000) return shortTime(value / 1_000);
   return `${value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2)} µs`;
 }
 

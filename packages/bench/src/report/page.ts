@@ -13,7 +13,7 @@ svg{width:100%;height:auto;font:12px system-ui,sans-serif}svg text{fill:var(--in
 svg .grid{stroke:var(--line);stroke-width:.6}svg .band{fill:var(--fault);opacity:.08}svg .fault{fill:var(--fault);opacity:.75}svg polyline{stroke-width:1.4}
 svg .reached{fill:var(--good)}svg .here{fill:var(--good);opacity:.5}svg .missed{fill:var(--bad)}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;border-bottom:1px solid var(--line);padding:.3rem .6rem .3rem 0;vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}pre{overflow:auto;border:1px solid var(--line);border-radius:8px;padding:.8rem;font-size:12px}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}.wide{overflow-x:auto}pre{overflow:auto;border:1px solid var(--line);border-radius:8px;padding:.8rem;font-size:12px}
 `;
 
 export interface Page {
@@ -58,5 +58,5 @@ export function htmlTable(title: string, rows: readonly (readonly string[])[]): 
   const [head = [], ...body] = rows;
   const row = (cells: readonly string[], tag: 'td' | 'th'): string =>
     `<tr>${cells.map((cell, column) => `<${tag}${column > 0 ? ' class="n"' : ''}>${escapeHtml(cell)}</${tag}>`).join('')}</tr>`;
-  return `<h2>${escapeHtml(title)}</h2><table>${row(head, 'th')}${body.map((cells) => row(cells, 'td')).join('')}</table>`;
+  return `<h2>${escapeHtml(title)}</h2><div class="wide"><table>${row(head, 'th')}${body.map((cells) => row(cells, 'td')).join('')}</table></div>`;
 }

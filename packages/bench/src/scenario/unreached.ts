@@ -90,17 +90,10 @@ function statusOf(url: string, apiKey: string | undefined): Promise<number | und
 }
 
 function httpTrouble(address: string, { code }: NodeJS.ErrnoException): string {
-  switch (code) {
-    case 'ABORT_ERR':
-      return `nobody answers at ${address} within ${WAIT_MS / 1_000} s`;
-    case 'ECONNREFUSED':
-      return `nothing listens at ${address}`;
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return `${address} is not known`;
-    default:
-      return `what listens at ${address} does not speak HTTP`;
-  }
+  if (code === 'ABORT_ERR') return `nobody answers at ${address} within ${WAIT_MS / 1_000} s`;
+  if (code === 'ECONNREFUSED') return `nothing listens at ${address}`;
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `${address} is not known`;
+  return `what listens at ${address} does not speak HTTP`;
 }
 
 function checkGrpc(address: string, what: string): Promise<void> {
