@@ -45,19 +45,36 @@ export interface ConnectedReport {
   readonly latency: Counts;
 }
 
-/** Of each figure what came since the last one, but `open`, `cpuMs` and `lastAtNs`. */
-export interface SampleReport {
-  readonly is: 'sample';
+/** Of each figure what came since the last one, but `open` and `cpuMs`. */
+export interface SampleCounts {
+  /** Messages of this run. */
   readonly delivered: number;
+  /** All that was read from the sockets. */
   readonly bytes: number;
+  /** Came behind a later one of their sender, for the first time. */
   readonly outOfOrder: number;
+  /** Came again; also what came more than 64 behind its sender's newest. */
   readonly repeated: number;
+  /**
+   * Left out in a sender's sequence as a connection saw it. One that comes late is taken off again, so a sample can be below
+   * 0; the sum of all is what is missing. What lies ahead of a connection's first message and behind its last is not known here.
+   */
   readonly missing: number;
+  /** Messages of this run for another room or user than the connection's. */
   readonly strays: number;
+  /** Messages that are not of this run. */
   readonly foreign: number;
+  /** Heartbeats that were answered. */
   readonly heartbeats: number;
+  /** Authenticated connections, now. */
   readonly open: number;
+  /** Processor time of the workers since they began. */
   readonly cpuMs: number;
+}
+
+/** `lastAtNs` is of all samples too. */
+export interface SampleReport extends SampleCounts {
+  readonly is: 'sample';
   readonly lastAtNs: string;
   readonly closed: Reasons;
   readonly latency: Counts;

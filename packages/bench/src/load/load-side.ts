@@ -2,6 +2,7 @@ import { HalleyError } from '@halley/protocol/error';
 import type { Histogram } from 'hdr-histogram-js';
 
 import type { Identity } from './identity.js';
+import type { SampleCounts } from './lines.js';
 import { buildNative } from './native-build.js';
 import { outcomeOf, sampleOf } from './outcome.js';
 import { WorkerLink, type WorkerStreams } from './worker-link.js';
@@ -50,34 +51,11 @@ export interface ConnectOutcome {
 }
 
 /** What came in a while. */
-export interface LoadSample {
-  /** Messages of this run. */
-  readonly delivered: number;
-  /** All that was read from the sockets. */
-  readonly bytes: number;
+export interface LoadSample extends SampleCounts {
   /** From the intended time to being read, in nanoseconds. */
   readonly latency: Histogram;
-  /** Came behind a later one of their sender, for the first time. */
-  readonly outOfOrder: number;
-  /** Came again; also what came more than 64 behind its sender's newest. */
-  readonly repeated: number;
-  /**
-   * Left out in a sender's sequence as a connection saw it. One that comes late is taken off again, so a sample can be below
-   * 0; the sum of all is what is missing. What lies ahead of a connection's first message and behind its last is not known here.
-   */
-  readonly missing: number;
-  /** Messages of this run for another room or user than the connection's. */
-  readonly strays: number;
-  /** Messages that are not of this run. */
-  readonly foreign: number;
-  /** Heartbeats that were answered. */
-  readonly heartbeats: number;
   /** Connections that the other side ended, by reason: as `3003 HandshakeTimeout`, `reset`, `eof`. */
   readonly closed: ReadonlyMap<string, number>;
-  /** Authenticated connections, now. */
-  readonly open: number;
-  /** Processor time of the workers since they began. */
-  readonly cpuMs: number;
   /** When the last message was read, as `process.hrtime.bigint()`; 0 before the first. */
   readonly lastAtNs: bigint;
 }

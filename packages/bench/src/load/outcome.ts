@@ -1,6 +1,6 @@
 import { reasonName } from './close-reason.js';
 import { histogramOf } from './latency-counts.js';
-import type { ConnectedReport, Reasons, SampleReport } from './lines.js';
+import type { ConnectedReport, Reasons, SampleCounts, SampleReport } from './lines.js';
 import type { ConnectOutcome, LoadSample } from './load-side.js';
 
 const NS_PER_MS = 1_000_000;
@@ -20,19 +20,7 @@ export function outcomeOf(reports: readonly ConnectedReport[]): ConnectOutcome {
 
 /** The samples of all workers as one. */
 export function sampleOf(reports: readonly SampleReport[]): LoadSample {
-  const total = (
-    name:
-      | 'delivered'
-      | 'bytes'
-      | 'outOfOrder'
-      | 'repeated'
-      | 'missing'
-      | 'strays'
-      | 'foreign'
-      | 'heartbeats'
-      | 'open'
-      | 'cpuMs',
-  ): number => sum(reports.map((report) => report[name]));
+  const total = (name: keyof SampleCounts): number => sum(reports.map((report) => report[name]));
   return {
     delivered: total('delivered'),
     bytes: total('bytes'),

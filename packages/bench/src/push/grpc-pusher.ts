@@ -1,68 +1,29 @@
-import { fileURLToPath } from 'node:url';
-
-import {
-  type ChannelOptions,
-  type ChannelCredentials,
-  type Client,
-  credentials,
-  loadPackageDefinition,
-  Metadata,
-  type ServiceError,
-} from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
+import type { ChannelOptions, Client, Metadata, ServiceError } from '@grpc/grpc-js';
 
 import type { CancelAnswer } from '../check/log.js';
+import { benchServices, type Call, clientOf, keyMetadata } from '../send/grpc-services.js';
 import { type Answer, OK, type Push, type Pusher, type Target } from './pusher.js';
 
-const PROTO_DIR = fileURLToPath(new URL('../../../../protos', import.meta.url));
-
-type Call = (
-  request: object,
-  metadata: Metadata,
-  options: { readonly deadline: number },
-  done: (error: ServiceError | null) => void,
-) => void;
-
-type ServiceOf<Calls> = new (
-  address: string,
-  channel: ChannelCredentials,
-  options: ChannelOptions,
-) => Client & Calls;
-
-/** The calls of `halley.push.v1` that are made. */
-interface Protos {
-  readonly halley: {
-    readonly push: {
-      readonly v1: {
-        readonly PushService: ServiceOf<{ Push: Call }>;
-        readonly ScheduleService: ServiceOf<{ Cancel: Call }>;
-      };
-    };
-  };
-}
-
+/** Nodes that were killed are found again soon. */
 const CHANNEL: ChannelOptions = {
-  'grpc.enable_retries': 0,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 1_000,
 };
 
-let loaded: Protos | undefined;
-
-/** Pushes and cancels at one logic, `host:port`. The proto alone says how: none of the server's code is used. */
+/** Pushes and cancels at one logic, `host:port`. */
 export class GrpcPusher implements Pusher {
   readonly name: string;
   readonly takesIds = true;
-  readonly #pushes: Client & { Push: Call };
-  readonly #schedules: Client & { Cancel: Call };
-  readonly #metadata = new Metadata();
+  readonly #pushes: Client & { Push: Call<unknown> };
+  readonly #schedules: Client & { Cancel: Call<unknown> };
+  readonly #metadata: Metadata;
 
   constructor(address: string, apiKey?: string) {
     this.name = `grpc ${address}`;
-    if (apiKey !== undefined) this.#metadata.set('authorization', `Bearer ${apiKey}`);
-    const { PushService, ScheduleService } = protos().halley.push.v1;
-    this.#pushes = new PushService(address, credentials.createInsecure(), CHANNEL);
-    this.#schedules = new ScheduleService(address, credentials.createInsecure(), CHANNEL);
+    this.#metadata = keyMetadata(apiKey);
+    const { PushService, ScheduleService } = benchServices();
+    this.#pushes = clientOf(PushService, address, CHANNEL);
+    this.#schedules = clientOf(ScheduleService, address, CHANNEL);
   }
 
   push({ target, operation, body, id, options }: Push, timeoutMs: number): Promise<Answer> {
@@ -87,20 +48,6 @@ export class GrpcPusher implements Pusher {
     this.#pushes.close();
     this.#schedules.close();
   }
-}
-
-function protos(): Protos {
-  loaded ??= loadPackageDefinition(
-    loadSync('halley/push/v1/schedule.proto', {
-      keepCase: true,
-      longs: String,
-      enums: String,
-      defaults: true,
-      oneofs: true,
-      includeDirs: [PROTO_DIR],
-    }),
-  ) as unknown as Protos;
-  return loaded;
 }
 
 /** docs/business-api.md: without the trailer it is unknown; without a connection nothing was sent. */

@@ -82,15 +82,24 @@ function plot(
       )
       .join('');
   });
-  let at = LEFT + 8 * title.length + 16;
-  // A single line without a name needs none.
-  const legend = series.map(({ name, colour }) => {
+  return `<g>${plotHead(title, series, LEFT, top - 10)}${grid.join('')}${lines.join('')}</g>`;
+}
+
+/** The title of a plot with the names of its lines in their colours; a single line without a name needs none. */
+export function plotHead(
+  title: string,
+  lines: readonly Pick<Series, 'name' | 'colour'>[],
+  left: number,
+  y: number,
+): string {
+  let at = left + 8 * title.length + 16;
+  const legend = lines.map(({ name, colour }) => {
     if (name === '') return '';
-    const entry = `<text x="${at}" y="${top - 10}" style="fill:${colour}">● ${escapeHtml(name)}</text>`;
+    const entry = `<text x="${at}" y="${y}" style="fill:${colour}">● ${escapeHtml(name)}</text>`;
     at += 8 * name.length + 28;
     return entry;
   });
-  return `<g><text class="title" x="${LEFT}" y="${top - 10}">${escapeHtml(title)}</text>${legend.join('')}${grid.join('')}${lines.join('')}</g>`;
+  return `<text class="title" x="${left}" y="${y}">${escapeHtml(title)}</text>${legend.join('')}`;
 }
 
 function timeTicks({ endMs }: Axis, y: number, x: (ms: number) => number): string {
@@ -111,7 +120,8 @@ function width(x: (ms: number) => number, fromMs: number, untilMs: number): numb
   return round(Math.max(2, x(untilMs) - x(fromMs)));
 }
 
-function round(value: number): number {
+/** To a tenth of a pixel. */
+export function round(value: number): number {
   return Math.round(value * 10) / 10;
 }
 

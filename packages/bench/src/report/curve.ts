@@ -1,4 +1,4 @@
-import { escapeHtml } from './chart.js';
+import { escapeHtml, plotHead, round } from './chart.js';
 
 /** A line of a plot: points from left to right. */
 export interface Curve {
@@ -52,20 +52,10 @@ export function svgCurves(
         )
         .join('')}`,
   );
-  let at = LEFT + 8 * title.length + 16;
-  const legend = curves.map(({ name, colour }) => {
-    const entry = `<text x="${at}" y="16" style="fill:${colour}">● ${escapeHtml(name)}</text>`;
-    at += 8 * name.length + 28;
-    return entry;
-  });
-  return `<svg viewBox="0 0 ${WIDTH} ${TOP + HEIGHT + FOOT}" role="img" aria-label="${escapeHtml(title)}"><text class="title" x="${LEFT}" y="16">${escapeHtml(title)}</text>${legend.join('')}${grid.join('')}${below.join('')}${lines.join('')}</svg>`;
+  return `<svg viewBox="0 0 ${WIDTH} ${TOP + HEIGHT + FOOT}" role="img" aria-label="${escapeHtml(title)}">${plotHead(title, curves, LEFT, 16)}${grid.join('')}${below.join('')}${lines.join('')}</svg>`;
 }
 
 function timeText(ms: number): string {
   if (ms >= 1_000) return `${ms / 1_000} s`;
   return ms >= 1 ? `${ms} ms` : `${Number((ms * 1_000).toPrecision(1))} µs`;
-}
-
-function round(value: number): number {
-  return Math.round(value * 10) / 10;
 }

@@ -34,16 +34,17 @@ export interface PushBatchReply {
 /** What the bench calls. */
 export interface BenchServices {
   readonly PushService: ServiceOf<{ Push: Call<unknown>; PushBatch: Call<PushBatchReply> }>;
+  readonly ScheduleService: ServiceOf<{ Cancel: Call<unknown> }>;
   readonly Comet: ServiceOf<{ PushMsg: Call<unknown>; BroadcastRoom: Call<unknown> }>;
 }
 
 let loaded: BenchServices | undefined;
 
-/** The calls of `halley.push.v1` and of goim's comet, from their protos. */
+/** The calls of `halley.push.v1` and of goim's comet. Their protos alone say how: none of the server's code is used. */
 export function benchServices(): BenchServices {
   if (loaded) return loaded;
   const found = loadPackageDefinition(
-    loadSync(['halley/push/v1/push.proto', 'goim/comet.proto'], {
+    loadSync(['halley/push/v1/push.proto', 'halley/push/v1/schedule.proto', 'goim/comet.proto'], {
       keepCase: true,
       longs: String,
       enums: String,
@@ -52,20 +53,26 @@ export function benchServices(): BenchServices {
       includeDirs: [PROTO_DIR],
     }),
   ) as unknown as {
-    readonly halley: { readonly push: { readonly v1: Pick<BenchServices, 'PushService'> } };
+    readonly halley: { readonly push: { readonly v1: Omit<BenchServices, 'Comet'> } };
     readonly goim: { readonly comet: Pick<BenchServices, 'Comet'> };
   };
-  loaded = { PushService: found.halley.push.v1.PushService, Comet: found.goim.comet.Comet };
+  const { PushService, ScheduleService } = found.halley.push.v1;
+  loaded = { PushService, ScheduleService, Comet: found.goim.comet.Comet };
   return loaded;
 }
 
-/** A client of one address, without TLS. */
-export function clientOf<Calls>(Service: ServiceOf<Calls>, address: string): Client & Calls {
+/** A client of one address, without TLS, on a connection of its own. */
+export function clientOf<Calls>(
+  Service: ServiceOf<Calls>,
+  address: string,
+  channel: ChannelOptions = {},
+): Client & Calls {
   return new Service(address, credentials.createInsecure(), {
     'grpc.enable_retries': 0,
     'grpc.max_receive_message_length': -1,
     // Else all clients of an address in this process would share one connection.
     'grpc.use_local_subchannel_pool': 1,
+    ...channel,
   });
 }
 
