@@ -1,5 +1,6 @@
 /*
- * Loops of send(2) over descriptors, for comet: one message to many sockets, and one each to many.
+ * Loops of send(2) over descriptors, for comet: one message to many sockets, and one each to many. And what malloc has
+ * spare.
  *
  * sendAll(slots, from, to, descriptors, states, messages, counts, left) -> how many stand in `left`
  *   slots        Int32Array: the members, by the slot of their connection; [from, to) of them are served
@@ -12,10 +13,16 @@
  * sendEach(slots, which, count, descriptors, messages, left) -> how many stand in `left`
  *   for each i below count: messages[which[i]] to the socket of slots[i]; `left` as above, by i
  *
+ * giveBack() -> whether malloc gave free memory back to the system; false where it cannot be told to
+ *
  * Only for the main thread, only for sockets of which nothing waits to be written and whose descriptor is theirs: whoever
  * keeps the states sees to that. Nothing is thrown for a socket: its next write in the ordinary way tells what is wrong.
  */
 #include <errno.h>
+#include <features.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <node_api.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -156,6 +163,17 @@ static napi_value send_each(napi_env env, napi_callback_info info) {
   return answer;
 }
 
+static napi_value give_back(napi_env env, napi_callback_info info) {
+  (void)info;
+  bool given = false;
+#ifdef __GLIBC__
+  given = malloc_trim(0) != 0;
+#endif
+  napi_value answer;
+  if (napi_get_boolean(env, given, &answer) != napi_ok) return refuse(env, "giveBack has no answer");
+  return answer;
+}
+
 static bool export_function(napi_env env, napi_value exports, const char *name, napi_callback callback) {
   napi_value function;
   return napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, NULL, &function) == napi_ok &&
@@ -163,7 +181,8 @@ static bool export_function(napi_env env, napi_value exports, const char *name, 
 }
 
 NAPI_MODULE_INIT() {
-  if (!export_function(env, exports, "sendAll", send_all) || !export_function(env, exports, "sendEach", send_each))
+  if (!export_function(env, exports, "sendAll", send_all) || !export_function(env, exports, "sendEach", send_each) ||
+      !export_function(env, exports, "giveBack", give_back))
     napi_throw_error(env, NULL, "the native send loops cannot be set up");
   return exports;
 }

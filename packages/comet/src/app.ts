@@ -25,6 +25,8 @@ import { checkCometConfig, type CometConfig } from './config.js';
 import { DeliveryService } from './grpc/delivery-stream.js';
 import { goimComet } from './grpc/goim-comet.js';
 import { LoadReporter } from './load-reporter.js';
+import { MemoryTrimmer } from './memory/memory-trimmer.js';
+import { processMemory } from './memory/process-memory.js';
 import { GrpcLogicLink } from './logic-link-grpc.js';
 import { moveTargets } from './move-targets.js';
 import { CometMetrics } from './comet-metrics.js';
@@ -78,6 +80,7 @@ class App implements CometApp {
   #self: NodeRef | undefined;
   #registration: Registration | undefined;
   #reporter: LoadReporter | undefined;
+  #trimmer: MemoryTrimmer | undefined;
   #unlisten: (() => void) | undefined;
   #exceptions: ExceptionReports | undefined;
 
@@ -135,6 +138,7 @@ class App implements CometApp {
     this.#state = 'draining';
     const [comet, registration] = [this.#comet, this.#registration];
     await this.#reporter?.stop(0);
+    await this.#trimmer?.stop(0);
     this.#unlisten?.();
     if (registration) await atMost(registration.update({ state: 'draining' }), Math.min(left(), REGISTRY_MS));
     if (comet && wasServing) {
@@ -218,6 +222,16 @@ class App implements CometApp {
       log,
     });
     await this.#reporter.start();
+    this.#trimmer = new MemoryTrimmer({
+      memory: processMemory(),
+      turnover: () => comet.counter.turnover,
+      sockets: () => comet.counter.sockets,
+      quietMs: config.memory.trimAfterMs,
+      clock: systemClock,
+      onTrimmed: () => comet.metrics.trimmed(),
+      log,
+    });
+    await this.#trimmer.start();
     this.#state = 'serving';
     const { sending } = comet;
     log.info({ node: this.node.id, ...this.node.addresses, auth: config.auth.mode, sending }, 'comet serves');

@@ -50,6 +50,7 @@ export class CometMetrics {
   readonly #fanout;
   readonly #acks;
   readonly #logic;
+  readonly #trims;
   readonly streams: StreamMetrics;
   readonly version2: Version2Metrics;
 
@@ -97,6 +98,14 @@ export class CometMetrics {
       DURATION_BUCKETS,
       ['method'],
     );
+    this.#trims = metrics.counter(
+      'halley_comet_memory_trims_total',
+      'Times that memory was given back to the system when many connections had come or gone.',
+    );
+  }
+
+  trimmed(): void {
+    this.#trims.inc();
   }
 
   /** Levels that are asked for on each scrape. */

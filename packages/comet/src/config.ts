@@ -213,6 +213,14 @@ export const cometConfig = z.object({
       range: '1,000–10,000',
     }),
   }),
+  memory: z.object({
+    trimAfterMs: z.int().min(0).max(600_000).default(1_000).meta({
+      description:
+        'When many connections have come or gone and few have for so long, what they left behind is collected and given back to the system; 0 is never.',
+      unit: 'ms',
+      range: '500–60,000',
+    }),
+  }),
   ledger: ledgerConfig,
   cluster: clusterConfig,
   registry: registryConfig,

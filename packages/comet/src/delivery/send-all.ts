@@ -33,6 +33,8 @@ export type SendEach = (
 export interface NativeSends {
   readonly sendAll: SendAll;
   readonly sendEach: SendEach;
+  /** Has malloc give free memory back to the system; false where it cannot, or has none. */
+  readonly giveBack: () => boolean;
 }
 
 /** The send loops of this node, or why it has none. */

@@ -19,6 +19,7 @@ export class ConnectionCounter {
   readonly #maxSockets: number;
   #open = 0;
   #sockets = 0;
+  #turnover = 0;
   readonly #byAddress = new Map<string, number>();
 
   constructor(private readonly limits: ConnectionLimits) {
@@ -41,15 +42,22 @@ export class ConnectionCounter {
     return this.#sockets;
   }
 
+  /** Sockets of clients that have come and gone so far, each counted both times. */
+  get turnover(): number {
+    return this.#turnover;
+  }
+
   /** Counts a socket in; false when there are no descriptors left for it, and it is then not counted. */
   tryAccept(): boolean {
     if (this.#sockets >= this.#maxSockets) return false;
     this.#sockets += 1;
+    this.#turnover += 1;
     return true;
   }
 
   socketClosed(): void {
     this.#sockets -= 1;
+    this.#turnover += 1;
   }
 
   /** Counts a connection in; false when there are too many, and it is then not counted. */
