@@ -95,7 +95,10 @@ async function limit(options: LimitOptions): Promise<number> {
           },
         },
         options.only ?? PARTS,
-        ({ what, figure, target, reached }) => say(`${COLOUR[reached](figure)}  ${what} (${target})`),
+        ({ what, figure, target, beside, reached }) =>
+          say(
+            `${COLOUR[reached](figure)}  ${what} (${[target, beside?.figure, beside?.target].filter(Boolean).join(', ')})`,
+          ),
       ),
     );
   } finally {
