@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { ConnectionKey } from '@halley/protocol/ids';
+import type { ConnectionKey, NodeId, RoomId, UserId } from '@halley/protocol/ids';
 import { silentLogger, type Logger } from '@halley/service/log';
 import { startRedis } from '@halley/services/redis';
 import type { RunningService } from '@halley/services/running-service';
 import { routesConfig } from '@halley/store/routes/config';
 import { shardOf } from '@halley/store/shard';
 import { streamsConfig } from '@halley/store/streams/config';
+import { RedisRoutes } from '@halley/store/routes/redis';
 import { RedisStreams } from '@halley/store/streams/redis';
 import { Redis } from 'ioredis';
 
@@ -78,6 +79,72 @@ streamsContract('Redis', async () => {
   });
 });
 
+/**
+ * Appends to every user and room, and expects with each batch the routes that the route store finds: also of those who have
+ * none, and of a batch that is repeated.
+ */
+async function expectRoutesOfAppends(
+  address: string,
+  settings: Settings,
+  streams: RedisStreams,
+): Promise<void> {
+  const config = routesConfig.parse({
+    url: `redis://${address}`,
+    ...(settings.cluster && { cluster: [...settings.cluster] }),
+    keyPrefix: settings.keyPrefix ?? '',
+    leaseMs: 60_000,
+  });
+  const brief = { ...config, leaseMs: 100 };
+  const [routes, fading] = [config, brief].map(
+    (location) => new RedisRoutes({ config: location, shards: SHARDS, log: silentLogger() }),
+  ) as [RedisRoutes, RedisRoutes];
+  await Promise.all([routes.start(), fading.start()]);
+  const at = { node: 'comet:3109' as NodeId, incarnation: 'i' };
+  const other = { node: 'other:3109' as NodeId, incarnation: 'ü' };
+  const users = Array.from({ length: 60 }, (_, i) => String(9_007_199_254_740_993n + BigInt(i)) as UserId);
+  const rooms = Array.from({ length: 60 }, (_, i) => `live://ü ${i}` as RoomId);
+  const claim = (mid: UserId, device: string, by = routes) =>
+    by.claim({ mid, key: `${mid} ${device}` as ConnectionKey, at, counter: 0 });
+  for (const [index, mid] of users.entries()) {
+    if (index % 3 > 0) await claim(mid, 'a');
+    if (index % 3 > 1) await claim(mid, 'b');
+    if (index % 4 === 0) await claim(mid, 'gone', fading);
+  }
+  for (const [index, room] of rooms.entries()) {
+    if (index % 3 > 0) await routes.enterRoom(room, at);
+    if (index % 3 > 1) await routes.enterRoom(room, other);
+  }
+  await sleep(150);
+  for (let shard = 0; shard < SHARDS; shard += 1) {
+    await streams.restore(shard, 'routes', -1);
+    const routesOf = {
+      users: users.filter((mid) => shardOf(`u/${mid}`, SHARDS) === shard),
+      rooms: rooms.filter((room) => shardOf(`r/${room}`, SHARDS) === shard),
+    };
+    const targets = routesOf.users.map((mid) => `u/${mid}`);
+    const pushes = targets.length > 0 ? [makePush(0, targets)] : [];
+    const batch = { shard, epoch: 'routes', before: -1, through: 1_023, pushes, routesOf };
+    const found = await routes.find(routesOf);
+    for (const again of [false, true]) {
+      const answer = await streams.append(batch);
+      expect(answer).toMatchObject({ outcome: 'appended', entries: again ? [] : expect.anything() });
+      expect(answer).toMatchObject({ routes: found });
+    }
+    const plain = await streams.append({ shard, epoch: 'routes', before: 1_023, through: 2_047, pushes: [] });
+    expect('routes' in plain).toBe(false);
+  }
+  await Promise.all([routes.stop(), fading.stop()]);
+}
+
+test('an append answers the routes of its users and rooms as the route store does', async () => {
+  const address = process.env['HALLEY_TEST_REDIS']!;
+  const settings = { keyPrefix: `with-routes-${process.pid}:`, commandTimeoutMs: 5_000 };
+  const streams = makeStreams(address, settings);
+  await streams.start();
+  await expectRoutesOfAppends(address, settings, streams);
+  await streams.stop();
+});
+
 describe('streams on a Redis Cluster', () => {
   let nodes: RunningService[];
   let admins: Redis[];
@@ -103,6 +170,11 @@ describe('streams on a Redis Cluster', () => {
     await streams.stop();
     for (const admin of admins) admin.disconnect();
     await Promise.all(nodes.map((node) => node.stop()));
+  });
+
+  test('an append answers the routes that lie in its shard', () => {
+    const cluster = nodes.map(({ address }) => address);
+    return expectRoutesOfAppends(cluster[0]!, { cluster }, streams);
   });
 
   test('each shard is on one node, and every call about it goes there', async () => {

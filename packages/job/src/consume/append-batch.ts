@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto';
 
 import type { Sender__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/Sender';
-import type { ConnectionKey, UserId } from '@halley/protocol/ids';
-import type { AppendAnswer, AppendPush, Position, Sender } from '@halley/store/streams/streams';
+import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
+import { isIn, type Shard, streamOf } from '@halley/store/shard';
+import type { AppendAnswer, AppendPush, Followed, Position, Sender } from '@halley/store/streams/streams';
 
 import type { EntryHint } from '../deliver/router.js';
 import type { Item, PlacedPush } from './chunk.js';
@@ -17,12 +18,35 @@ export type Fate =
   /** Its id had been taken in before, at another position. */
   | { readonly kind: 'repeated' };
 
+const REPEATED: Fate = { kind: 'repeated' };
+
 /** By position, of the pushes that have a durable part. */
 export type Fates = ReadonlyMap<Position, Fate>;
 
 /** The durable pushes of a chunk, as the streams take them. */
 export function durablePushesOf(chunk: readonly Item[]): AppendPush[] {
-  return chunk.flatMap(({ pushes }) => pushes.filter(({ targets }) => targets.length > 0).map(appendPushOf));
+  const durable: AppendPush[] = [];
+  for (const { pushes } of chunk)
+    for (const placed of pushes) if (placed.targets.length > 0) durable.push(appendPushOf(placed));
+  return durable;
+}
+
+/** Whose routes of this shard a chunk needs; undefined where it needs none. */
+export function followedIn(chunk: readonly Item[], shard: Shard): Followed | undefined {
+  const users = new Set<UserId>();
+  const rooms = new Set<RoomId>();
+  for (const { pushes } of chunk) {
+    for (const { targets, live } of pushes) {
+      for (const { to } of targets) {
+        if (to.kind === 'user') users.add(to.mid);
+        else if (to.kind === 'room') rooms.add(to.room);
+      }
+      for (const mid of live.users) if (isIn(streamOf.user(mid), shard)) users.add(mid);
+      for (const room of live.rooms) if (isIn(streamOf.room(room), shard)) rooms.add(room);
+    }
+  }
+  if (users.size + rooms.size === 0) return undefined;
+  return { users: [...users], rooms: [...rooms] };
 }
 
 /** Reads from the answer what became of the durable pushes of a chunk. */
@@ -30,26 +54,28 @@ export function fatesOf(
   chunk: readonly Item[],
   { entries, repeated }: Extract<AppendAnswer, { outcome: 'appended' }>,
 ): Fates {
-  const repeats = new Set(repeated.map(({ position }) => position));
+  const repeats = repeated.length > 0 ? new Set(repeated.map(({ position }) => position)) : undefined;
   const fates = new Map<Position, Fate>();
   const known: PlacedPush[] = [];
   let next = 0;
-  for (const placed of chunk.flatMap(({ pushes }) => pushes)) {
-    const { position, targets } = placed;
-    if (targets.length === 0) continue;
-    if (repeats.has(position)) {
-      fates.set(position, { kind: 'repeated' });
-    } else if (entries[next]?.position === position) {
-      // Entries stand in the order of the pushes and of their targets.
-      const first = next;
-      next += targets.length;
-      const hints = targets.map((target, at) => ({ ...target, prev: entries[first + at]!.prev }));
-      fates.set(position, { kind: 'entry', hints });
-    } else {
-      known.push(placed);
+  for (const { pushes } of chunk) {
+    for (const placed of pushes) {
+      const { position, targets } = placed;
+      if (targets.length === 0) continue;
+      if (repeats?.has(position)) {
+        fates.set(position, REPEATED);
+      } else if (entries[next]?.position === position) {
+        // Entries stand in the order of the pushes and of their targets.
+        const hints: EntryHint[] = [];
+        for (const { to, stream, keys } of targets)
+          hints.push({ to, stream, prev: entries[next++]!.prev, keys });
+        fates.set(position, { kind: 'entry', hints });
+      } else {
+        known.push(placed);
+      }
     }
   }
-  for (const [position, fate] of knownFates(known)) fates.set(position, fate);
+  if (known.length > 0) for (const [position, fate] of knownFates(known)) fates.set(position, fate);
   return fates;
 }
 
@@ -69,20 +95,25 @@ function knownFates(known: readonly PlacedPush[]): Map<Position, Fate> {
 }
 
 function appendPushOf({ push, position, acceptedAtMs, targets }: PlacedPush): AppendPush {
-  return {
+  const appended: AppendPush = {
     position,
     id: push.id,
     digest: push.id === '' ? '' : digestOf(push),
     operation: push.operation,
     body: push.body,
     acceptedAtMs,
-    expireAtMs: Number(push.expire_at_ms),
+    expireAtMs: push.expire_at_ms,
     traceparent: push.traceparent,
     caller: push.caller,
-    ...(push.sender && { sender: senderOf(push.sender) }),
-    ...(push.collapse_key !== '' && { collapseKey: push.collapse_key }),
-    ...(Number(push.retention_ms) > 0 && { retentionMs: Number(push.retention_ms) }),
     targets,
+  };
+  const { sender, collapse_key: collapseKey, retention_ms: retentionMs } = push;
+  if (!sender && collapseKey === '' && retentionMs <= 0) return appended;
+  return {
+    ...appended,
+    ...(sender && { sender: senderOf(sender) }),
+    ...(collapseKey !== '' && { collapseKey }),
+    ...(retentionMs > 0 && { retentionMs }),
   };
 }
 
@@ -92,12 +123,17 @@ function senderOf({ mid, key, client_id: clientId, to_mid: toMid }: Sender__Outp
 
 /** Stands for what a caller means by an id: the operation, the targets, how it is kept and the body, but no times. */
 function digestOf(push: Push): string {
-  const { operation, users, keys, rooms, everyone, collapse_key, retention_ms, body } = push;
-  const isKept = collapse_key !== '' || Number(retention_ms) > 0;
-  const kept = isKept ? [collapse_key, Number(retention_ms)] : [];
-  const shared = rooms.length > 0 || everyone || isKept ? [rooms, everyone] : [];
-  const told = JSON.stringify([operation, users, keys, ...shared, ...kept]);
   // Hashing one text is several times as fast as a hash that is fed.
-  const text = told + Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1');
-  return hash('sha256', text, 'base64url').slice(0, 22);
+  return hash('sha256', told(push) + push.body.toString('latin1'), 'base64url').slice(0, 22);
+}
+
+function told({ operation, users, keys, rooms, everyone, collapse_key, retention_ms }: Push): string {
+  const isKept = collapse_key !== '' || retention_ms > 0;
+  const isShared = rooms.length > 0 || everyone;
+  // As JSON, which the digits of users need no escapes for.
+  if (!isKept && !isShared && keys.length === 0 && users.length === 1)
+    return `[${operation},["${users[0]}"],[]]`;
+  const kept = isKept ? [collapse_key, retention_ms] : [];
+  const shared = isShared || isKept ? [rooms, everyone] : [];
+  return JSON.stringify([operation, users, keys, ...shared, ...kept]);
 }

@@ -76,14 +76,15 @@ function setup(store: Pick<Streams, 'append' | 'restore' | 'state'> = streams) {
       streams: store,
       archive,
       epoch: EPOCH,
+      shards: SHARDS,
       clock: systemClock,
       metrics: new JobMetrics(metrics, () => 0),
       log: silentLogger(),
     },
   );
   const kinds = async (items: Item[]) => {
-    const fates = await appender.take(items);
-    return fates && [...fates.values()].map(({ kind }) => kind);
+    const taken = await appender.take(items);
+    return taken && [...taken.fates.values()].map(({ kind }) => kind);
   };
   const setArchived = (position: Position) => (archived = position);
   return { own, appender, seeks, appended, kinds, setArchived };

@@ -3,10 +3,11 @@ import { Backoff } from '@halley/service/backoff';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
 import type { Archive } from '@halley/store/archive/archive';
+import type { RouteAnswer } from '@halley/store/routes/routes';
 import type { AppendAnswer, AppendBatch, Position, Streams } from '@halley/store/streams/streams';
 
 import type { JobMetrics } from '../metrics.js';
-import { durablePushesOf, fatesOf, type Fates } from './append-batch.js';
+import { durablePushesOf, fatesOf, followedIn, type Fates } from './append-batch.js';
 import { endOf, type Item } from './chunk.js';
 import type { Ownership } from './ownership.js';
 import { MAX_PUSHES_PER_RECORD, positionOf } from './push-record.js';
@@ -16,6 +17,8 @@ export interface AppenderDeps {
   readonly archive: Pick<Archive, 'watermark'>;
   /** The bus's. */
   readonly epoch: string;
+  /** Partitions of the topic. */
+  readonly shards: number;
   readonly clock: Clock;
   readonly metrics: JobMetrics;
   readonly log: Logger;
@@ -29,6 +32,13 @@ export interface AppenderLane {
   onAppended(through: Position, durable: boolean): void;
   /** Up to where the partition is known to be archived. */
   archived(): Position | undefined;
+}
+
+/** What became of records that were taken in. */
+export interface Taken {
+  readonly fates: Fates;
+  /** Of their users and rooms in this shard, where they were read along. */
+  readonly routes: RouteAnswer | undefined;
 }
 
 /** What is waited for. */
@@ -71,14 +81,17 @@ export class Appender {
   }
 
   /** Takes records in; undefined when they are to be read again, from where the lane was told to seek. */
-  async take(chunk: readonly Item[]): Promise<Fates | undefined> {
-    const { epoch } = this.deps;
+  async take(chunk: readonly Item[]): Promise<Taken | undefined> {
+    const { epoch, shards } = this.deps;
+    const { partition } = this.own;
+    const routesOf = followedIn(chunk, { partition, shards });
     const batch: AppendBatch = {
-      shard: this.own.partition,
+      shard: partition,
       epoch,
       before: this.#before ?? positionOf(chunk[0]!.read.offset, 0) - 1,
       through: endOf(chunk.at(-1)!.read),
       pushes: durablePushesOf(chunk),
+      ...(routesOf && { routesOf }),
     };
     const answer = await this.#append(batch);
     switch (answer.outcome) {
@@ -92,7 +105,7 @@ export class Appender {
         this.#before = batch.through;
         this.lane.onAppended(answer.applied, answer.entries.length > 0);
         this.#count(batch, answer);
-        return fatesOf(chunk, answer);
+        return { fates: fatesOf(chunk, answer), routes: answer.routes };
     }
   }
 

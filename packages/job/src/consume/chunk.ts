@@ -1,6 +1,6 @@
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { ReadRecord } from '@halley/store/bus/bus';
-import { shardOf, streamOf } from '@halley/store/shard';
+import { isIn, type Shard, streamOf } from '@halley/store/shard';
 import type { AppendTarget, Position } from '@halley/store/streams/streams';
 
 import type { Followers, PushTargets } from '../deliver/router.js';
@@ -30,18 +30,13 @@ export interface Item {
   readonly why: BadRecord | undefined;
 }
 
-/** The partition that records are of, among how many. */
-export interface Shard {
-  readonly partition: number;
-  readonly shards: number;
-}
-
 /** A chunk goes to the stores in one piece: some thousand pushes and targets, some megabytes. */
 const MAX_PUSHES = 2_048;
 const MAX_TARGETS = 4_096;
 const MAX_BYTES = 4 * 1_048_576;
 
-const NONE: readonly StreamTarget[] = [];
+const NONE: readonly never[] = [];
+const NOT_LIVE: PushTargets = { users: NONE, keys: NONE, rooms: NONE, everyone: false };
 const NOBODY = '0';
 
 /**
@@ -72,26 +67,37 @@ export function endOf({ offset }: ReadRecord): Position {
 
 function itemOf(read: ReadRecord, shard: Shard): Item {
   try {
-    const pushes = decodePushes(read.value).map((push, index) => place(push, read, index, shard));
-    return { read, pushes, why: undefined };
+    const pushes = decodePushes(read.value);
+    const placed: PlacedPush[] = [];
+    for (let index = 0; index < pushes.length; index += 1)
+      placed.push(place(pushes[index]!, read, index, shard));
+    return { read, pushes: placed, why: undefined };
   } catch (error) {
     if (!(error instanceof BadRecord)) throw error;
-    return { read, pushes: [], why: error };
+    return { read, pushes: NONE, why: error };
   }
 }
 
 function place(push: Push, read: ReadRecord, index: number, shard: Shard): PlacedPush {
-  const placed = {
-    push,
-    position: positionOf(read.offset, index),
-    acceptedAtMs: Number(push.accepted_at_ms) || read.timestampMs,
-  };
-  if (push.class === 'CLASS_EPHEMERAL') return { ...placed, targets: NONE, live: push };
+  const position = positionOf(read.offset, index);
+  const acceptedAtMs = push.accepted_at_ms || read.timestampMs;
+  if (push.class === 'CLASS_EPHEMERAL') return { push, position, acceptedAtMs, targets: NONE, live: push };
+  const only = onlyTarget(push, shard);
+  if (only) return { push, position, acceptedAtMs, targets: [only], live: NOT_LIVE };
   const targets: StreamTarget[] = [];
   const live: Live = { users: [], keys: [], rooms: [], everyone: false };
   placeUsers(push, shard, targets, live);
   placeShared(push, shard, targets, live);
-  return { ...placed, targets, live };
+  return { push, position, acceptedAtMs, targets, live };
+}
+
+/** The target of a push for one user and nobody else, as most are. */
+function onlyTarget({ users, keys, rooms, everyone }: Push, shard: Shard): StreamTarget | undefined {
+  const mid = users[0];
+  if (users.length !== 1 || keys.length + rooms.length > 0 || everyone) return undefined;
+  if (mid === undefined || mid === NOBODY) return undefined;
+  const stream = streamOf.user(mid);
+  return isIn(stream, shard) ? { to: { kind: 'user', mid }, stream, keys: NONE } : undefined;
 }
 
 interface Live {
@@ -126,21 +132,16 @@ function placeShared(push: Push, shard: Shard, targets: StreamTarget[], live: Li
   const durable = push.class === 'CLASS_DURABLE';
   for (const room of new Set(push.rooms)) {
     const stream = streamOf.room(room);
-    if (durable && isHere(stream, shard)) targets.push({ to: { kind: 'room', room }, stream, keys: [] });
+    if (durable && isIn(stream, shard)) targets.push({ to: { kind: 'room', room }, stream, keys: [] });
     else live.rooms.push(room);
   }
   if (!push.everyone) return;
   const stream = streamOf.everyone;
-  if (durable && isHere(stream, shard)) targets.push({ to: { kind: 'everyone' }, stream, keys: [] });
+  if (durable && isIn(stream, shard)) targets.push({ to: { kind: 'everyone' }, stream, keys: [] });
   else live.everyone = true;
 }
 
-/** Anonymous connections have no stream. */
+/** Anonymous connections have no stream; one is read in its own partition only. */
 function hasStream(mid: UserId, shard: Shard): boolean {
-  return mid !== NOBODY && isHere(streamOf.user(mid), shard);
-}
-
-/** A stream is read in its own partition only. */
-function isHere(stream: string, { partition, shards }: Shard): boolean {
-  return shardOf(stream, shards) === partition;
+  return mid !== NOBODY && isIn(streamOf.user(mid), shard);
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HalleyError } from '@halley/protocol/error';
 import type { PushException } from '@halley/service/exceptions';
 import { Topic } from '@halley/store/bus/bus';
+import type { RouteQuery } from '@halley/store/routes/routes';
 
 import type { FakeComet } from '../testing/fake-comet.js';
 import { GROUP, Rig, until } from '../testing/rig.js';
@@ -151,6 +152,33 @@ describe('from the bus to comets', () => {
     await job.stop(4_000);
     expect(comet.texts).toEqual(texts(0, comet.shown.length));
     expect(await lag()).toBe(100 - comet.shown.length);
+  });
+
+  test('routes that were read along with the append are not read again; those of other shards are', async () => {
+    const comet = await rig.comet('c1');
+    await rig.connect('1', 'a', comet);
+    await rig.enterRoom('live://1', comet);
+    const find = rig.routes.find.bind(rig.routes);
+    const asked: RouteQuery[] = [];
+    rig.routes.find = (query) => {
+      asked.push(query);
+      return find(query);
+    };
+    const append = rig.streams.append.bind(rig.streams);
+    rig.streams.append = async (batch) => {
+      const answer = await append(batch);
+      if (answer.outcome !== 'appended' || !batch.routesOf) return answer;
+      return { ...answer, routes: await find(batch.routesOf) };
+    };
+    await rig.job();
+    await rig.push('user', { users: ['1'] });
+    await rig.push('room', { rooms: ['live://1'], class: 'CLASS_EPHEMERAL' });
+    await until(() => comet.shown.length === 2);
+    expect(asked).toEqual([]);
+    await rig.push('key', { keys: ['a'], class: 'CLASS_EPHEMERAL' });
+    await until(() => comet.shown.length === 3);
+    expect(asked).toEqual([{ users: [], keys: ['a'], rooms: [] }]);
+    expect(comet.texts.toSorted()).toEqual(['key', 'room', 'user']);
   });
 
   test('while routes cannot be read nothing is skipped or committed; afterwards all goes on', async () => {

@@ -4,14 +4,22 @@ import type { Clock } from '@halley/service/clock';
 import type { ExceptionKind, Exceptions } from '@halley/service/exceptions';
 import type { Logger } from '@halley/service/log';
 import { Repeats } from '@halley/service/repeats';
-import type { RouteAnswer, Routes } from '@halley/store/routes/routes';
+import type { RouteAnswer, RouteQuery, Routes } from '@halley/store/routes/routes';
 import { streamOf } from '@halley/store/shard';
 
 import type { CometLink } from '../deliver/comet-link.js';
 import type { CometLinks } from '../deliver/comet-links.js';
 import type { DeliveryClass, DeliveryResult } from '../deliver/delivery-queue.js';
 import { isForStreamsOnly, messageOf, weightOf } from '../deliver/delivery-message.js';
-import { NO_ROUTES, queryFor, routePush, type RoutedPush, type RoutedTargets } from '../deliver/router.js';
+import {
+  merged,
+  NO_ROUTES,
+  queryFor,
+  restFor,
+  routePush,
+  type RoutedPush,
+  type RoutedTargets,
+} from '../deliver/router.js';
 import type { OfflineEvents } from '../hooks/offline-events.js';
 import { BULK_HEADER } from '../bulk/bulk-mover.js';
 import type { JobMetrics } from '../metrics.js';
@@ -26,6 +34,8 @@ import type { Push } from './push-record.js';
 export interface DispatcherDeps {
   readonly routes: Pick<Routes, 'find'>;
   readonly links: CometLinks;
+  /** Partitions of the topic. */
+  readonly shards: number;
   /** A body that is larger is left out of hints. */
   readonly maxHintBodyBytes: number;
   readonly clock: Clock;
@@ -73,13 +83,19 @@ export class Dispatcher {
 
   /**
    * Routes what is pending and offers it to its comets, in one turn of the loop, until all is on its way or a comet is
-   * congested; that leaves `pending`. Answers the record that is to be put aside, when it was reached.
+   * congested; that leaves `pending`. Answers the record that is to be put aside, when it was reached. `read` are the routes
+   * of its users and rooms in this shard, where those were read along with its append; after a wait they are read anew.
    */
-  async dispatch(pending: Pending[]): Promise<Pending | undefined> {
-    const { links, changed } = this.deps;
-    while (links.congested && !this.own.ended) await changed.wait();
+  async dispatch(pending: Pending[], read?: RouteAnswer): Promise<Pending | undefined> {
+    const { links, changed, shards } = this.deps;
+    let known = read;
+    for (; links.congested && !this.own.ended; known = undefined) await changed.wait();
     const targets = pending.map((item) => item.pushes.map((placed) => targetsOf(placed, item.fates)));
-    const answer = await this.#findRoutes(targets.flat());
+    const query = known
+      ? restFor(targets.flat(), { partition: this.own.partition, shards })
+      : queryFor(targets.flat());
+    const answer = query ? merged(await this.#findRoutes(query), known) : (known ?? NO_ROUTES);
+    this.own.require();
     let routed = routeAll(targets, answer, links);
     if (links.mayAppear(routed.missing)) {
       do await changed.wait();
@@ -124,7 +140,7 @@ export class Dispatcher {
     const { push, position } = placed;
     const { topic, partition, name } = this.own;
     const deliveryClass = classOf(push);
-    const expireAtMs = Number(push.expire_at_ms);
+    const { expire_at_ms: expireAtMs } = push;
     if (expireAtMs !== 0 && expireAtMs <= clock.now()) {
       this.#tellLive(placed, 'expired', 'expired');
       return metrics.delivered(deliveryClass, 'expired');
@@ -180,12 +196,10 @@ export class Dispatcher {
     if (everyone) this.deps.exceptions.tell({ ...what, stream: streamOf.everyone });
   }
 
-  async #findRoutes(targets: readonly RoutedTargets[]): Promise<RouteAnswer> {
-    const query = queryFor(targets);
+  async #findRoutes(query: RouteQuery): Promise<RouteAnswer> {
     const backoff = new Backoff({ baseMs: 100, maxMs: 1_000 });
     for (;;) {
       this.own.require();
-      if (!query) return NO_ROUTES;
       try {
         const answer = await this.deps.routes.find(query);
         if (this.#withoutRoutes) this.#log.info('routes can be read again');
@@ -225,6 +239,13 @@ function routeAll(
   answer: RouteAnswer,
   links: CometLinks,
 ): { readonly items: readonly (readonly RoutedPush<CometLink>[])[]; readonly missing: readonly NodeRef[] } {
-  const items = targets.map((pushes) => pushes.map((push) => routePush(push, answer, links)));
-  return { items, missing: items.flat().flatMap((routed): readonly NodeRef[] => routed.missing) };
+  const missing: NodeRef[] = [];
+  const items = targets.map((pushes) =>
+    pushes.map((push) => {
+      const routed = routePush(push, answer, links);
+      for (const ref of routed.missing) missing.push(ref);
+      return routed;
+    }),
+  );
+  return { items, missing };
 }

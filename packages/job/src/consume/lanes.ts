@@ -1,8 +1,10 @@
 import type { ReadBatch } from '@halley/store/bus/bus';
+import type { RouteAnswer } from '@halley/store/routes/routes';
+import type { Shard } from '@halley/store/shard';
 
 import type { DeadLetters } from './dead-letter.js';
 import { Appender, type AppenderDeps, type AppenderLane, type Trouble } from './appender.js';
-import { type Item, nextChunk, type Shard } from './chunk.js';
+import { type Item, nextChunk } from './chunk.js';
 import type { Fates } from './append-batch.js';
 import { Dispatcher, type DispatcherDeps, type Pending } from './dispatcher.js';
 import { Offsets, type WindowLimits } from './offsets.js';
@@ -15,8 +17,6 @@ export interface LaneLimits extends WindowLimits {
 
 export interface LaneDeps extends AppenderDeps, DispatcherDeps {
   readonly deadLetters: Pick<DeadLetters, 'write'>;
-  /** Partitions of the topic. */
-  readonly shards: number;
   readonly limits: LaneLimits;
 }
 
@@ -104,10 +104,10 @@ export class Lane {
     let rest = records.filter(({ offset }) => offset >= this.#appender.next);
     while (rest.length > 0) {
       const chunk = nextChunk(rest, this.#shard);
-      const fates = await this.#appender.take(chunk);
-      if (!fates) return;
-      this.#track(chunk, fates);
-      await this.#dispatchPending();
+      const taken = await this.#appender.take(chunk);
+      if (!taken) return;
+      this.#track(chunk, taken.fates);
+      await this.#dispatchPending(taken.routes);
       rest = rest.slice(chunk.length);
     }
   }
@@ -126,9 +126,10 @@ export class Lane {
     this.deps.metrics.records.inc({ topic: this.topic }, fresh.length);
   }
 
-  async #dispatchPending(): Promise<void> {
-    while (this.#pending.length > 0) {
-      const bad = await this.#dispatcher.dispatch(this.#pending);
+  /** `routes` were just read along with the append of what is pending; what is left after the first go asks for its own. */
+  async #dispatchPending(routes?: RouteAnswer): Promise<void> {
+    for (let read = routes; this.#pending.length > 0; read = undefined) {
+      const bad = await this.#dispatcher.dispatch(this.#pending, read);
       if (!bad?.why) continue;
       await this.deps.deadLetters.write(this.#own, bad.read, bad.why, this.#own.signal);
       this.#own.require();

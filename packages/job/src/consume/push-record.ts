@@ -1,21 +1,14 @@
 import { codec, protos } from '@halley/cluster/grpc/protos';
-import type { Push__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/Push';
-import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
+
+import { decodeRecord, type Push } from './push-decoder.js';
+
+export type { Push } from './push-decoder.js';
 
 /** The value of a record of halley-push. */
 export const recordCodec = codec(protos.halley.delivery.v1.Record);
 
 /** A record holds at most this many pushes: a position is offset × 1,024 + index. */
 export const MAX_PUSHES_PER_RECORD = 1_024;
-
-/** A push as read from the bus, its targets by kind. */
-export interface Push extends Omit<Push__Output, 'users' | 'keys' | 'key_owners' | 'rooms'> {
-  readonly users: readonly UserId[];
-  readonly keys: readonly ConnectionKey[];
-  /** Whose each key was when the push was accepted; 0, or absent, is nobody's. */
-  readonly key_owners: readonly UserId[];
-  readonly rooms: readonly RoomId[];
-}
 
 /** Why a record is refused for good: a dead letter's reason. Holds nothing of the record: it is logged. */
 export class BadRecord extends Error {
@@ -46,16 +39,15 @@ const CODEC_WORDS =
 
 /** Decodes a record's pushes, in order. Throws {@link BadRecord}. */
 export function decodePushes(value: Uint8Array): readonly Push[] {
-  let pushes: readonly Push__Output[];
+  let pushes: readonly Push[];
   try {
-    ({ pushes } = recordCodec.decode(value));
+    pushes = decodeRecord(value);
   } catch (error) {
     throw BadRecord.undecodable(error);
   }
   if (pushes.length === 0) throw new BadRecord('empty');
   if (pushes.length > MAX_PUSHES_PER_RECORD) throw new BadRecord('too_many_pushes');
-  // The wire knows no kinds of ids.
-  return pushes as readonly unknown[] as readonly Push[];
+  return pushes;
 }
 
 /** The position of a push in its partition. */

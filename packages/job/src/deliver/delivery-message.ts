@@ -1,6 +1,6 @@
 import type { Delivery } from '@halley/cluster/grpc/gen/halley/delivery/v1/Delivery';
-import type { Push__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/Push';
 
+import type { Push } from '../consume/push-decoder.js';
 import type { CometTargets } from './router.js';
 
 /** What a delivery costs in memory beside its body and names, in bytes. */
@@ -29,7 +29,7 @@ export function isForStreamsOnly({ keys, rooms, everyone }: CometTargets<unknown
 
 /** A push as one comet is sent it: once, with all its targets there. */
 export function messageOf(
-  push: Omit<Push__Output, 'users' | 'keys' | 'key_owners' | 'rooms'>,
+  push: Push,
   { position, source, speed, withoutBody }: Sending,
   { keys, rooms, everyone, hints }: CometTargets<unknown>,
 ): Delivery {
@@ -39,7 +39,7 @@ export function messageOf(
     operation: push.operation,
     body: withoutBody ? NO_BODY : push.body,
     class: CLASSES[push.class],
-    expire_at_ms: Number(push.expire_at_ms),
+    expire_at_ms: push.expire_at_ms,
     keys,
     rooms,
     everyone,
@@ -49,7 +49,7 @@ export function messageOf(
     without_body: withoutBody,
     sender: push.sender,
     control: push.control,
-    accepted_at_ms: Number(push.accepted_at_ms),
+    accepted_at_ms: push.accepted_at_ms,
     caller: push.caller,
     source,
   };

@@ -1,8 +1,18 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ConnectionKey, NodeId, NodeRef, RoomId, UserId } from '@halley/protocol/ids';
 import type { Route, RouteAnswer } from '@halley/store/routes/routes';
+import { shardOf } from '@halley/store/shard';
 
-import { queryFor, routePush, type EntryHint, type PushTargets, type RoutedTargets } from './router.js';
+import {
+  merged,
+  NO_ROUTES,
+  queryFor,
+  restFor,
+  routePush,
+  type EntryHint,
+  type PushTargets,
+  type RoutedTargets,
+} from './router.js';
 
 const user = (mid: string) => mid as UserId;
 const key = (name: string) => name as ConnectionKey;
@@ -122,5 +132,39 @@ describe('routing a push', () => {
       ]),
     ).toEqual({ users: ['1', '2', '3'], keys: ['a'], rooms: ['r'] });
     expect(queryFor([push({ everyone: true })])).toBeUndefined();
+  });
+});
+
+describe('routes that were read along with an append', () => {
+  const shard = { partition: 1, shards: 2 };
+  const of = (partition: number, prefix: string): string =>
+    Array.from({ length: 50 }, (_, index) => `${index + 1}`).find(
+      (name) => shardOf(`${prefix}${name}`, 2) === partition,
+    )!;
+
+  test('leave keys, and users and rooms of other shards', () => {
+    const [here, there] = [of(1, 'u/'), of(0, 'u/')];
+    const [near, far] = [of(1, 'r/'), of(0, 'r/')].map(room) as [RoomId, RoomId];
+    const users = [user(here), user(there)];
+    expect(restFor([push({ users, rooms: [near, far], keys: [key('k')] })], shard)).toEqual({
+      users: [there],
+      keys: ['k'],
+      rooms: [far],
+    });
+    expect(restFor([push({ users: [user(here)], rooms: [near] }, [hint('1')])], shard)).toBeUndefined();
+  });
+
+  test('count beside those that were read after them', () => {
+    const read: RouteAnswer = { ...NO_ROUTES, users: new Map([[user('2'), []]]) };
+    expect([...merged(answer, read).users.keys()]).toEqual(['1', '2']);
+    expect(merged(answer, read)).toMatchObject({ keys: answer.keys, rooms: answer.rooms });
+    expect(merged(answer)).toBe(answer);
+  });
+
+  test('a user with several connections on a comet is told of there once', () => {
+    const both = new Map([[user('1'), [route('1', 'a', ref('c1')), route('1', 'b', ref('c1'))]]]);
+    const { to, missing } = routePush(push({}, [hint('1')]), { ...answer, users: both }, comets);
+    expect(to).toEqual([{ comet: 'c1', keys: [], rooms: [], everyone: false, hints: [hint('1')] }]);
+    expect(missing).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 import type { ConnectionKey, NodeRef, RoomId, UserId } from '@halley/protocol/ids';
 import type { Route, RouteAnswer, RouteQuery } from '@halley/store/routes/routes';
+import { isIn, streamOf, type Shard } from '@halley/store/shard';
 import type { Position } from '@halley/store/streams/streams';
 
 /** What a push says of where it goes. */
@@ -74,6 +75,30 @@ export function queryFor(pushes: Iterable<RoutedTargets>): RouteQuery | undefine
   return { users: [...users], keys: [...keys], rooms: [...rooms] };
 }
 
+/** As {@link queryFor}, of what is known of all users and rooms that live in a shard, and all hints do. */
+export function restFor(pushes: Iterable<RoutedTargets>, shard: Shard): RouteQuery | undefined {
+  const users = new Set<UserId>();
+  const keys = new Set<ConnectionKey>();
+  const rooms = new Set<RoomId>();
+  for (const { live } of pushes) {
+    for (const mid of live.users) if (!isIn(streamOf.user(mid), shard)) users.add(mid);
+    for (const key of live.keys) keys.add(key);
+    for (const room of live.rooms) if (!isIn(streamOf.room(room), shard)) rooms.add(room);
+  }
+  if (users.size + keys.size + rooms.size === 0) return undefined;
+  return { users: [...users], keys: [...keys], rooms: [...rooms] };
+}
+
+/** What either of two answers knows. */
+export function merged(one: RouteAnswer, other: RouteAnswer = NO_ROUTES): RouteAnswer {
+  if (other.users.size + other.keys.size + other.rooms.size === 0) return one;
+  return {
+    users: new Map([...one.users, ...other.users]),
+    keys: new Map([...one.keys, ...other.keys]),
+    rooms: new Map([...one.rooms, ...other.rooms]),
+  };
+}
+
 /** An answer for pushes that need no route. */
 export const NO_ROUTES: RouteAnswer = { users: new Map(), keys: new Map(), rooms: new Map() };
 
@@ -83,6 +108,9 @@ export function routePush<Comet>(
   answer: RouteAnswer,
   comets: Comets<Comet>,
 ): RoutedPush<Comet> {
+  const [only] = hints;
+  if (only?.to.kind === 'user' && hints.length === 1 && isNobody(live))
+    return toOne(hints, answer.users.get(only.to.mid) ?? [], comets);
   const to = new Map<Comet, CometTargets<Comet>>();
   const missing: NodeRef[] = [];
   const at = (comet: Comet): CometTargets<Comet> => {
@@ -127,6 +155,27 @@ export function routePush<Comet>(
   }
   if (live.everyone) for (const comet of comets.everyone()) at(comet).everyone = true;
   return { to: [...to.values()], missing };
+}
+
+/** Of a push for one user, as most are: there is nothing to be joined. */
+function toOne<Comet>(
+  hints: readonly EntryHint[],
+  routes: readonly Route[],
+  comets: Comets<Comet>,
+): RoutedPush<Comet> {
+  const to: CometTargets<Comet>[] = [];
+  const missing: NodeRef[] = [];
+  for (const { at } of routes) {
+    const comet = comets.find(at);
+    if (comet === undefined) missing.push(at);
+    else if (!to.some((told) => told.comet === comet))
+      to.push({ comet, keys: [], rooms: [], everyone: false, hints: [...hints] });
+  }
+  return { to, missing };
+}
+
+function isNobody({ users, keys, rooms, everyone }: PushTargets): boolean {
+  return users.length + keys.length + rooms.length === 0 && !everyone;
 }
 
 /**

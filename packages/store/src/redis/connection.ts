@@ -1,3 +1,5 @@
+import { Writable } from 'node:stream';
+
 import { HalleyError } from '@halley/protocol/error';
 import type { Logger } from '@halley/service/log';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
@@ -45,6 +47,8 @@ export class RedisConnection<Name extends string> {
   readonly redis: Redis | Cluster;
   readonly #scripts = new Map<Name, { readonly text: Script; readonly bytes: Script }>();
   #pings: NodeJS.Timeout | undefined;
+  /** What goes to Redis in this turn of the loop is held back until its end. */
+  #corked: Writable[] = [];
   /** Pings in a row that were not answered in time: a Redis that hangs keeps its connection. */
   #unanswered = 0;
 
@@ -116,12 +120,36 @@ export class RedisConnection<Name extends string> {
 
   /** Runs a script; its texts are answered as strings. */
   async run(name: Name, keys: readonly string[], args: readonly RedisArgument[]): Promise<unknown> {
+    this.#gather();
     return this.guard(() => this.#scripts.get(name)!.text(keys.length, keys, args));
   }
 
   /** Runs a script; its texts are answered as bytes. */
   async runForBytes(name: Name, keys: readonly string[], args: readonly RedisArgument[]): Promise<unknown> {
+    this.#gather();
     return this.guard(() => this.#scripts.get(name)!.bytes(keys.length, keys, args));
+  }
+
+  /**
+   * What one turn of the loop asks leaves in one write: a write costs this process and Redis more than a short script. The
+   * client's own auto-pipelining does not serve: it sends one pipeline after another, and a cluster's again when it failed.
+   */
+  #gather(): void {
+    if (this.#corked.length > 0) return;
+    const nodes = this.redis instanceof Cluster ? this.redis.nodes() : [this.redis];
+    for (const { stream } of nodes) {
+      // One that is not connected has none.
+      if (!(stream instanceof Writable)) continue;
+      stream.cork();
+      this.#corked.push(stream);
+    }
+    if (this.#corked.length > 0) setImmediate(() => this.#release());
+  }
+
+  #release(): void {
+    const corked = this.#corked;
+    this.#corked = [];
+    for (const stream of corked) stream.uncork();
   }
 
   /**
