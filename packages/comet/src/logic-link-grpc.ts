@@ -11,6 +11,7 @@ import { v7 as uuidv7 } from 'uuid';
 
 import type { CometMetrics } from './comet-metrics.js';
 import { ConnectCalls } from './grpc/connect-calls.js';
+import { DisconnectCalls } from './grpc/disconnect-calls.js';
 import {
   connectedOf,
   grantsOf,
@@ -58,6 +59,7 @@ export interface GrpcLogicLinkDeps {
 export class GrpcLogicLink implements LogicLink {
   readonly #client: SessionServiceClient;
   readonly #connects: ConnectCalls;
+  readonly #disconnects: DisconnectCalls;
 
   constructor(private readonly deps: GrpcLogicLinkDeps) {
     const { view, sessionTimeoutMs } = deps;
@@ -68,6 +70,7 @@ export class GrpcLogicLink implements LogicLink {
       sessionTimeoutMs,
     });
     this.#connects = new ConnectCalls(this.#client);
+    this.#disconnects = new DisconnectCalls(this.#client, deps.self);
   }
 
   async connect(ask: ConnectAsk, options: LinkCallOptions = {}): Promise<Connected> {
@@ -86,9 +89,14 @@ export class GrpcLogicLink implements LogicLink {
     return connectedOf(reply);
   }
 
-  async disconnect({ mid, key, owner }: SessionRef, cursor?: StreamCursor, end?: SessionEnd): Promise<void> {
-    const request = { comet: this.deps.self(), mid, key, owner, ...savedOf(cursor), ...(end && { end }) };
-    await this.#timed('Disconnect', () => call(this.#client.Disconnect.bind(this.#client), request));
+  async disconnect(
+    { mid, key, owner }: SessionRef,
+    cursor?: StreamCursor,
+    end?: SessionEnd,
+    alone = false,
+  ): Promise<void> {
+    const request = { mid, key, owner, ...savedOf(cursor), ...(end && { end }) };
+    await this.#timed('Disconnect', () => this.#disconnects.disconnect(request, alone));
   }
 
   async verifyToken({ mid, key }: Asker, token: Uint8Array): Promise<Grants> {

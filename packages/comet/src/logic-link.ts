@@ -217,9 +217,9 @@ export interface LogicLink {
   connect(ask: ConnectAsk, options?: LinkCallOptions): Promise<Connected>;
   /**
    * Removes a route where it is still this owner's; with a cursor, where the device goes on when it comes back. `end` tells how
-   * the connection ended, once.
+   * the connection ended, once. Those of one moment share a call, which fails for all of them, but for one that goes `alone`.
    */
-  disconnect(session: SessionRef, cursor?: StreamCursor, end?: SessionEnd): Promise<void>;
+  disconnect(session: SessionRef, cursor?: StreamCursor, end?: SessionEnd, alone?: boolean): Promise<void>;
   /** Reads another token for a connection that is open. */
   verifyToken(asker: Asker, token: Uint8Array): Promise<Grants>;
   /** Resolves when it is written that this comet has members in the room; answers whether its messages are kept. */

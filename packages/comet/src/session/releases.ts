@@ -3,7 +3,8 @@ import type { Logger } from '@halley/service/log';
 
 import type { LogicLink, SessionEnd, SessionRef, StreamCursor } from '../logic-link.js';
 
-const IN_FLIGHT = 64;
+/** Many leave at once, and share the calls of logic. */
+const IN_FLIGHT = 1_024;
 const ATTEMPTS = 3;
 
 interface Release {
@@ -54,7 +55,8 @@ export class Releases {
     const backoff = new Backoff({ baseMs: 100, maxMs: 1_000 });
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       try {
-        await this.deps.logic.disconnect(route, cursor, end);
+        // One is not to fail for ever with those that share its call.
+        await this.deps.logic.disconnect(route, cursor, end, attempt === ATTEMPTS);
         break;
       } catch (error) {
         if (attempt === ATTEMPTS) this.deps.log.warn({ err: error, key: route.key }, 'route not removed');

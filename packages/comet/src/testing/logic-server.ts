@@ -56,6 +56,14 @@ export function logicHandlers(logic: FakeLogic): SessionServiceHandlers {
       await logic.disconnect(route, cursor ? cursorOf(cursor) : undefined);
       return { has: true };
     }),
+    DisconnectMany: unary(async ({ sessions }) => {
+      for (const { mid, key, owner, cursor } of sessions)
+        await logic.disconnect(
+          { mid: mid as UserId, key: key as ConnectionKey, owner },
+          cursor ? cursorOf(cursor) : undefined,
+        );
+      return { has: sessions.map(() => true) };
+    }),
     EnterRoom: unary(async ({ room_id }) => logic.enterRoom(room_id as RoomId)),
     LeaveRoom: unary(async ({ room_id }) => {
       await logic.leaveRoom(room_id as RoomId);

@@ -73,6 +73,23 @@ describe('SessionService', () => {
     await expect(refused.toArray()).rejects.toMatchObject({ code: status.INVALID_ARGUMENT });
   });
 
+  test('DisconnectMany removes the routes of those that are still theirs', async () => {
+    await start();
+    const one = await connect('{"mid":1,"key":"k"}');
+    const two = await connect('{"key":"l"}');
+    const sessions = [
+      { mid: '1', key: 'k', owner: '0' },
+      { mid: '0', key: 'l', owner: two.owner },
+      { mid: '1', key: 'k', owner: one.owner },
+    ];
+    const disconnectMany = logic.sessions.DisconnectMany.bind(logic.sessions);
+    expect(await call(disconnectMany, { comet, sessions })).toEqual({ has: [false, true, true] });
+    const many = Array.from({ length: 1_001 }, () => sessions[0]!);
+    await expect(call(disconnectMany, { comet, sessions: many })).rejects.toMatchObject({
+      code: 'invalid_argument',
+    });
+  });
+
   test('Connect tells where the device goes on, Renew and Disconnect keep it, and Read answers what is there', async () => {
     await start();
     const { sessions, stores } = logic;

@@ -19,13 +19,14 @@ import { invalid } from '../push/target.js';
 import { readComet } from '../session/comet-ref.js';
 import type { Connector } from '../session/connect.js';
 import type { Online } from '../session/online.js';
-import { cursorsOf, renew, tellDelivered } from '../session/renew.js';
+import { disconnectSessions } from '../session/goodbye.js';
+import { renew } from '../session/renew.js';
 import type { Cursors } from '../streams/cursor.js';
 import type { StreamReader } from '../streams/read.js';
 import type { RoomStreams } from '../streams/rooms.js';
 import type { UpstreamWriter } from '../upstream/receive.js';
 import { connectMany } from './connect-many.js';
-import { endOf, grantsOf, pageOf, readOf, readsOf, startOf, wishOf } from './session-messages.js';
+import { grantsOf, pageOf, readOf, readsOf, startOf, wishOf } from './session-messages.js';
 
 export interface SessionGrpcDeps {
   readonly connector: Connector;
@@ -111,14 +112,12 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
       await connectMany(call, (request) => connect(request, call, everyone), deps.log);
     }),
     Disconnect: unary(async ({ comet, ...session }) => {
-      const { node } = readComet(comet);
-      const { mid, key, owner } = session;
-      const route = { mid: mid as UserId, key: key as ConnectionKey, owner };
-      const [has] = await Promise.all([routes.release(route), cursors.save(cursorsOf(session))]);
-      tellDelivered(session, events);
-      if (session.end) events.disconnected(route, node, endOf(session.end));
+      const [has = false] = await disconnectSessions(readComet(comet).node, [session], deps);
       return { has };
     }),
+    DisconnectMany: unary(async ({ comet, sessions }) => ({
+      has: [...(await disconnectSessions(readComet(comet).node, sessions, deps))],
+    })),
     EnterRoom: unary(async ({ comet, room_id }) => ({
       durable: await rooms.enter(readRoom(room_id), readComet(comet)),
     })),
