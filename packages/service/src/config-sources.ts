@@ -21,7 +21,8 @@ export const RESERVED_ENVIRONMENT: Readonly<Record<string, string>> = {
   HALLEY_API_KEY: 'The API key of `halley push` and `halley nodes`, when `--api-key` does not give one.',
   HALLEY_CACHE:
     'Where `npm run cluster` and the tests keep the services that they fetch; `~/.cache/halley` by default.',
-  HALLEY_NATIVE: 'Reserved for a native send loop; nothing reads it yet.',
+  HALLEY_NATIVE:
+    '`off`: comet writes by Node alone, without the native send loop, and `halley bench` reads without its C program.',
 };
 
 /** Variables of the test suites, which start processes of ours with their own environment. */
