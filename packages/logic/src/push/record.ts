@@ -1,5 +1,3 @@
-import { plainEncoder } from '@halley/cluster/grpc/protos';
-import type { Record } from '@halley/cluster/grpc/gen/halley/delivery/v1/Record';
 import type { Push } from '@halley/cluster/grpc/gen/halley/delivery/v1/Push';
 import type { Sender as SenderMessage } from '@halley/cluster/grpc/gen/halley/delivery/v1/Sender';
 import { HalleyError } from '@halley/protocol/error';
@@ -9,9 +7,9 @@ import { recordSize } from '@halley/store/bus/record-size';
 import { shardOf, streamOf } from '@halley/store/shard';
 import type { Sender } from '@halley/store/streams/streams';
 
+import { encodeRecord, RecordEncoder, type CallFields, type OwnFields } from './record-encoder.js';
 import type { PushMessage } from './target.js';
 
-const encodeRecord = plainEncoder<Record>('halley.delivery.v1.Record');
 /** Of the enum `Class`. */
 const DURABLE = 1;
 const EPHEMERAL = 2;
@@ -93,12 +91,13 @@ export function tooLarge(bytes: number, limit: string): HalleyError {
 function packRecords(pushes: readonly PushMessage[], context: RecordContext): PackedRecord[] {
   const packed: PackedRecord[] = [];
   const open = new Map<number, OpenRecord>();
+  const encoder = new RecordEncoder(ofCall(context));
   const close = (partition: number, record: OpenRecord): void => {
     packed.push({
       record: {
         partition,
         key: record.key,
-        value: encodeRecord({ pushes: record.pushes }),
+        value: encoder.encode(record.pushes),
         entries: record.pushes.length,
       },
       pushes: record.indices,
@@ -118,7 +117,7 @@ function packRecords(pushes: readonly PushMessage[], context: RecordContext): Pa
       }
       record ??= { key: slice.stream, pushes: [], indices: [], bytes: 0 };
       open.set(partition, record);
-      record.pushes.push({ ...common(push, context), ...slice.targets });
+      record.pushes.push(ownOf(push, slice.targets));
       record.indices.push(index);
       record.bytes += bytes;
     }
@@ -138,7 +137,7 @@ export interface PushPart {
 /** The parts of a push, one for each partition that has one of its targets. Throws where a record would be too large. */
 export function partsOf(push: PushMessage, context: RecordContext, maxRecordBytes: number): PushPart[] {
   return [...slicesOf(push, context)].map(([partition, { stream, targets }]) => {
-    const part = { partition, key: stream, push: { ...common(push, context), ...targets } };
+    const part = { partition, key: stream, push: { ...ofCall(context), ...ownOf(push, targets) } as Push };
     const bytes = recordSize({ key: stream, value: encodeRecord({ pushes: [part.push] }) });
     if (bytes > maxRecordBytes) throw tooLarge(bytes, `bus.maxRecordBytes (${maxRecordBytes})`);
     return part;
@@ -147,7 +146,7 @@ export function partsOf(push: PushMessage, context: RecordContext, maxRecordByte
 
 interface OpenRecord {
   readonly key: string;
-  readonly pushes: Push[];
+  readonly pushes: OwnFields[];
   readonly indices: number[];
   bytes: number;
 }
@@ -210,16 +209,18 @@ function numberOf(mid: UserId): UserId | number {
   return mid.length <= EXACT_DIGITS ? Number(mid) : mid;
 }
 
-function common(push: PushMessage, context: RecordContext): Push {
+function ofCall({ acceptedAtMs, traceparent, caller }: RecordContext): CallFields {
+  return { accepted_at_ms: acceptedAtMs, traceparent, caller };
+}
+
+function ownOf(push: PushMessage, targets: Slice['targets']): OwnFields {
   return {
     id: push.id,
     operation: push.operation,
     body: push.body,
     class: push.durable ? DURABLE : EPHEMERAL,
-    accepted_at_ms: context.acceptedAtMs,
     expire_at_ms: push.expireAtMs,
-    traceparent: context.traceparent,
-    caller: context.caller,
+    ...targets,
     ...(push.collapseKey !== undefined && { collapse_key: push.collapseKey }),
     ...(push.retentionMs !== undefined && { retention_ms: push.retentionMs }),
     ...(push.sender && { sender: senderOf(push.sender) }),
