@@ -77,10 +77,11 @@ export const busConfig = z.strictObject({
     unit: 'ms',
     range: '0–5',
   }),
-  fetchWaitMs: z.int().min(10).max(5_000).default(100).meta({
-    description: 'How long a fetch waits for a record; a rebalance, a seek and a stop take as long.',
+  fetchWaitMs: z.int().min(10).max(5_000).default(250).meta({
+    description:
+      'How long a fetch waits for a record, which is answered as soon as there is one; a rebalance, a seek and a stop take as long. An idle consumer costs as much as it fetches often.',
     unit: 'ms',
-    range: '100–200',
+    range: '100–500',
   }),
   sessionTimeoutMs: z.int().min(1_000).default(6_000).meta({
     description:

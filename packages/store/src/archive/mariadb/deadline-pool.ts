@@ -42,7 +42,9 @@ export class DeadlinePool implements MysqlPool {
         connection.destroy();
         callback(new Error('the database did not answer in time'), undefined as never);
       }, this.#leftMs());
-      connection.query(sql, parameters, (error: QueryError | null, result: unknown) => {
+      // The driver looks through the whole text for placeholders even where there is nothing to put in, unless told so.
+      const values = parameters.length > 0 ? parameters : null;
+      connection.query(sql, values, (error: QueryError | null, result: unknown) => {
         if (settled) return;
         settled = true;
         clearTimeout(timer);
