@@ -8,6 +8,7 @@ import { DEFAULTS, SCENARIO_DEFAULTS } from './options.js';
 import { rampSteps } from './ramp.js';
 import type { BenchSample, TrafficResult } from './result.js';
 import { mixedStreams, roomStreams, userStreams } from './streams.js';
+import { Tally } from './tally.js';
 import { clusterTarget, hostTarget, parsePid, withPids } from './target.js';
 import { connectFaults, latenessWarnings, loadWarnings, trafficFaults } from './verdict.js';
 
@@ -203,4 +204,26 @@ test('connections that are not made end a run: their messages would count as los
   await expect(bench.connectAll(side)).rejects.toThrow(
     '5 connections to tcp://192.0.2.1:3101 were not made: refused 3, timeout 2; nothing listens there',
   );
+});
+
+test('where calls may overtake each other, what comes far behind is not taken for a repetition', () => {
+  const sample = {
+    delivered: 10,
+    bytes: 0,
+    latency: latencyHistogram(),
+    outOfOrder: 1,
+    repeated: 3,
+    missing: 0,
+    strays: 0,
+    foreign: 0,
+    heartbeats: 0,
+    closed: new Map(),
+    open: 1,
+    cpuMs: 0,
+    lastAtNs: 1n,
+  };
+  const [one, several] = [new Tally(), new Tally(true)];
+  for (const tally of [one, several]) tally.add(sample);
+  expect([one.unique, one.repeated]).toEqual([7, 3]);
+  expect([several.unique, several.repeated]).toEqual([10, 0]);
 });

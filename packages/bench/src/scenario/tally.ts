@@ -20,16 +20,22 @@ export class Tally {
   lastAtNs = 0n;
   readonly closed = new Map<string, number>();
 
+  /**
+   * `mayOvertake`: calls of one caller are under way together. Then a message may come far behind a later one of its sender,
+   * where a connection cannot tell it from one that comes again: each that came is counted.
+   */
+  constructor(private readonly mayOvertake = false) {}
+
   add(sample: LoadSample): void {
     this.delivered += sample.delivered;
     this.outOfOrder += sample.outOfOrder;
-    this.repeated += sample.repeated;
+    if (!this.mayOvertake) this.repeated += sample.repeated;
     this.strays += sample.strays;
     if (sample.lastAtNs > this.lastAtNs) this.lastAtNs = sample.lastAtNs;
     addReasons(this.closed, sample.closed);
   }
 
-  /** Messages, each once. */
+  /** Messages, each once; where they may overtake each other, all that came. */
   get unique(): number {
     return this.delivered - this.repeated;
   }

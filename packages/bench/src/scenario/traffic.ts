@@ -56,7 +56,7 @@ export async function runTraffic(bench: Bench, plan: TrafficPlan): Promise<Traff
 
 class Traffic {
   readonly #pump: Pump;
-  readonly #tally = new Tally();
+  readonly #tally: Tally;
   readonly #samples: BenchSample[] = [];
   readonly #sliceMs: number;
   #latency = latencyHistogram();
@@ -71,6 +71,7 @@ class Traffic {
   ) {
     const { options, deps, run, sequences } = bench;
     this.#kind = plan.sides[0]?.kind ?? 'node';
+    this.#tally = new Tally(options.inFlight > 1);
     const totalMs = plan.warmupMs + plan.durationMs;
     this.#sliceMs = Math.max(MIN_SLICE_MS, Math.ceil(totalMs / SLICES / MIN_SLICE_MS) * MIN_SLICE_MS);
     this.#pump = new Pump({
