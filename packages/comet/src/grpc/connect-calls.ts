@@ -11,7 +11,7 @@ import { ERRORS, type ErrorCode, HalleyError } from '@halley/protocol/error';
 const MAX_CONNECTS = 64;
 
 /** While a call is under way others are waited for so long, in milliseconds. */
-const JOIN_MS = 2;
+const JOIN_MS = 5;
 
 /** A connect that waits for its outcome. */
 interface Waiting {
@@ -22,7 +22,7 @@ interface Waiting {
 
 /**
  * Connects that are asked for in one moment share one call of logic, because a call costs more than what it asks: the first goes
- * with those of its turn of the loop, and while a call is under way the next one waits 2 ms for others. Each has its own outcome,
+ * with those of its turn of the loop, and while a call is under way the next one waits up to 5 ms for others. Each has its own outcome,
  * which comes as soon as it is known; those of one call have the same deadline.
  */
 export class ConnectCalls {

@@ -25,18 +25,26 @@ import { senderOf } from './sender.js';
 
 /** A good token's connection. */
 export function connectedOf(reply: ConnectReply__Output): Connected {
-  return {
-    ...grantsOf(reply),
+  // Spreading several objects into one would cost more than all else of a login here.
+  const connected: { -readonly [Field in keyof Connected]: Connected[Field] } = {
+    tokenExpiresAtMs: Number(reply.token_expires_at_ms),
+    roomGrants: reply.room_grants,
+    anyRoom: reply.any_room,
+    publishGrants: reply.publish_grants,
+    publishAny: reply.publish_any,
+    sendToUsers: reply.send_to_users,
+    asksToSend: reply.asks_to_send,
     mid: reply.mid as UserId,
     key: reply.key as ConnectionKey,
     owner: reply.owner,
     roomId: reply.room_id,
     accepts: reply.accepts,
     heartbeatMs: Number(reply.heartbeat_ms),
-    ...(reply.stream ? { start: startOf(reply.stream, reply.at_end, reply.keeps_cursor) } : {}),
-    ...(reply.read ? { read: readPositionOf(reply.read) } : {}),
-    ...(reply.everyone ? { everyone: cursorOf(reply.everyone) } : {}),
   };
+  if (reply.stream) connected.start = startOf(reply.stream, reply.at_end, reply.keeps_cursor);
+  if (reply.read) connected.read = readPositionOf(reply.read);
+  if (reply.everyone) connected.everyone = cursorOf(reply.everyone);
+  return connected;
 }
 
 /** What a token allows. */
@@ -64,7 +72,8 @@ export function roomOpenedOf({ cursor, at_end, read }: RoomOpened__Output): Room
 }
 
 function startOf(cursor: StreamCursor__Output, atEnd: boolean, kept: boolean): StreamStart {
-  return { ...cursorOf(cursor), atEnd, kept };
+  const { stream, epoch, position } = cursor;
+  return { stream, epoch, position: Number(position), atEnd, kept };
 }
 
 function cursorOf({ stream, epoch, position }: StreamCursor__Output): StreamCursor {

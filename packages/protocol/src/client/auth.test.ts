@@ -6,6 +6,18 @@ import { Start } from './bodies.js';
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
+test('version 2 is asked for however JSON spells it', () => {
+  const asked = [
+    '{"ver":2,"mid":1}',
+    ' {"mid":1, "ver" : 2}',
+    '{"\\u0076er":2}',
+    '{"mid":1}',
+    '{"mid":1,"never":2}',
+  ];
+  const versions = asked.map((body) => readAuth(new TextEncoder().encode(body)).version);
+  expect(versions).toEqual([2, 2, 2, 1, 1]);
+});
+
 test('the wishes go into a JSON token, the rest of which stays as it is', () => {
   const body = text(writeAuth(' { "mid": 9223372036854775807, "key": "k" }', { start: Start.Newest }));
   expect(body).toBe('{"ver":2,"start":"newest","mid": 9223372036854775807, "key": "k" }');

@@ -18,6 +18,8 @@ export interface AuthRequest {
   readonly checksum: boolean;
 }
 
+const TEXT = new TextDecoder();
+
 /** What a client wishes beside its token. */
 export type AuthWishes = Partial<Omit<AuthRequest, 'version' | 'token'>>;
 
@@ -29,8 +31,8 @@ const STARTS: Readonly<Record<string, number>> = { oldest: Start.Oldest, newest:
  * token of version 1, also when it is no good one. Throws HalleyError `bad_token` where a wish has a wrong type.
  */
 export function readAuth(body: Uint8Array): AuthRequest {
-  const json = new TextDecoder().decode(body);
-  const asked = objectOf(json);
+  const json = TEXT.decode(body);
+  const asked = mayAsk(json) ? objectOf(json) : {};
   if (asked?.ver === VERSION_2) {
     const token = typeof asked.token === 'string' ? new TextEncoder().encode(asked.token) : body;
     return wishes(asked, token);
@@ -74,6 +76,11 @@ function wishes(asked: Readonly<Record<string, unknown>>, token: Uint8Array): Au
     deflate: deflate ?? false,
     checksum: checksum ?? false,
   };
+}
+
+/** False of what is goim's JSON token and nothing else: most of what comes is not parsed for that. */
+function mayAsk(json: string): boolean {
+  return !json.startsWith('{') || json.includes('"ver"') || json.includes('\\');
 }
 
 function isCursor(value: unknown): value is { readonly epoch: string; readonly position: number } {
