@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 
 import { behind, mostWithoutLoss } from './most-row.js';
+import { busyWarning } from './run.js';
 import { median, ratios, rowOf, type RowPlan } from './row.js';
 
 test('the middle of the rounds counts', () => {
@@ -85,4 +86,9 @@ test('a server that is late is behind, though all came', () => {
     'the last message came 300 ms after the last push was due',
   );
   expect(behind({ latency: { ...latency, p99Ms: 250 }, lastAfterMs: 10 })).toBe('p99 250 ms');
+});
+
+test('a machine that is busy with other work is told of', () => {
+  expect(busyWarning(0.4, 2)).toEqual([]);
+  expect(busyWarning(17.3, 2)).toEqual([expect.stringContaining('load 17.3 on 2 cores')]);
 });

@@ -1,3 +1,5 @@
+import { availableParallelism, loadavg } from 'node:os';
+
 import { measureFanOut, kernelRow } from './fan-out.js';
 import { connectRows } from './connect-rows.js';
 import { Lab, type LabDeps } from './lab.js';
@@ -34,9 +36,11 @@ export async function runLimit(
   const startedAt = new Date().toISOString();
   const lab = new Lab(deps);
   const rows: LimitRow[] = [];
-  const warnings = deps.pin
-    ? []
-    : ['nothing is bound to a core (no taskset, or a single core): server and load get in each other’s way'];
+  const warnings = [...busyWarning(loadavg()[0] ?? 0, availableParallelism())];
+  if (!deps.pin)
+    warnings.push(
+      'nothing is bound to a core (no taskset, or a single core): server and load get in each other’s way',
+    );
   const add = (found: readonly LimitRow[]): void => {
     rows.push(...found);
     for (const row of found) onRow(row);
@@ -59,6 +63,14 @@ export async function runLimit(
   } finally {
     await lab.close();
   }
+}
+
+/** By the load of the last minute: what this run started before is below that. */
+export function busyWarning(load: number, cores: number): string[] {
+  if (load <= cores) return [];
+  return [
+    `the machine was busy with other work at the begin (load ${load.toFixed(1)} on ${cores} cores): times mean little, and ratios of them are rough`,
+  ];
 }
 
 function rowsOf(lab: Lab, part: LimitPart): Promise<LimitRow[]> {
