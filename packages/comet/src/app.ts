@@ -226,6 +226,7 @@ class App implements CometApp {
       memory: processMemory(),
       turnover: () => comet.counter.turnover,
       sockets: () => comet.counter.sockets,
+      entering: () => comet.counter.open - comet.table.size,
       quietMs: config.memory.trimAfterMs,
       clock: systemClock,
       onTrimmed: () => comet.metrics.trimmed(),

@@ -34,6 +34,7 @@ describe('memory is given back', () => {
   let nowMs: number;
   let turnover: number;
   let sockets: number;
+  let entering: number;
   let trims: number;
   let trimmer: MemoryTrimmer;
 
@@ -42,6 +43,7 @@ describe('memory is given back', () => {
       memory,
       turnover: () => turnover,
       sockets: () => sockets,
+      entering: () => entering,
       quietMs,
       clock: { now: () => nowMs, monotonicMs: () => nowMs },
       onTrimmed: () => {
@@ -62,6 +64,7 @@ describe('memory is given back', () => {
     nowMs = 0;
     turnover = 0;
     sockets = 0;
+    entering = 0;
     trims = 0;
     trimmer = make(1_000);
   });
@@ -115,6 +118,16 @@ describe('memory is given back', () => {
     await pass(10_000);
     expect(trims).toBe(0);
     memory.busy = 0.1;
+    await pass(1_250);
+    expect(trims).toBe(1);
+  });
+
+  test('not while many wait to be let in', async () => {
+    turnover = 1_000;
+    entering = 200;
+    await pass(10_000);
+    expect(trims).toBe(0);
+    entering = 0;
     await pass(1_250);
     expect(trims).toBe(1);
   });

@@ -20,6 +20,8 @@ export interface MemoryTrimmerDeps {
   readonly turnover: () => number;
   /** Those that are there. */
   readonly sockets: () => number;
+  /** Those of them that are still logging in. */
+  readonly entering: () => number;
   /** How long it must have been quiet; 0 trims never. */
   readonly quietMs: number;
   readonly clock: Clock;
@@ -28,7 +30,7 @@ export interface MemoryTrimmerDeps {
 }
 
 const LOOK_MS = 250;
-/** What may come and go in a look while it counts as quiet. */
+/** What may come and go in a look, and be logging in, while it counts as quiet. */
 const QUIET_TURNOVER = 12;
 const BUSY_SHARE = 0.5;
 /** As many must have come or gone since the last time, or this part of those there are. */
@@ -68,12 +70,13 @@ export class MemoryTrimmer implements Service {
 
   /** Trims when it is time; resolves when that is done. */
   async look(): Promise<void> {
-    const { memory, turnover, sockets, clock, quietMs } = this.deps;
+    const { memory, turnover, sockets, entering, clock, quietMs } = this.deps;
     const seen = turnover();
     const moved = seen - this.#seen;
     this.#seen = seen;
     const now = clock.monotonicMs();
-    if (memory.busyShare() > BUSY_SHARE || moved > QUIET_TURNOVER) {
+    const isBusy = memory.busyShare() > BUSY_SHARE;
+    if (isBusy || moved > QUIET_TURNOVER || entering() > QUIET_TURNOVER) {
       this.#quietSinceMs = now;
       return;
     }
