@@ -75,7 +75,7 @@ export function queryFor(pushes: Iterable<RoutedTargets>): RouteQuery | undefine
   return { users: [...users], keys: [...keys], rooms: [...rooms] };
 }
 
-/** As {@link queryFor}, of what is known of all users and rooms that live in a shard, and all hints do. */
+/** What is left to ask for when the routes of a shard's users and rooms are known; streams of which is told are of it. */
 export function restFor(pushes: Iterable<RoutedTargets>, shard: Shard): RouteQuery | undefined {
   const users = new Set<UserId>();
   const keys = new Set<ConnectionKey>();
