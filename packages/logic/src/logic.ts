@@ -28,6 +28,7 @@ import { LedgerCalls } from './api/ledger-calls.js';
 import { ledgerGrpc } from './api/ledger-grpc.js';
 import { PushCalls } from './api/push-calls.js';
 import { pushGrpc } from './api/push-grpc.js';
+import { pushService } from './api/push-wire.js';
 import { SessionCalls } from './api/session-calls.js';
 import { scheduleGrpc } from './api/schedule-grpc.js';
 import { sessionGrpc } from './api/session-grpc.js';
@@ -226,7 +227,7 @@ export function assembleLogic(deps: LogicDeps): Logic {
     tiers,
   );
   grpc.addService(
-    protos.halley.push.v1.PushService.service,
+    pushService,
     {
       ...pushGrpc({
         pushes,

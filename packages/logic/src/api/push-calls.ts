@@ -88,11 +88,16 @@ export class PushCalls {
         ? await this.deps.acceptor.acceptAll(valid, { ...origin, onDuplicate, onScheduled })
         : [];
     for (const [at, push] of valid.entries()) {
-      const result = resultOf(push.id, answers[at]);
-      if (answers[at] && push.idGiven) this.#tellRefused(push.id, answers[at], origin);
-      results[places[at] ?? 0] = answers[at]
-        ? result
-        : { ...result, deliver_at_ms: times.get(push) ?? 0, duplicate: duplicates.has(push) };
+      const error = answers[at];
+      if (error && push.idGiven) this.#tellRefused(push.id, error, origin);
+      results[places[at] ?? 0] = error
+        ? resultOf(push.id, error)
+        : {
+            id: push.id,
+            outcome: 'OUTCOME_OK',
+            deliver_at_ms: times.get(push) ?? 0,
+            duplicate: duplicates.has(push),
+          };
     }
     return results;
   }

@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals';
 
 import { encodeRecord, RecordEncoder, type OwnFields } from './record-encoder.js';
 
-const { decode } = codec(protos.halley.delivery.v1.Record);
+const records = codec(protos.halley.delivery.v1.Record);
 const CALL = { accepted_at_ms: 1_900_000_000_000, traceparent: '00-a-b-01', caller: 'shop' };
 
 const plain = { id: 'a', operation: 1_000, body: Buffer.from('hello'), class: 1, expire_at_ms: 0 };
@@ -23,13 +23,13 @@ const pushes: OwnFields[] = [
 test('what is encoded reads as what the encoder of the message type wrote', () => {
   const encoder = new RecordEncoder(CALL);
   const expected = (own: readonly OwnFields[]) =>
-    decode(encodeRecord({ pushes: own.map((push) => ({ ...CALL, ...push })) as never }));
-  expect(decode(encoder.encode(pushes))).toEqual(expected(pushes));
-  for (const push of pushes) expect(decode(encoder.encode([push]))).toEqual(expected([push]));
+    records.decode(encodeRecord({ pushes: own.map((push) => ({ ...CALL, ...push })) as never }));
+  expect(records.decode(encoder.encode(pushes))).toEqual(expected(pushes));
+  for (const push of pushes) expect(records.decode(encoder.encode([push]))).toEqual(expected([push]));
 });
 
 test('records stand behind each other as one', () => {
   const encoder = new RecordEncoder(CALL);
   const joined = Buffer.concat(pushes.map((push) => encoder.encode([push])));
-  expect(decode(joined)).toEqual(decode(encoder.encode(pushes)));
+  expect(records.decode(joined)).toEqual(records.decode(encoder.encode(pushes)));
 });
