@@ -120,13 +120,11 @@ export class RedisConnection<Name extends string> {
 
   /** Runs a script; its texts are answered as strings. */
   async run(name: Name, keys: readonly string[], args: readonly RedisArgument[]): Promise<unknown> {
-    this.#gather();
     return this.guard(() => this.#scripts.get(name)!.text(keys.length, keys, args));
   }
 
   /** Runs a script; its texts are answered as bytes. */
   async runForBytes(name: Name, keys: readonly string[], args: readonly RedisArgument[]): Promise<unknown> {
-    this.#gather();
     return this.guard(() => this.#scripts.get(name)!.bytes(keys.length, keys, args));
   }
 
@@ -176,6 +174,7 @@ export class RedisConnection<Name extends string> {
 
   /** Runs a command; what goes wrong becomes `store_unavailable`, or `store_full`. */
   async guard<T>(command: () => Promise<T>): Promise<T> {
+    this.#gather();
     try {
       return await command();
     } catch (error) {
