@@ -5,7 +5,14 @@ import { HeldHints, HintRoom, type HeldHint } from './held-hints.js';
 
 const held = (position: number, bytes = 1): HeldHint => ({
   hint: { epoch: 'e', position, prev: position - 1, keys: [] },
-  push: new SharedPush({ epoch: 'e', position, operation: 5, body: Buffer.alloc(bytes), expired: false }),
+  push: new SharedPush({
+    epoch: 'e',
+    position,
+    operation: 5,
+    body: Buffer.alloc(bytes),
+    expired: false,
+    about: undefined,
+  }),
 });
 
 test('hints come out in the order in which they came, once', () => {
