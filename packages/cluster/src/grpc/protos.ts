@@ -91,7 +91,8 @@ export function plainEncoder<Input extends object>(name: string): (message: Inpu
 
 let loaded: protobuf.Root | undefined;
 
-function plainTypes(): protobuf.Root {
+/** The same types as the library underneath has them. */
+export function plainTypes(): protobuf.Root {
   if (!loaded) {
     loaded = new protobuf.Root();
     loaded.resolvePath = (_from, file) => join(PROTO_DIR, file);

@@ -19,6 +19,7 @@ import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
 import { protoPath as healthProto } from 'grpc-health-check';
 import { pino } from 'pino';
+import descriptor from 'protobufjs/ext/descriptor/index.js';
 
 import { callerOf, sharedToken } from './auth.js';
 import { call, createClient, type ClientDeps } from './client.js';
@@ -106,6 +107,27 @@ describe('a gRPC server', () => {
     await once(stream.resume(), 'end');
     expect(listServicesResponse.service.map(({ name }) => name)).toEqual([
       'halley.delivery.v1.SessionService',
+    ]);
+  });
+
+  test('tells by reflection what each file imports, so that tools find every type', async () => {
+    const node = await start('a');
+    const client = toolClient(REFLECTION_PROTO, 'grpc.reflection.v1.ServerReflection', node);
+    const stream = client['serverReflectionInfo']?.() as Duplex;
+    const answer = once(stream, 'data') as Promise<
+      [{ fileDescriptorResponse: { fileDescriptorProto: Buffer[] } }]
+    >;
+    stream.write({ fileContainingSymbol: 'goim.comet.Comet' });
+    const [{ fileDescriptorResponse }] = await answer;
+    stream.end();
+    await once(stream.resume(), 'end');
+    const files = fileDescriptorResponse.fileDescriptorProto.map(
+      (bytes) =>
+        descriptor.FileDescriptorProto.decode(bytes).toJSON() as { name: string; dependency?: string[] },
+    );
+    expect(files.map(({ name, dependency }) => [name, dependency])).toEqual([
+      ['goim_comet.proto', ['goim_protocol.proto']],
+      ['goim_protocol.proto', undefined],
     ]);
   });
 

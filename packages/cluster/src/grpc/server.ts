@@ -17,7 +17,8 @@ import { type AuthCheck, authInterceptor } from './auth.js';
 import { DEFAULT_MAX_MESSAGE_BYTES } from './client.js';
 import { guardHandlers } from './handler.js';
 import { CallsInProgress, observeServer } from './interceptors.js';
-import { packageDefinition } from './protos.js';
+import { packageDefinition, plainTypes } from './protos.js';
+import { withImports } from './reflected.js';
 import { serverCredentials, type ServerTls } from './tls.js';
 
 export interface GrpcServerDeps {
@@ -100,7 +101,8 @@ export class GrpcServer implements Service {
     const { host, port, tls } = this.deps;
     const credentials = await serverCredentials(tls);
     this.#health.addToServer(this.#server);
-    new ReflectionService(packageDefinition, { services: this.#services }).addToServer(this.#server);
+    const described = withImports(packageDefinition, plainTypes());
+    new ReflectionService(described, { services: this.#services }).addToServer(this.#server);
     this.#boundPort = await new Promise<number>((resolve, reject) => {
       this.#server.bindAsync(hostPort(host, port), credentials, (error, bound) => {
         if (error) reject(error);
