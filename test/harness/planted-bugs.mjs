@@ -36,11 +36,11 @@ export const BUGS = {
   // The streams let go of entries before these are in the archive.
   'trim-early': {
     tier: 'job',
-    module: '/packages/job/dist/archive/archive-lane.js',
+    module: '/packages/job/dist/archive/archive-round.js',
     changes: [
       [
-        'const stored = await archive.store(',
-        'await streams.trim(shard, epoch, page.through);\n                const stored = await archive.store(',
+        'stored = await archive.store(',
+        'for (const { lane, page } of fresh) await this.deps.streams.trim(lane.shard, epoch, page.through);\n            stored = await archive.store(',
       ],
     ],
   },
@@ -50,8 +50,8 @@ export const BUGS = {
     module: '/packages/comet/dist/delivery/outbox.js',
     changes: [
       [
-        'this.socket.write(bytes);',
-        'globalThis.plantedWrites = (globalThis.plantedWrites ?? 0) + 1;\n        if (globalThis.plantedWrites % 1_000 !== 0) this.socket.write(bytes);',
+        'this.#written += bytes.length;',
+        'globalThis.plantedWrites = (globalThis.plantedWrites ?? 0) + 1;\n        if (globalThis.plantedWrites % 1_000 === 0) return;\n        this.#written += bytes.length;',
       ],
     ],
   },
