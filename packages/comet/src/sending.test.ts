@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { CloseCode } from '@halley/protocol/close-code';
 import { FrameDecoder } from '@halley/protocol/decoder';
 import { encodeFrame } from '@halley/protocol/frame';
+import type { ConnectionKey } from '@halley/protocol/ids';
 import { Operation } from '@halley/protocol/operation';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
@@ -169,6 +170,20 @@ describe.each([
       await client.end();
       expect(pushesOf(client)).toEqual(['a', 'b'.repeat(20_000), 'c', 'd']);
     }
+  });
+
+  test('who waits until all has left is told by the socket, not by a later look', async () => {
+    const { texts } = await member(1, 'r');
+    const outbox = harness.comet.table.get('k1' as ConnectionKey)!.outbox;
+    const drained = new Promise<void>((resolve) => {
+      outbox.owner = { onDrained: resolve, onFrozen: () => undefined };
+    });
+    const body = Buffer.alloc(200_000, 'x');
+    outbox.offerJoined(encodeFrame({ ver: 1, op: 1_000, seq: 0, body }));
+    outbox.tellDrained();
+    await drained;
+    expect(outbox.bufferedBytes).toBe(0);
+    await until(() => texts.length === 1);
   });
 
   test('everyone gets what it accepts, whatever the others do', async () => {

@@ -114,6 +114,8 @@ export class Outbox {
   #bufferedBytes = 0;
   #open = true;
   #corked = false;
+  /** Its owner waits for a drain, of which only the socket tells. */
+  #awaited = false;
   /** Bytes written so far, waiting or gone. */
   #written = 0;
   /** How much had left when that changed last, and when it was noticed. */
@@ -173,7 +175,7 @@ export class Outbox {
   /** What the send loop is to write at the end of this tick, as one message; undefined where there is nothing for it. */
   takeHeld(): Uint8Array | undefined {
     // `ws` writes its answers to pings to the socket itself.
-    if (this.socket.writableLength > 0) this.spill();
+    if (this.#awaited || this.socket.writableLength > 0) this.spill();
     const held = this.#held;
     this.#held = undefined;
     this.#heldBytes = 0;
@@ -226,11 +228,19 @@ export class Outbox {
     return Math.min(own, this.ledger.room(own));
   }
 
-  /** From now on its owner is told when it has drained. */
+  /** Its owner is told when it has drained. */
   tellDrained(): void {
+    this.#awaited = true;
     if (this.socket[kOutbox]) return;
     this.socket[kOutbox] = this;
     this.socket.on('drain', onDrain);
+  }
+
+  /** The socket's call. */
+  drained(): void {
+    this.#awaited = false;
+    this.look();
+    this.owner?.onDrained();
   }
 
   /** For the ledger only. */
@@ -322,6 +332,5 @@ export class Outbox {
 }
 
 function onDrain(this: OwnedSocket): void {
-  this[kOutbox]?.look();
-  this[kOutbox]?.owner?.onDrained();
+  this[kOutbox]?.drained();
 }
