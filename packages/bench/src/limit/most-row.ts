@@ -12,10 +12,12 @@ const WARM_C_MS = 500;
 const C_THERE = 512_000;
 /** Where the search for the most begins, in pushes a second; then so much more each time. */
 const FIRST_RATE = 400;
-const STEP = 1.25;
+const STEP = 1.4;
+/** A rate is tried so often: a hiccup of the machine is not its limit. */
+const ATTEMPTS = 2;
 const HALVINGS = 2;
-/** A server whose last message, or 1 % of all, comes later than this after its push was due does not keep up. */
-const KEPT_UP_MS = 200;
+/** A server whose last message, or 1 % of all, comes later than this after its push was due does not keep up; goim holds a lone push back twice as long. */
+const KEPT_UP_MS = 500;
 const LEAST_RATE = 25;
 const MOST_RATE = 20_000;
 
@@ -31,7 +33,7 @@ export async function mostRow(lab: Lab): Promise<LimitRow> {
       await roomTraffic(bench, side, FIRST_RATE / 2, warmPushMs, 0);
       let kept = '';
       let ended = '';
-      const best = await mostWithoutLoss(async (rate) => {
+      const attempt = async (rate: number): Promise<number | undefined> => {
         bench.say(`1,000 in a room, ${count(rate)} pushes/s`);
         const { traffic: found, tiers, load } = await roomTraffic(bench, side, rate, durationMs, 0);
         const why = behind(found) ?? trafficFaults(found, bench.options)[0];
@@ -42,6 +44,12 @@ export async function mostRow(lab: Lab): Promise<LimitRow> {
         }
         ended = `not kept up: ${at} (${why}); ${cpuText(tiers, load)}`;
         return undefined;
+      };
+      const best = await mostWithoutLoss(async (rate) => {
+        let delivered: number | undefined;
+        for (let tried = 0; delivered === undefined && tried < ATTEMPTS; tried += 1)
+          delivered = await attempt(rate);
+        return delivered;
       });
       return rowOf({
         what: 'most delivered/s in one room of 1,000 through all tiers, without loss',
