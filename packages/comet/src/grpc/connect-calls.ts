@@ -7,6 +7,8 @@ import type { SessionServiceClient } from '@halley/cluster/grpc/gen/halley/deliv
 import { fromServiceError } from '@halley/cluster/grpc/status';
 import { ERRORS, type ErrorCode, HalleyError } from '@halley/protocol/error';
 
+import { JoinedCalls } from './joined-calls.js';
+
 /** Connects of one call: so that a storm is spread over the logics, and none of them has too much at once. */
 const MAX_CONNECTS = 64;
 
@@ -26,32 +28,21 @@ interface Waiting {
  * which comes as soon as it is known; those of one call have the same deadline.
  */
 export class ConnectCalls {
-  #waiting: Waiting[] = [];
+  readonly #joined = new JoinedCalls<Waiting>(JOIN_MS, (waiting) => this.#send(waiting));
   #deadlineMs = DEFAULT_DEADLINE_MS;
-  /** Calls under way. */
-  #calls = 0;
-  #turn: NodeJS.Immediate | undefined;
-  #timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly client: SessionServiceClient) {}
 
   /** Rejects as a call of its own does. */
   connect(request: ConnectRequest, deadlineMs = DEFAULT_DEADLINE_MS): Promise<ConnectReply__Output> {
     return new Promise((resolve, reject) => {
-      if (deadlineMs !== this.#deadlineMs || this.#waiting.length === MAX_CONNECTS) this.#send();
+      if (deadlineMs !== this.#deadlineMs || this.#joined.size === MAX_CONNECTS) this.#joined.flush();
       this.#deadlineMs = deadlineMs;
-      this.#waiting.push({ request, resolve, reject });
-      if (this.#calls === 0) this.#turn ??= setImmediate(() => this.#send());
-      else this.#timer ??= setTimeout(() => this.#send(), JOIN_MS);
+      this.#joined.add({ request, resolve, reject });
     });
   }
 
-  #send(): void {
-    clearImmediate(this.#turn);
-    clearTimeout(this.#timer);
-    this.#turn = this.#timer = undefined;
-    const waiting = this.#waiting;
-    this.#waiting = [];
+  #send(waiting: readonly Waiting[]): void {
     try {
       if (waiting.length > 1) this.#askTogether(waiting, this.#deadlineMs);
       else for (const one of waiting) this.#askAlone(one, this.#deadlineMs);
@@ -62,9 +53,9 @@ export class ConnectCalls {
   }
 
   #askAlone({ request, resolve, reject }: Waiting, deadlineMs: number): void {
-    this.#calls += 1;
+    this.#joined.began();
     call(this.client.Connect.bind(this.client), request, { deadlineMs })
-      .finally(() => this.#ended())
+      .finally(() => this.#joined.ended())
       .then(resolve, reject);
   }
 
@@ -80,14 +71,14 @@ export class ConnectCalls {
         else one?.reject(errorOf(error));
       }
     });
-    this.#calls += 1;
+    this.#joined.began();
     let failure: ServiceError | undefined;
     answers.on('error', (error: ServiceError) => {
       failure = error;
     });
     // Follows an error too, behind what came before it.
     answers.on('end', () => {
-      this.#ended();
+      this.#joined.ended();
       for (const one of open.values()) {
         if (!failure) one.reject(new HalleyError('unavailable'));
         // A logic of an older version; nothing was done.
@@ -95,12 +86,6 @@ export class ConnectCalls {
         else one.reject(fromServiceError(failure));
       }
     });
-  }
-
-  /** Those who wait need not wait for others any more. */
-  #ended(): void {
-    this.#calls -= 1;
-    if (this.#calls === 0 && this.#waiting.length > 0) this.#turn ??= setImmediate(() => this.#send());
   }
 }
 

@@ -5,6 +5,8 @@ import type { DisconnectSessionRequest } from '@halley/cluster/grpc/gen/halley/d
 import type { SessionServiceClient } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
 import { HalleyError } from '@halley/protocol/error';
 
+import { JoinedCalls } from './joined-calls.js';
+
 /** Goodbyes of one call. */
 const MAX_SESSIONS = 256;
 
@@ -23,11 +25,10 @@ interface Waiting {
  * a call is under way the next one waits a little for others. A call that fails fails for all of them; a repetition does no harm.
  */
 export class DisconnectCalls {
-  #waiting: Waiting[] = [];
-  /** Calls under way. */
-  #calls = 0;
-  #turn: NodeJS.Immediate | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #joined = new JoinedCalls<Waiting>(JOIN_MS, (waiting) => {
+    this.#joined.began();
+    void this.#tell(waiting).finally(() => this.#joined.ended());
+  });
 
   constructor(
     private readonly client: SessionServiceClient,
@@ -39,22 +40,9 @@ export class DisconnectCalls {
   disconnect(request: DisconnectSessionRequest, alone = false): Promise<void> {
     return new Promise((resolve, reject) => {
       if (alone) return void this.#tellAlone({ request, resolve, reject });
-      this.#waiting.push({ request, resolve, reject });
-      if (this.#waiting.length === MAX_SESSIONS) this.#send();
-      else if (this.#calls === 0) this.#turn ??= setImmediate(() => this.#send());
-      else this.#timer ??= setTimeout(() => this.#send(), JOIN_MS);
+      this.#joined.add({ request, resolve, reject });
+      if (this.#joined.size === MAX_SESSIONS) this.#joined.flush();
     });
-  }
-
-  #send(): void {
-    clearImmediate(this.#turn);
-    clearTimeout(this.#timer);
-    this.#turn = this.#timer = undefined;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    if (waiting.length === 0) return;
-    this.#calls += 1;
-    void this.#tell(waiting).finally(() => this.#ended());
   }
 
   async #tell(waiting: readonly Waiting[]): Promise<void> {
@@ -77,12 +65,6 @@ export class DisconnectCalls {
     } catch (error) {
       reject(error);
     }
-  }
-
-  /** Those who wait need not wait for others any more. */
-  #ended(): void {
-    this.#calls -= 1;
-    if (this.#calls === 0 && this.#waiting.length > 0) this.#turn ??= setImmediate(() => this.#send());
   }
 }
 
