@@ -1,19 +1,6 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomFillSync } from 'node:crypto';
 
-const storage = new AsyncLocalStorage<string | undefined>();
-
 const TRACEPARENT = /^[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
-
-/** The W3C `traceparent` of the call in progress; undefined when there is none. */
-export function currentTrace(): string | undefined {
-  return storage.getStore();
-}
-
-/** Runs `run` with this trace as the current one, also in what it awaits. Without a trace, none is current there. */
-export function withTrace<Result>(traceparent: string | undefined, run: () => Result): Result {
-  return storage.run(traceparent, run);
-}
 
 /** Random bytes for many traces, asked for at once: a call for each costs as much as the rest of a small push. */
 const random = Buffer.allocUnsafeSlow(24 * 256);

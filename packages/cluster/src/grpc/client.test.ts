@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { status } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
 import { HalleyError } from '@halley/protocol/error';
 import { silentLogger } from '@halley/service/log';
 import { Metrics } from '@halley/service/metrics';
-import { currentTrace, newTrace, withTrace } from '@halley/service/trace';
+import { newTrace } from '@halley/service/trace';
 
 import { EmbeddedRegistry } from '../registry/embedded.js';
 import { nodeRecord } from '../registry/fixture.js';
@@ -11,7 +11,7 @@ import type { Registration } from '../registry/registry.js';
 import { call, createClient, tierClient, type TierClientDeps } from './client.js';
 import { eventually, plainFailure, SessionService, startNode, type TestNode } from './fixture.js';
 import type { SessionServiceClient } from './gen/halley/delivery/v1/SessionService.js';
-import { remainingMs, unary } from './handler.js';
+import { remainingMs, traceOf, unary } from './handler.js';
 
 const closers: (() => void | Promise<void>)[] = [];
 afterEach(async () => {
@@ -317,16 +317,17 @@ describe('what every call carries', () => {
   test('is the trace of the caller', async () => {
     let seen: string | undefined;
     const node = await start('a', {
-      Connect: unary(async () => {
-        await new Promise((resolve) => setTimeout(resolve, 1));
-        seen = currentTrace();
+      Connect: unary(async (_request, running) => {
+        seen = traceOf(running);
         return {};
       }),
     });
     const client = clientOf(node);
     const trace = newTrace();
 
-    await withTrace(trace, () => askWho(client));
+    const metadata = new Metadata();
+    metadata.set('traceparent', trace);
+    await call(client.Connect.bind(client), {}, { metadata });
     expect(seen).toBe(trace);
 
     await askWho(client);

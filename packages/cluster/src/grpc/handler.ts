@@ -8,7 +8,7 @@ import type {
   ServerWritableStream,
   UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { newTrace, parseTrace, withTrace } from '@halley/service/trace';
+import { newTrace, parseTrace } from '@halley/service/trace';
 
 import { toServiceError } from './status.js';
 
@@ -66,21 +66,26 @@ export function cancelSignal(call: {
 interface AnyCall {
   readonly metadata: Metadata;
 }
-type AnyHandler = (call: AnyCall, callback?: (error: unknown) => void) => void;
 
 /**
- * Handlers that run within the trace of their caller (a fresh one when it sent none), and of which a throw costs the
- * one call.
+ * The W3C `traceparent` that the caller sent, or else a fresh one, another each time. It is asked for and handed on: to have it
+ * current in all that a call awaits takes a hook on every promise of the process.
  */
+export function traceOf({ metadata }: AnyCall): string {
+  const sent = metadata.get('traceparent')[0];
+  return parseTrace(typeof sent === 'string' ? sent : undefined) ?? newTrace();
+}
+
+type AnyHandler = (call: AnyCall, callback?: (error: unknown) => void) => void;
+
+/** Handlers of which a throw costs the one call. */
 export function guardHandlers(handlers: UntypedServiceImplementation): UntypedServiceImplementation {
   const guarded: Record<string, AnyHandler> = {};
   for (const name of Object.keys(handlers)) {
     const handle = handlers[name] as unknown as AnyHandler;
     guarded[name] = (call, callback) => {
-      const sent = call.metadata.get('traceparent')[0];
-      const trace = parseTrace(typeof sent === 'string' ? sent : undefined) ?? newTrace();
       try {
-        withTrace(trace, () => handle.call(handlers, call, callback));
+        handle.call(handlers, call, callback);
       } catch (error) {
         if (callback) callback(toServiceError(error));
         else (call as ServerDuplexStream<unknown, unknown>).emit('error', toServiceError(error));

@@ -8,7 +8,6 @@ import {
 } from '@grpc/grpc-js';
 import type { Logger } from '@halley/service/log';
 import { DURATION_BUCKETS, type Metrics } from '@halley/service/metrics';
-import { currentTrace } from '@halley/service/trace';
 
 import { errorBehind } from './status.js';
 
@@ -86,22 +85,20 @@ export interface CallerDeps extends ObserveDeps {
   readonly token?: string | undefined;
 }
 
-/** Adds the current trace, the token and a deadline to each call that has none, and tells of its end. */
+/** Adds the token and a deadline to each call that has none, and tells of its end. */
 export function observeClient(deps: CallerDeps): Interceptor {
   const record = recorder('client', deps);
   return (options, nextCall) => {
     const { path, requestStream, responseStream } = options.method_definition;
     const finish = record(path);
-    const trace = currentTrace();
     const bounded = requestStream || responseStream || options.deadline !== undefined;
     const call = nextCall(bounded ? options : { ...options, deadline: Date.now() + deps.deadlineMs });
     return new InterceptingCall(call, {
       start: (metadata, _listener, next) => {
-        if (trace !== undefined) setAbsent(metadata, 'traceparent', trace);
         if (deps.token) setAbsent(metadata, 'authorization', `Bearer ${deps.token}`);
         next(metadata, {
           onReceiveStatus: (told, pass) => {
-            finish(told.code, trace, told.metadata);
+            finish(told.code, undefined, told.metadata);
             pass(told);
           },
         });

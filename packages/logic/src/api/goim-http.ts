@@ -140,17 +140,21 @@ export class GoimHttp implements Service {
     server.addContentTypeParser('*', (_request: FastifyRequest, payload: IncomingMessage) =>
       readBody(payload, deps.limits.maxBodyBytes),
     );
-    server.addHook('onRequest', async (request) => {
+    // With callbacks: as async functions they would cost each request a promise.
+    server.addHook('onRequest', (request, _reply, done) => {
       if (!isV1(request.url)) delete request.raw.headers['content-type'];
+      done();
     });
-    server.addHook('onSend', async (_request, reply) => {
+    server.addHook('onSend', (_request, reply, _payload, done) => {
       // The caller's next request goes elsewhere.
       if (this.#stopping) void reply.header('connection', 'close');
+      done();
     });
-    server.addHook('onResponse', async (request, reply) => {
+    server.addHook('onResponse', (request, reply, done) => {
       const path = request.routeOptions.url ?? 'unknown';
       const status = String(reply.statusCode);
       deps.metrics.httpSeconds.observe({ path, status }, reply.elapsedTime / 1_000);
+      done();
     });
     for (const endpoint of this.#endpoints) {
       server.route({

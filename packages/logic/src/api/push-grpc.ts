@@ -1,10 +1,9 @@
 import type { Metadata } from '@grpc/grpc-js';
 import { callerOf } from '@halley/cluster/grpc/auth';
-import { bidiStream, cancelSignal, remainingMs, unary } from '@halley/cluster/grpc/handler';
+import { bidiStream, cancelSignal, remainingMs, traceOf, unary } from '@halley/cluster/grpc/handler';
 import type { PushServiceHandlers } from '@halley/cluster/grpc/gen/halley/push/v1/PushService';
 import type { TierView } from '@halley/cluster/registry/registry';
 import type { Clock } from '@halley/service/clock';
-import { currentTrace } from '@halley/service/trace';
 
 import type { PushOrigin } from '../push/accept.js';
 import { Lane } from '../push/lane.js';
@@ -63,7 +62,7 @@ function originOf(call: AnyCall, lane: PushOrigin['lane'], clock: Clock): PushOr
   return {
     lane,
     caller: callerOf(call)?.name ?? '',
-    traceparent: currentTrace() ?? '',
+    traceparent: traceOf(call),
     deadlineMs: Number.isFinite(leftMs) ? clock.monotonicMs() + leftMs : undefined,
   };
 }

@@ -1,5 +1,5 @@
 import type { ConnectRequest__Output } from '@halley/cluster/grpc/gen/halley/delivery/v1/ConnectRequest';
-import { remainingMs, serverStream, unary } from '@halley/cluster/grpc/handler';
+import { remainingMs, serverStream, traceOf, unary } from '@halley/cluster/grpc/handler';
 import type { SessionServiceHandlers } from '@halley/cluster/grpc/gen/halley/delivery/v1/SessionService';
 import type { ConnectionKey, RoomId, UserId } from '@halley/protocol/ids';
 import type { Clock } from '@halley/service/clock';
@@ -140,6 +140,7 @@ export function sessionGrpc(deps: SessionGrpcDeps): SessionServiceHandlers {
         mid: mid as UserId,
         key: key as ConnectionKey,
         deadlineMs: deps.clock.monotonicMs() + remainingMs(call),
+        traceparent: traceOf(call),
         notGranted,
       };
       return { body: await deps.asks.answer(operation, body, asker) };

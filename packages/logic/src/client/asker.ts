@@ -9,6 +9,8 @@ export interface Asker {
   readonly key: ConnectionKey;
   /** When the comet stops waiting (Clock.monotonicMs). */
   readonly deadlineMs: number;
+  /** W3C trace context of what it asks. */
+  readonly traceparent: string;
   /** Its token does not let it send what it sends: the business decides. */
   readonly notGranted?: boolean;
 }

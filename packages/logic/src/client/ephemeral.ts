@@ -3,7 +3,6 @@ import { HalleyError } from '@halley/protocol/error';
 import type { MessageId, RoomId } from '@halley/protocol/ids';
 import { OperationV2 } from '@halley/protocol/operation';
 import type { Clock } from '@halley/service/clock';
-import { currentTrace } from '@halley/service/trace';
 import { v7 as uuidv7 } from 'uuid';
 
 import type { PushAcceptor } from '../push/accept.js';
@@ -25,7 +24,7 @@ export class EphemeralSender {
   constructor(private readonly deps: EphemeralSenderDeps) {}
 
   /** Throws `invalid_argument`, `body_too_large`, and what {@link PushAcceptor.accept} throws. */
-  async send(request: Ephemeral, { mid, key, deadlineMs }: Asker): Promise<void> {
+  async send(request: Ephemeral, { mid, key, deadlineMs, traceparent }: Asker): Promise<void> {
     const { room, toMid, operation, body, ttlMs } = request;
     checkOneTarget(room, toMid);
     checkOperation(operation);
@@ -45,7 +44,7 @@ export class EphemeralSender {
         sender: { mid, key, clientId: '', toMid },
         control: true,
       },
-      { lane: `client ${mid} ${key}`, caller: CLIENT_CALLER, traceparent: currentTrace() ?? '', deadlineMs },
+      { lane: `client ${mid} ${key}`, caller: CLIENT_CALLER, traceparent, deadlineMs },
     );
   }
 }

@@ -12,6 +12,7 @@ const ada = {
   mid: '1' as UserId,
   key: 'web' as ConnectionKey,
   deadlineMs: 0,
+  traceparent: '',
 };
 const phone = ['phone' as ConnectionKey];
 const sender = { mid: '1' as UserId, key: 'web' as ConnectionKey, clientId: 'c1', toMid: '2' as UserId };

@@ -5,7 +5,6 @@ import { OperationV2 } from '@halley/protocol/operation';
 import { matchesRoom } from '@halley/protocol/room-pattern';
 import type { Clock } from '@halley/service/clock';
 import type { Logger } from '@halley/service/log';
-import { currentTrace } from '@halley/service/trace';
 import type { Routes } from '@halley/store/routes/routes';
 import { BEFORE_ALL } from '@halley/store/streams/streams';
 import { v7 as uuidv7 } from 'uuid';
@@ -81,7 +80,7 @@ export class ReceiptTaker {
     }
   }
 
-  async #push(target: Target, positions: readonly ReadPosition[], { mid, key }: Asker): Promise<void> {
+  async #push(target: Target, positions: readonly ReadPosition[], { mid, key, traceparent }: Asker): Promise<void> {
     const { acceptor, clock } = this.deps;
     const told = Receipts.encode({ positions });
     const push = {
@@ -96,7 +95,7 @@ export class ReceiptTaker {
     await acceptor.accept(push, {
       lane: `client ${mid} ${key}`,
       caller: CLIENT_CALLER,
-      traceparent: currentTrace() ?? '',
+      traceparent,
     });
   }
 }

@@ -17,6 +17,7 @@ const ada: Asker = {
   mid: '1' as UserId,
   key: 'web' as ConnectionKey,
   deadlineMs: 777,
+  traceparent: 'of the call',
 };
 let accepted: { push: PushMessage; origin: PushOrigin }[];
 let received: ClientMessage[];
@@ -86,7 +87,7 @@ describe('a message of a client', () => {
           expireAtMs: NOW + 1,
           sender: { mid: '1', key: 'web', clientId: 'c1', toMid: '0' },
         },
-        origin: { lane: 'client 1 web', caller: 'client', traceparent: '', deadlineMs: 777 },
+        origin: { lane: 'client 1 web', caller: 'client', traceparent: 'of the call', deadlineMs: 777 },
       },
     ]);
   });

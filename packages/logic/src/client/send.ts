@@ -4,7 +4,7 @@ import { HalleyError } from '@halley/protocol/error';
 import type { SendReply, SendRequest } from '@halley/protocol/client/bodies';
 import type { MessageId, RoomId } from '@halley/protocol/ids';
 import type { Clock } from '@halley/service/clock';
-import { currentTrace, parseTrace } from '@halley/service/trace';
+import { parseTrace } from '@halley/service/trace';
 import { streamOf } from '@halley/store/shard';
 import type { Position, Streams } from '@halley/store/streams/streams';
 
@@ -62,7 +62,7 @@ export class ClientSender {
       await this.deps.acceptor.accept(message, {
         lane: `client ${from.mid} ${from.key}`,
         caller: CLIENT_CALLER,
-        traceparent: parseTrace(request.traceparent) ?? currentTrace() ?? '',
+        traceparent: parseTrace(request.traceparent) ?? from.traceparent,
         deadlineMs: from.deadlineMs,
       });
       this.deps.events?.messageIn(from, message, { stream: epoch === '' ? '' : stream, epoch });

@@ -17,7 +17,7 @@ import { ReceiptTaker } from './receipts.js';
 const NOW = 1_900_000_000_000;
 const clock = { now: () => NOW, monotonicMs: () => 0 };
 const at = { node: 'comet-1' as NodeId, incarnation: 'i1' };
-const ada: Asker = { at, mid: '1' as UserId, key: 'web' as ConnectionKey, deadlineMs: 777 };
+const ada: Asker = { at, mid: '1' as UserId, key: 'web' as ConnectionKey, deadlineMs: 777, traceparent: 'of the call' };
 let routes: EmbeddedRoutes;
 let accepted: { push: PushMessage; origin: PushOrigin }[];
 let failure: HalleyError | undefined;
@@ -56,7 +56,7 @@ describe('what is worth nothing later', () => {
         expireAtMs: NOW + 15_000,
         sender: { mid: '1', key: 'web' },
       },
-      origin: { caller: 'client', deadlineMs: 777 },
+      origin: { caller: 'client', traceparent: 'of the call', deadlineMs: 777 },
     });
     expect(Ephemeral.decode(first!.push.body)).toEqual({
       room: 'chat://1',

@@ -15,6 +15,7 @@ const ada: Asker = {
   mid: '1' as UserId,
   key: 'web' as ConnectionKey,
   deadlineMs: 0,
+  traceparent: '',
   notGranted: true,
 };
 const request = {

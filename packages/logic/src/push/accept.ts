@@ -91,16 +91,26 @@ export class PushAcceptor {
       typeof origin.lane === 'string'
         ? this.#lanes.run(origin.lane, owners, start)
         : origin.lane.run(owners, start);
-    return answered
-      .catch((error: unknown) => {
-        this.deps.log.error({ err: error }, 'a push was lost to a fault');
-        return pushes.map(() => HalleyError.from(error));
-      })
-      .then((errors) => {
-        this.#count(pushes, errors, (clock.monotonicMs() - since) / 1_000);
-        return errors;
-      })
-      .finally(leave);
+    return this.#told(pushes, answered, since, leave);
+  }
+
+  /** Lets pushes out of the admission when it is known what became of them; a fault is told to their caller, too. */
+  async #told(
+    pushes: readonly PushMessage[],
+    answered: Promise<(HalleyError | undefined)[]>,
+    since: number,
+    leave: () => void,
+  ): Promise<(HalleyError | undefined)[]> {
+    let errors: (HalleyError | undefined)[];
+    try {
+      errors = await answered;
+    } catch (error) {
+      this.deps.log.error({ err: error }, 'a push was lost to a fault');
+      errors = pushes.map(() => HalleyError.from(error));
+    }
+    leave();
+    this.#count(pushes, errors, (this.deps.clock.monotonicMs() - since) / 1_000);
+    return errors;
   }
 
   #count(
