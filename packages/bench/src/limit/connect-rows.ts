@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { LoadSide } from '../load/load-side.js';
 import { count } from '../report/figures.js';
-import { type Bench, connectResult } from '../scenario/bench.js';
+import type { Bench } from '../scenario/bench.js';
 import type { ConnectResult } from '../scenario/result.js';
 import type { BenchTarget } from '../scenario/target.js';
 import { connectFaults } from '../scenario/verdict.js';
@@ -64,7 +64,7 @@ async function rounds(lab: Lab, atOnce: number, targets: readonly BenchTarget[])
         bench.say(
           `${CONNECTIONS} connections to ${bench.options.target.name}, ${atOnce} handshakes at once, round ${round}`,
         );
-        const outcome = connectResult(await side.connect());
+        const outcome = await bench.connect(side);
         if (round > 0) found.push(outcome);
         await side.drop();
         await sleep(PAUSE_MS);

@@ -99,9 +99,28 @@ export class Bench {
     return side;
   }
 
-  /** Connects all of it. Throws `unavailable` when some connections were not made: their messages would count as lost. */
+  /** Connects what is not open. Throws `unavailable` when the run is broken off meanwhile. */
+  async connect(side: LoadSide): Promise<ConnectResult> {
+    const { signal } = this.deps;
+    const made = side.connect();
+    let breakOff = (): void => undefined;
+    const ended = new Promise<never>((_resolve, reject) => {
+      breakOff = () => reject(new HalleyError('unavailable', 'ended before all connections were made'));
+    });
+    if (signal.aborted) breakOff();
+    signal.addEventListener('abort', breakOff);
+    try {
+      return connectResult(await Promise.race([made, ended]));
+    } finally {
+      signal.removeEventListener('abort', breakOff);
+      // It ends with the load side, when nobody waits for it any more.
+      made.catch(() => undefined);
+    }
+  }
+
+  /** Connects all of it. Throws as {@link connect}, and `unavailable` when some connections were not made: their messages would count as lost. */
   async connectAll(side: LoadSide): Promise<ConnectResult> {
-    const result = connectResult(await side.connect());
+    const result = await this.connect(side);
     if (Object.keys(result.failed).length > 0) throw notConnected(result, this.addresses());
     return result;
   }
@@ -160,7 +179,7 @@ export class Bench {
 }
 
 /** As it is told and written. */
-export function connectResult({
+function connectResult({
   connected,
   failed,
   retried,

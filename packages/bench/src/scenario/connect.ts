@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { type Accounts, type Bench, connectResult } from './bench.js';
+import type { Accounts, Bench } from './bench.js';
 import type { ConnectResult, LoadResult, TierResult } from './result.js';
 import { notConnected } from './unreached.js';
 
@@ -29,7 +29,7 @@ export async function runConnect(bench: Bench): Promise<ConnectOutcome> {
     );
     const before = (await side.sample()).cpuMs;
     const from = await bench.accounts();
-    const result = connectResult(await side.connect());
+    const result = await bench.connect(side);
     // Nobody there is no figure of a server's.
     if (result.connected === 0) throw notConnected(result, bench.addresses());
     connects.push(result);

@@ -33,6 +33,8 @@ const START_IN_NS = 20_000_000n;
 /** What is still not sent so long after the last one was due stays unsent. */
 const GRACE_NS = 5_000_000_000n;
 const ANSWERS_WITHIN_MS = 15_000;
+/** How often it is looked whether the time is over, or the run broken off. */
+const LOOK_NS = 50_000_000n;
 
 /** Pushes at a rate, or as fast as it is answered, and counts the answers. */
 export class Pump {
@@ -111,7 +113,8 @@ export class Pump {
     const atOnce = Math.min(callers, streams.all.length) * inFlight * sender.maxBatch;
     for (let count = 0; count < atOnce; count += 1) this.#add(beat.nowNs());
     const untilNs = beat.nowNs() + BigInt(Math.round(durationMs * 1e6));
-    while (beat.nowNs() < untilNs && !signal.aborted) await beat.until(beat.nowNs() + 5_000_000n);
+    for (let nowNs = beat.nowNs(); nowNs < untilNs && !signal.aborted; nowNs = beat.nowNs())
+      await beat.until(nowNs + LOOK_NS < untilNs ? nowNs + LOOK_NS : untilNs);
     this.#isFeeding = false;
   }
 

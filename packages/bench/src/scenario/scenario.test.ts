@@ -206,6 +206,28 @@ test('connections that are not made end a run: their messages would count as los
   );
 });
 
+test('a run that is broken off while it connects waits for no connection', async () => {
+  const never = new Promise<ConnectOutcome>(() => undefined);
+  const side = { connect: () => never } as LoadSide;
+  const target = await hostTarget('192.0.2.1');
+  for (const when of ['before', 'meanwhile']) {
+    const end = new AbortController();
+    const bench = new Bench(
+      { ...DEFAULTS, ...SCENARIO_DEFAULTS.room, scenario: 'room', target, via: 'goim', batch: 1 },
+      {
+        startLoad: async () => side,
+        beat: { nowNs: () => 0n, until: async () => undefined, close: async () => undefined },
+        onProgress: () => undefined,
+        signal: end.signal,
+      },
+    );
+    if (when === 'before') end.abort();
+    const connecting = bench.connectAll(side);
+    end.abort();
+    await expect(connecting).rejects.toThrow('ended before all connections were made');
+  }
+});
+
 test('where calls may overtake each other, what comes far behind is not taken for a repetition', () => {
   const sample = {
     delivered: 10,

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import {
   type ChannelCredentials,
   type ChannelOptions,
-  type Client,
+  Client,
   credentials,
   loadPackageDefinition,
   Metadata,
@@ -27,13 +27,9 @@ type ServiceOf<Calls> = new (
   options: ChannelOptions,
 ) => Client & Calls;
 
-export interface PushBatchReply {
-  readonly results: readonly { readonly outcome: string; readonly message: string }[];
-}
-
 /** What the bench calls. */
 export interface BenchServices {
-  readonly PushService: ServiceOf<{ Push: Call<unknown>; PushBatch: Call<PushBatchReply> }>;
+  readonly PushService: ServiceOf<{ Push: Call<unknown> }>;
   readonly ScheduleService: ServiceOf<{ Cancel: Call<unknown> }>;
   readonly Comet: ServiceOf<{ PushMsg: Call<unknown>; BroadcastRoom: Call<unknown> }>;
 }
@@ -61,19 +57,25 @@ export function benchServices(): BenchServices {
   return loaded;
 }
 
+const CHANNEL: ChannelOptions = {
+  'grpc.enable_retries': 0,
+  'grpc.max_receive_message_length': -1,
+  // Else all clients of an address in this process would share one connection.
+  'grpc.use_local_subchannel_pool': 1,
+};
+
 /** A client of one address, without TLS, on a connection of its own. */
 export function clientOf<Calls>(
   Service: ServiceOf<Calls>,
   address: string,
   channel: ChannelOptions = {},
 ): Client & Calls {
-  return new Service(address, credentials.createInsecure(), {
-    'grpc.enable_retries': 0,
-    'grpc.max_receive_message_length': -1,
-    // Else all clients of an address in this process would share one connection.
-    'grpc.use_local_subchannel_pool': 1,
-    ...channel,
-  });
+  return new Service(address, credentials.createInsecure(), { ...CHANNEL, ...channel });
+}
+
+/** The same for any call: its messages are bytes that are ready. */
+export function plainClientOf(address: string): Client {
+  return new Client(address, credentials.createInsecure(), CHANNEL);
 }
 
 /** Why a call failed, in the same words each time: grpc-js writes the time, and a note, behind them. */

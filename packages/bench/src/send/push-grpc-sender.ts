@@ -1,13 +1,7 @@
 import type { Client, Metadata, ServiceError } from '@grpc/grpc-js';
 
-import {
-  benchServices,
-  type Call,
-  clientOf,
-  keyMetadata,
-  type PushBatchReply,
-  reasonOf,
-} from './grpc-services.js';
+import { keyMetadata, plainClientOf, reasonOf } from './grpc-services.js';
+import { OUTCOME, type PushMessages, pushMessages, type PushResult } from './push-messages.js';
 import { type Outgoing, sameForAll, type Sender, type SendOutcome, type SendReply } from './sender.js';
 
 export interface PushGrpcOptions {
@@ -20,62 +14,74 @@ export interface PushGrpcOptions {
   readonly maxBatch: number;
 }
 
+const SERVICE = '/halley.push.v1.PushService';
+const asTheyAre = (bytes: Buffer): Buffer => bytes;
+
 /** `halley.push.v1` of logic: Push, or PushBatch. */
 export class PushGrpcSender implements Sender {
   readonly name: string;
   readonly maxBatch: number;
-  readonly #clients: readonly (Client & { Push: Call<unknown>; PushBatch: Call<PushBatchReply> })[];
+  readonly #clients: readonly Client[];
   readonly #metadata: Metadata;
+  readonly #messages: PushMessages;
   #turn = 0;
 
   constructor(private readonly options: PushGrpcOptions) {
-    const { addresses, maxBatch, apiKey } = options;
+    const { addresses, operation, maxBatch, apiKey } = options;
     this.name = `${maxBatch > 1 ? 'PushBatch' : 'Push'} at ${addresses.join(', ')}`;
     this.maxBatch = maxBatch;
     this.#metadata = keyMetadata(apiKey);
-    this.#clients = addresses.map((address) => clientOf(benchServices().PushService, address));
+    this.#messages = pushMessages(operation);
+    this.#clients = addresses.map((address) => plainClientOf(address));
   }
 
   send(batch: readonly Outgoing[]): Promise<SendReply> {
     const client = this.#clients[this.#turn++ % this.#clients.length];
     const [first] = batch;
     if (!client || !first) return Promise.resolve({ outcomes: [], why: '' });
-    const deadline = { deadline: Date.now() + this.options.timeoutMs };
+    const isBatch = this.maxBatch > 1;
     return new Promise((resolve) => {
-      const done = (error: ServiceError | null, reply?: PushBatchReply): void =>
-        resolve(error ? failed(batch, error) : answered(batch, reply));
-      if (this.maxBatch > 1)
-        client.PushBatch(
-          { requests: batch.map((push) => this.#request(push)) },
+      withoutStack(() =>
+        client.makeUnaryRequest(
+          `${SERVICE}/${isBatch ? 'PushBatch' : 'Push'}`,
+          asTheyAre,
+          asTheyAre,
+          isBatch ? this.#messages.batch(batch) : this.#messages.push(first),
           this.#metadata,
-          deadline,
-          done,
-        );
-      else client.Push(this.#request(first), this.#metadata, deadline, (error) => done(error));
+          { deadline: Date.now() + this.options.timeoutMs },
+          (error, reply) => {
+            if (error) resolve(failed(batch, error));
+            else if (isBatch && reply) resolve(answered(this.#messages.results(reply)));
+            else resolve(sameForAll(batch, 'ok', ''));
+          },
+        ),
+      );
     });
   }
 
   close(): void {
     for (const client of this.#clients) client.close();
   }
+}
 
-  #request({ target, body }: Outgoing): object {
-    return {
-      target: target.kind === 'user' ? { users: { mids: [target.mid] } } : { room: target.room },
-      operation: this.options.operation,
-      body,
-    };
+/** grpc-js notes the stack of each call, for its error: that takes longer than to encode it. */
+function withoutStack(call: () => void): void {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    call();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
   }
 }
 
-function answered(batch: readonly Outgoing[], reply: PushBatchReply | undefined): SendReply {
-  if (!reply) return sameForAll(batch, 'ok', '');
-  const outcomes = reply.results.map(({ outcome }): SendOutcome => {
-    if (outcome === 'OUTCOME_OK') return 'ok';
-    return outcome === 'OUTCOME_REFUSED' ? 'refused' : 'unknown';
+function answered(results: readonly PushResult[]): SendReply {
+  const outcomes = results.map(({ outcome }): SendOutcome => {
+    if (outcome === OUTCOME.ok) return 'ok';
+    return outcome === OUTCOME.refused ? 'refused' : 'unknown';
   });
   const bad = outcomes.findIndex((outcome) => outcome !== 'ok');
-  return { outcomes, why: reply.results[bad]?.message ?? '' };
+  return { outcomes, why: results[bad]?.message ?? '' };
 }
 
 function failed(batch: readonly Outgoing[], error: ServiceError): SendReply {

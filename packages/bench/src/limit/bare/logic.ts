@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { Server, ServerCredentials, type ServiceDefinition, status } from '@grpc/grpc-js';
 import { Kafka, logLevel } from 'kafkajs';
 
-import { benchServices, type PushBatchReply } from '../../send/grpc-services.js';
+import { benchServices } from '../../send/grpc-services.js';
 import { listen, PARTITIONS, runNode } from './node.js';
 import type { PackedPush } from './packed.js';
 import { ProduceLane } from './produce-lane.js';
@@ -68,7 +68,10 @@ await runNode(async ({ kafka, name }) => {
   grpc.addService((benchServices().PushService as unknown as { service: ServiceDefinition }).service, {
     PushBatch: (
       { request: { requests } }: { readonly request: BatchRequest },
-      done: (error: object | null, reply?: PushBatchReply) => void,
+      done: (
+        error: object | null,
+        reply?: { readonly results: readonly { readonly outcome: string }[] },
+      ) => void,
     ) => {
       const pushes = requests.map(({ target, operation, body }) => {
         return { mid: Number(target.users.mids[0]), operation, body };
