@@ -29,55 +29,53 @@ export async function programOf(name) {
 }
 
 /**
- * hey, at a rate or as fast as it is answered. It waits for each answer before a worker's next request, and measures from
- * the request: not from when it was due.
+ * What each tool is told: `perSecond` 0 is as fast as `callers` calls are answered. What is answered in the first
+ * `warmupSeconds` isn't counted: the bench leaves it out, too, and what a server has piled up until then is the same for both.
  */
-export async function runHey(program, { url, type, body, callers, perSecond, seconds }) {
-  const { stdout } = await run(
-    program,
-    [
-      ['-z', `${seconds}s`, '-c', String(callers), '-m', 'POST', '-T', type, '-d', body, '-o', 'csv'],
-      perSecond > 0 ? ['-q', String(perSecond / callers)] : [],
-      url,
-    ].flat(),
-    { maxBuffer: MAX_OUTPUT_BYTES },
-  );
-  // response-time, DNS+dialup, DNS, request-write, response-delay, response-read, status-code, offset; in seconds.
-  const rows = stdout
-    .trim()
-    .split('\n')
-    .slice(1)
-    .map((line) => line.split(',').map(Number));
-  const good = rows.filter((row) => row[6] === 200);
-  return {
-    perSecond: good.length / seconds,
-    failed: rows.length - good.length,
-    ...percentiles(good.map((row) => row[0] * 1_000)),
-  };
+
+/** vegeta, at a rate (open loop: a request is sent when it is due) or as fast as it is answered. */
+export async function runVegeta(program, { url, type, body, callers, perSecond, ...times }) {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'halley-agree-'));
+  const [targets, content, results] = ['targets', 'body', 'results'].map((name) => path.join(folder, name));
+  try {
+    await writeFile(targets, `POST ${url}\nContent-Type: ${type}\n`);
+    await writeFile(content, body);
+    const files = ['-targets', targets, '-body', content, '-output', results];
+    const load = ['-rate', String(perSecond), '-workers', String(callers), '-max-workers', String(callers)];
+    await run(program, ['attack', ...files, ...load, '-duration', durationOf(times)]);
+    const { stdout } = await run(program, ['encode', '-to', 'csv', results], { maxBuffer: MAX_OUTPUT_BYTES });
+    // When it was sent in nanoseconds since 1970, status, nanoseconds it took, and more.
+    const answers = stdout
+      .trim()
+      .split('\n')
+      .map((row) => {
+        const [sentNs, status, tookNs] = row.split(',', 3);
+        return { sentMs: Number(sentNs) / 1e6, tookMs: Number(tookNs) / 1e6, ok: status === '200' };
+      });
+    return figuresOf(answers, times);
+  } finally {
+    await removeFolder(folder);
+  }
 }
 
-/** ghz, at a rate (open loop: it does not wait for answers) or as fast as it is answered. */
-export async function runGhz(
-  program,
-  { address, protos, call, request, callers, perSecond, seconds, pushes = 1 },
-) {
+/** ghz, at a rate (open loop: it does not wait for answers). */
+export async function runGhz(program, { address, protos, call, request, callers, perSecond, ...times }) {
   const { stdout } = await run(
     program,
     [
       ['--insecure', '--import-paths', protos, '--proto', 'halley/push/v1/push.proto', '--call', call],
-      ['-d', JSON.stringify(request), '-c', String(callers), '-z', `${seconds}s`, '--duration-stop', 'wait'],
-      perSecond > 0 ? ['--rps', String(perSecond), '--async'] : [],
-      ['-O', 'json', address],
+      ['-d', JSON.stringify(request), '-c', String(callers), '--duration-stop', 'wait'],
+      ['-z', durationOf(times)],
+      ['--rps', String(perSecond), '--async', '-O', 'json', address],
     ].flat(),
     { maxBuffer: MAX_OUTPUT_BYTES },
   );
-  const { count, total, statusCodeDistribution, details = [] } = JSON.parse(stdout);
-  const ok = statusCodeDistribution['OK'] ?? 0;
-  return {
-    perSecond: (ok * pushes * 1e9) / total,
-    failed: count - ok,
-    ...percentiles(details.map(({ latency }) => latency / 1e6)),
-  };
+  const answers = (JSON.parse(stdout).details ?? []).map(({ timestamp, latency, status }) => ({
+    sentMs: Date.parse(timestamp),
+    tookMs: latency / 1e6,
+    ok: status === 'OK',
+  }));
+  return figuresOf(answers, times);
 }
 
 /** A copy of the protos that ghz's parser takes: it does not know `optional` in proto3, which changes nothing on the wire. */
@@ -148,8 +146,28 @@ export async function removeFolder(folder) {
   await rm(folder, { recursive: true, force: true });
 }
 
-function percentiles(times) {
-  const sorted = times.toSorted((a, b) => a - b);
-  const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-  return { p50Ms: at(0.5), p99Ms: at(0.99) };
+/** What comes in the overrun isn't counted either. */
+function durationOf({ warmupSeconds, seconds, overrunSeconds }) {
+  return `${warmupSeconds + seconds + overrunSeconds}s`;
+}
+
+/** Of what was answered when the warm-up was over, and within the time. */
+function figuresOf(answers, { warmupSeconds, seconds }) {
+  const fromMs =
+    answers.reduce((least, { sentMs }) => Math.min(least, sentMs), Infinity) + warmupSeconds * 1_000;
+  const untilMs = fromMs + seconds * 1_000;
+  const counted = answers.filter(
+    ({ sentMs, tookMs }) => sentMs + tookMs >= fromMs && sentMs + tookMs < untilMs,
+  );
+  const times = counted
+    .filter(({ ok }) => ok)
+    .map(({ tookMs }) => tookMs)
+    .toSorted((a, b) => a - b);
+  const at = (share) => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? Number.NaN;
+  return {
+    perSecond: times.length / seconds,
+    failed: answers.filter(({ ok }) => !ok).length,
+    p50Ms: at(0.5),
+    p99Ms: at(0.99),
+  };
 }
