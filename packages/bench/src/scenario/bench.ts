@@ -179,13 +179,7 @@ export class Bench {
 }
 
 /** As it is told and written. */
-function connectResult({
-  connected,
-  failed,
-  retried,
-  elapsedMs,
-  latency,
-}: ConnectOutcome): ConnectResult {
+function connectResult({ connected, failed, retried, elapsedMs, latency }: ConnectOutcome): ConnectResult {
   return {
     connected,
     failed: Object.fromEntries(failed),

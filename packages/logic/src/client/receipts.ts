@@ -80,7 +80,11 @@ export class ReceiptTaker {
     }
   }
 
-  async #push(target: Target, positions: readonly ReadPosition[], { mid, key, traceparent }: Asker): Promise<void> {
+  async #push(
+    target: Target,
+    positions: readonly ReadPosition[],
+    { mid, key, traceparent }: Asker,
+  ): Promise<void> {
     const { acceptor, clock } = this.deps;
     const told = Receipts.encode({ positions });
     const push = {

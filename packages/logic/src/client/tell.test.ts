@@ -17,7 +17,13 @@ import { ReceiptTaker } from './receipts.js';
 const NOW = 1_900_000_000_000;
 const clock = { now: () => NOW, monotonicMs: () => 0 };
 const at = { node: 'comet-1' as NodeId, incarnation: 'i1' };
-const ada: Asker = { at, mid: '1' as UserId, key: 'web' as ConnectionKey, deadlineMs: 777, traceparent: 'of the call' };
+const ada: Asker = {
+  at,
+  mid: '1' as UserId,
+  key: 'web' as ConnectionKey,
+  deadlineMs: 777,
+  traceparent: 'of the call',
+};
 let routes: EmbeddedRoutes;
 let accepted: { push: PushMessage; origin: PushOrigin }[];
 let failure: HalleyError | undefined;
