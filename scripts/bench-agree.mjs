@@ -1,4 +1,4 @@
-// Does another tool agree with `halley bench`? The same load by both, in turns, against one comet and one logic of a cluster
+// Does another tool agree with `halley bench`? The same load by both, at the same time, against one comet and one logic of a cluster
 // that runs here; prints the medians of each and their ratio, and exits with 1 when one is off by more than a tenth.
 //   npm run bench:agree -- [--against .halley/cluster.json] [--goim CHECKOUT] [--rounds 5] [--seconds 5] [--rate 100]
 // vegeta (HTTP), ghz (gRPC) and goim's own client (TCP) are taken where they are there; docs/benchmarking.md says how to get them.
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
 
 import { readClusterFile } from '@halley/bench/faults/cluster-file';
-import { openPin } from '@halley/bench/limit/pin';
+import { layOut, letGo, openPin } from '@halley/bench/limit/pin';
 import { startLoadSide } from '@halley/bench/load/load-side';
 import { TierMeter } from '@halley/bench/measure/tier-meter';
 
@@ -42,8 +42,6 @@ const WARMUP_S = 6;
 const OVERRUN_S = 4;
 /** Behind each turn: what was accepted and isn't delivered yet is not the next one's. */
 const SETTLE_MS = 2_000;
-/** The tiers have core 0, and whoever loads them core 1: so a dearer client does not take from the server. */
-const [SERVER_CORE, LOAD_CORE] = [0, 1];
 
 const { values } = parseArgs({
   options: {
@@ -72,12 +70,9 @@ const meter = new TierMeter(file.processes.map(({ tier, pid }) => ({ tier, pid }
 
 const rows = [];
 const pin = await openPin();
-if (!pin)
-  tell('nothing is bound to a core here: a dearer client takes from the server, and seems slower by it');
-const pinned = [...file.processes, ...Object.values(file.services)].map(({ pid }) => pid);
-await pin?.pin(process.pid, LOAD_CORE);
-for (const pid of pinned)
-  await pin?.pin(pid, file.processes.some((node) => node.pid === pid) ? SERVER_CORE : LOAD_CORE);
+// The tiers have a core of their own: so a dearer client does not take from the server.
+if (pin) await layOut(pin, file, () => true);
+else tell('nothing is bound to a core here: a dearer client takes from the server, and seems slower by it');
 line(['', 'HALLEY BENCH', 'OTHER', 'RATIO', 'AGREES']);
 try {
   if (parts.includes('http'))
@@ -87,10 +82,10 @@ try {
   if (parts.includes('room')) {
     if (values.goim === undefined)
       tell("goim's client was not compared: --goim names a checkout of github.com/Terry-Mao/goim");
-    else await compareGoim(values.goim);
+    else await compareGoim(values.goim).catch((error) => notCompared("goim's client", error));
   }
 } finally {
-  for (const pid of pinned) await pin?.unpin(pid);
+  if (pin) await letGo(pin, file);
 }
 const off = rows.filter(({ agrees }) => agrees === false);
 process.stdout.write(
@@ -284,7 +279,11 @@ async function bench(args) {
       .concat(['--tcp', tcp, '--http', http, '--grpc', grpc])
       .concat(file.processes.flatMap(({ tier, pid }) => ['--pid', `${tier}=${pid}`])),
     { maxBuffer: 1e8 },
-  ).catch((error) => (error.stdout ? error : fail(error.stderr ?? error.message)));
+  ).catch((error) => {
+    // A verdict that is not good comes with its figures.
+    if (error.stdout) return error;
+    throw error;
+  });
   const { traffic, tiers, faults } = JSON.parse(stdout);
   if (faults.length > 0) tell(`halley bench: ${faults.join('; ')}`);
   return {
@@ -315,12 +314,13 @@ async function withTool(name, install, use) {
   const program = await programOf(name);
   if (program === undefined)
     tell(`${name} was not compared: it is neither on the PATH nor in Go's bin; ${install}`);
-  else
-    await use(program).catch((error) => {
-      // The others are compared all the same.
-      tell(`${name} was not compared: ${error.stderr || error.message}`);
-      process.exitCode = 1;
-    });
+  else await use(program).catch((error) => notCompared(name, error));
+}
+
+/** The others are compared all the same. */
+function notCompared(name, error) {
+  tell(`${name} was not compared: ${error.stderr || error.message}`);
+  process.exitCode = 1;
 }
 
 function median(values) {

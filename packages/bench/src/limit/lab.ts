@@ -7,7 +7,7 @@ import type { LoadResult, TierResult } from '../scenario/result.js';
 import { loadWarnings } from '../scenario/verdict.js';
 import type { Bare } from './bare/chain.js';
 import { joinComet, type JoinedComet } from './joined-comet.js';
-import type { Pin } from './pin.js';
+import { layOut, letGo, type Pin, SERVER_CORE } from './pin.js';
 
 /** How long, and how often. */
 export interface LimitScale {
@@ -52,8 +52,6 @@ export interface LabDeps extends BenchDeps {
 /** Who has core 0: comet alone, or all tiers. Everybody else, the load side too, has core 1. */
 export type Layout = 'comet' | 'tiers';
 
-const SERVER_CORE = 0;
-const LOAD_CORE = 1;
 const TIERS = ['comet', 'logic', 'job'];
 
 /** Where rows are measured: a cluster, fresh comets, cores. */
@@ -128,25 +126,18 @@ export class Lab {
   /** Lets go of every core. */
   async close(): Promise<void> {
     const { pin, file } = this.deps;
-    for (const pid of [process.pid, ...pidsOf(file)]) await pin?.unpin(pid);
+    if (pin) await letGo(pin, file);
   }
 
   async #layOut(layout: Layout, comet: JoinedComet): Promise<void> {
     const { pin, file } = this.deps;
     if (!pin) return;
-    await pin.pin(process.pid, LOAD_CORE);
+    await layOut(pin, file, (tier) => layout === 'tiers' && TIERS.includes(tier));
     await pin.pin(comet.pid, SERVER_CORE);
-    const isServer = (tier: string): boolean => layout === 'tiers' && TIERS.includes(tier);
-    for (const { tier, pid } of file.processes) await pin.pin(pid, isServer(tier) ? SERVER_CORE : LOAD_CORE);
-    for (const { pid } of Object.values(file.services)) await pin.pin(pid, LOAD_CORE);
   }
 }
 
 /** What the comet took for a delivered message, in µs. */
 export function cometMicros(tiers: readonly TierResult[]): number {
   return tiers.find(({ tier }) => tier === 'comet')?.microsPerDelivered ?? Number.NaN;
-}
-
-function pidsOf({ processes, services }: ClusterFile): number[] {
-  return [...processes.map(({ pid }) => pid), ...Object.values(services).map(({ pid }) => pid)];
 }

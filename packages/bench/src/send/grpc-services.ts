@@ -11,7 +11,8 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 
-const PROTO_DIR = fileURLToPath(new URL('../../../../protos', import.meta.url));
+/** Where the protos are. */
+export const PROTO_DIR = fileURLToPath(new URL('../../../../protos', import.meta.url));
 
 /** A unary call. */
 export type Call<Reply> = (

@@ -1,10 +1,8 @@
-import { fileURLToPath } from 'node:url';
-
 import protobuf from 'protobufjs';
 
+import { PROTO_DIR } from './grpc-services.js';
 import type { Outgoing } from './sender.js';
 
-const PROTO_DIR = fileURLToPath(new URL('../../../../protos', import.meta.url));
 /** The numbers of `halley.push.v1.Outcome`. */
 export const OUTCOME = { ok: 1, refused: 2 };
 
